@@ -1,0 +1,121 @@
+/*
+ * The heart of the agent: one table entry per fault kind, one file per entry.
+ *
+ * A fault's life, and who calls what:
+ *
+ *   preview   reads the host, changes nothing; fills the report (what it would touch and spare) and the undo record
+ *   -- the injector writes the undo record to the log --
+ *   prepare   everything slow: devices, filters, maps; nothing applies yet
+ *   inject    from now on the fault applies, until the deadline at the latest
+ *   renew     move the deadline
+ *   clean     the fault applies to nothing any more: a map update or a signal. Allocates nothing, cannot block,
+ *             is called first for every fault of the host before any is removed
+ *   remove    take away what prepare made; compare with what was there before; say so in the report
+ *   release   close descriptors
+ *
+ * clean and remove together are the revert. Both are idempotent and work from the undo record alone: after a crash
+ * `state` is NULL, and they may be called when prepare never ran or ran half way. Neither allocates memory.
+ */
+#ifndef SQ_FAULTS_FAULT_H
+#define SQ_FAULTS_FAULT_H
+
+#include "common/cidr.h"
+#include "common/error.h"
+#include "table/message.h"
+#include "table/params.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define SQ_UNDO_BYTES_MAX    8192
+#define SQ_PROTECTED_MAX     64
+#define SQ_SPARED_MAX        8
+
+/* What a fault needs to be undone, written to the log before the fault exists. Plain data, one layout per kind. */
+struct sq_undo {
+    uint32_t kind; /* enum sq_fault_kind */
+    uint32_t layout; /* the kind's own version of `bytes`; an unknown one is reported, not guessed at */
+    uint32_t size; /* bytes used */
+    uint32_t reserved;
+    _Alignas(8) uint8_t bytes[SQ_UNDO_BYTES_MAX];
+};
+
+/* What the host's policy protects, whoever orders what. */
+struct sq_protection {
+    uint32_t process_count;
+    char processes[SQ_PROTECTED_MAX][SQ_PATH_TEXT_MAX]; /* an executable's path, or "unit:NAME" */
+    uint32_t interface_count;
+    char interfaces[SQ_PROTECTED_MAX][SQ_INTERFACE_NAME_MAX];
+    uint32_t peer_count;
+    struct sq_cidr peers[SQ_PROTECTED_MAX];
+    uint32_t port_count;
+    uint16_t ports[SQ_PROTECTED_MAX];
+};
+
+/* A TCP connection of the control plane: packets between this address and this local port are spared. */
+struct sq_spared {
+    struct sq_cidr controller; /* a single address */
+    uint16_t agent_port;
+};
+
+/* What the injector tells every fault about its surroundings. Lives longer than the call. */
+struct sq_fault_env {
+    const struct sq_protection *protection;
+    uint32_t spared_count;
+    struct sq_spared spared[SQ_SPARED_MAX];
+    struct sq_id experiment;
+    uint32_t slot; /* 0 to SQ_FAULTS_MAX - 1, unique on this host at this time: for filter preferences and names */
+    pid_t front_pid; /* squall itself, with the caller: never a victim */
+    /*
+     * Write a changed undo record to the log, before the kernel is changed. For kinds that learn on the way what
+     * has to be undone (a child's pid). Returns 0 or -1.
+     */
+    int (*record)(void *cookie, const struct sq_undo *undo, struct sq_error *error);
+    void *cookie;
+};
+
+struct sq_fault_ops {
+    enum sq_fault_kind kind;
+    size_t state_size; /* bytes of run-time state (descriptors), allocated and zeroed by the injector before preview */
+
+    /* Can this host do it at all? Read only. 0, or -1 with SQ_UNABLE and what to do about it. */
+    int (*check)(struct sq_error *error);
+
+    /*
+     * What would it do? The spec has passed sq_spec_check. Fills report->lines and *undo. Refuses with SQ_POLICY
+     * (protected), SQ_CONFLICT, SQ_UNABLE (a foreign filter in front) or SQ_NOBODY.
+     */
+    int (*preview)(const struct sq_fault_order *order, const struct sq_fault_env *env, struct sq_undo *undo,
+                   struct sq_fault_report *report, struct sq_error *error);
+
+    /* `undo` is in the log by now. On failure the injector calls clean and remove. */
+    int (*prepare)(void *state, const struct sq_fault_order *order, const struct sq_fault_env *env,
+                   struct sq_undo *undo, struct sq_error *error);
+
+    int (*inject)(void *state, const struct sq_undo *undo, uint64_t deadline_boot_ns, struct sq_error *error);
+    int (*renew)(void *state, const struct sq_undo *undo, uint64_t deadline_boot_ns, struct sq_error *error);
+
+    int (*clean)(void *state, const struct sq_undo *undo, struct sq_error *error);
+
+    /*
+     * Fills report->lines with what is left (SQ_LINE_LEFT) and what is foreign (SQ_LINE_FOREIGN), and report->proved.
+     * 0: nothing of ours is left. -1: something is.
+     */
+    int (*remove)(void *state, const struct sq_undo *undo, struct sq_fault_report *report, struct sq_error *error);
+
+    /* Counters, and notes such as "pid 901 came back"; sets report->touched. Called for every status and renewal. */
+    void (*status)(void *state, const struct sq_undo *undo, struct sq_fault_report *report);
+
+    void (*release)(void *state); /* NULL: nothing to release */
+};
+
+/* Every kind the agent can inject. */
+extern const struct sq_fault_ops *const sq_fault_ops_table[];
+extern const size_t sq_fault_ops_count;
+
+const struct sq_fault_ops *sq_fault_ops_by_kind(enum sq_fault_kind kind); /* NULL: unknown */
+
+extern const struct sq_fault_ops sq_network_partition_ops;
+extern const struct sq_fault_ops sq_process_kill_ops;
+
+#endif

@@ -1,0 +1,37 @@
+/* The agent's configuration file (DESIGN section 6), shared by the injector and main.c. */
+#ifndef SQ_INJECTOR_CONFIG_H
+#define SQ_INJECTOR_CONFIG_H
+
+#include "common/error.h"
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define SQ_LISTEN_MAX     8
+#define SQ_LISTEN_URL_MAX 128
+
+struct sq_agent_config {
+    uint32_t listen_count;
+    char listen[SQ_LISTEN_MAX][SQ_LISTEN_URL_MAX]; /* ipc:///path or tls+tcp://address:port */
+    char tls_certificate[PATH_MAX];
+    char tls_key[PATH_MAX];
+    char tls_controllers[PATH_MAX]; /* the CA that signs controllers */
+    char policy[PATH_MAX];          /* default /etc/squall/policy.yaml */
+    char run[PATH_MAX];             /* the undo log's directory, a tmpfs; default /run/squall */
+    char state[PATH_MAX];           /* for what survives a reboot; default /var/lib/squall */
+    char user[32];                  /* the front's user; default squall */
+    uid_t uid;                      /* of `user`, looked up */
+    gid_t gid;                      /* of `group`, or the user's own */
+    char group[32];                 /* the Unix socket's group */
+    mode_t socket_mode;             /* the Unix socket's mode, default 0660 */
+};
+
+/*
+ * Read and check a file: keys, URL schemes (plain tcp:// is refused), TLS files named if a TLS listener is, the user
+ * known. Messages say file:line:column.
+ */
+int sq_agent_config_load(const char *path, struct sq_agent_config *config, struct sq_error *error);
+
+#endif

@@ -1,0 +1,385 @@
+#include "document.h"
+
+#include "cleanup.h"
+#include "file.h"
+#include "nearest.h"
+#include "text.h"
+#include "units.h"
+
+#include <string.h>
+#include <yaml.h>
+
+#define MAP_KEYS_MAX   1000
+#define NODE_VISITS_MAX 4000000
+
+struct sq_document {
+    yaml_document_t yaml;
+    char name[256];
+};
+
+static yaml_node_t *yaml_node(struct sq_node node)
+{
+    if (node.document == NULL || node.index <= 0)
+        return NULL;
+    return yaml_document_get_node(&node.document->yaml, node.index);
+}
+
+static struct sq_node node_at(struct sq_document *document, int index)
+{
+    return (struct sq_node){.document = document, .index = index};
+}
+
+static int check_map(struct sq_node map, struct sq_error *error)
+{
+    size_t count = sq_node_count(map);
+    if (count > MAP_KEYS_MAX)
+        return sq_node_fail(map, error, SQ_BAD_INPUT, "more than %d keys in one map", MAP_KEYS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        struct sq_node key = sq_node_key(map, i);
+        const char *text = sq_node_text(key);
+        if (text == NULL)
+            return sq_node_fail(key, error, SQ_BAD_INPUT, "a key must be a plain word");
+        for (size_t j = 0; j < i; j++)
+            if (strcmp(text, sq_node_text(sq_node_key(map, j))) == 0)
+                return sq_node_fail(key, error, SQ_BAD_INPUT, "the key '%.60s' stands here twice; it was first on line %zu",
+                                    text, sq_node_line(sq_node_key(map, j)));
+    }
+    return 0;
+}
+
+/* Walks what a reader would walk, so aliases count every time they are used. */
+static int check_tree(struct sq_node node, int depth, int *visits, struct sq_error *error)
+{
+    if (depth > SQ_DOCUMENT_DEPTH_MAX || ++*visits > NODE_VISITS_MAX)
+        return sq_node_fail(node, error, SQ_BAD_INPUT, "nested too deeply or too large (an alias that contains itself?)");
+    enum sq_node_type type = sq_node_type(node);
+    if (type == SQ_NODE_SCALAR) {
+        yaml_node_t *scalar = yaml_node(node);
+        if (memchr(scalar->data.scalar.value, '\0', scalar->data.scalar.length) != NULL)
+            return sq_node_fail(node, error, SQ_BAD_INPUT, "a zero byte inside a value");
+        return 0;
+    }
+    if (type == SQ_NODE_MAP && check_map(node, error) != 0)
+        return -1;
+    for (size_t i = 0; i < sq_node_count(node); i++) {
+        struct sq_node child = type == SQ_NODE_MAP ? sq_node_value(node, i) : sq_node_item(node, i);
+        if (type == SQ_NODE_MAP && check_tree(sq_node_key(node, i), depth + 1, visits, error) != 0)
+            return -1;
+        if (check_tree(child, depth + 1, visits, error) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int fail_parser(const yaml_parser_t *parser, const char *name, struct sq_error *error)
+{
+    const char *problem = parser->problem != NULL ? parser->problem : "unreadable";
+    if (parser->error == YAML_READER_ERROR)
+        return sq_fail(error, SQ_BAD_INPUT, "%s: byte %zu: %s; expected UTF-8 text", name, parser->problem_offset,
+                       problem);
+    return sq_fail(error, SQ_BAD_INPUT, "%s:%zu:%zu: not valid YAML: %s%s%s", name, parser->problem_mark.line + 1,
+                   parser->problem_mark.column + 1, problem, parser->context != NULL ? ", " : "",
+                   parser->context != NULL ? parser->context : "");
+}
+
+static int load_one(yaml_parser_t *parser, struct sq_document *document, struct sq_error *error)
+{
+    if (!yaml_parser_load(parser, &document->yaml))
+        return fail_parser(parser, document->name, error);
+    if (yaml_document_get_root_node(&document->yaml) == NULL)
+        return 0;
+    yaml_document_t next;
+    if (!yaml_parser_load(parser, &next))
+        return fail_parser(parser, document->name, error);
+    yaml_node_t *second = yaml_document_get_root_node(&next);
+    size_t line = second != NULL ? second->start_mark.line + 1 : 0;
+    yaml_document_delete(&next);
+    if (line != 0)
+        return sq_fail(error, SQ_BAD_INPUT, "%s:%zu:1: a second YAML document; expected one", document->name, line);
+    int visits = 0;
+    return check_tree(sq_document_root(document), 0, &visits, error);
+}
+
+int sq_document_parse(const char *name, const char *content, size_t length, struct sq_document **document,
+                      struct sq_error *error)
+{
+    sq_autodocument struct sq_document *fresh = calloc(1, sizeof *fresh);
+    if (fresh == NULL)
+        return sq_fail(error, SQ_SYSTEM, "out of memory");
+    (void)sq_text_copy(fresh->name, sizeof fresh->name, name);
+    yaml_parser_t parser;
+    if (!yaml_parser_initialize(&parser))
+        return sq_fail(error, SQ_SYSTEM, "out of memory");
+    yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
+    yaml_parser_set_input_string(&parser, (const unsigned char *)content, length);
+    int result = load_one(&parser, fresh, error);
+    yaml_parser_delete(&parser);
+    if (result == 0)
+        *document = sq_take(fresh);
+    return result;
+}
+
+int sq_document_load(const char *path, struct sq_document **document, struct sq_error *error)
+{
+    sq_autofree char *content = NULL;
+    size_t length;
+    if (sq_file_read(path, SQ_DOCUMENT_BYTES_MAX, &content, &length, error) != 0) {
+        if (error != NULL)
+            error->code = SQ_BAD_INPUT;
+        return -1;
+    }
+    return sq_document_parse(path, content, length, document, error);
+}
+
+void sq_document_free(struct sq_document *document)
+{
+    if (document == NULL)
+        return;
+    yaml_document_delete(&document->yaml);
+    free(document);
+}
+
+void sq_document_cleanup(struct sq_document **document)
+{
+    sq_document_free(*document);
+}
+
+struct sq_node sq_document_root(struct sq_document *document)
+{
+    return node_at(document, yaml_document_get_root_node(&document->yaml) != NULL ? 1 : 0);
+}
+
+const char *sq_document_name(const struct sq_document *document)
+{
+    return document->name;
+}
+
+enum sq_node_type sq_node_type(struct sq_node node)
+{
+    const yaml_node_t *yaml = yaml_node(node);
+    if (yaml == NULL)
+        return SQ_NODE_NONE;
+    switch (yaml->type) {
+    case YAML_SCALAR_NODE:
+        return SQ_NODE_SCALAR;
+    case YAML_SEQUENCE_NODE:
+        return SQ_NODE_LIST;
+    case YAML_MAPPING_NODE:
+        return SQ_NODE_MAP;
+    default:
+        return SQ_NODE_NONE;
+    }
+}
+
+bool sq_node_is_there(struct sq_node node)
+{
+    return sq_node_type(node) != SQ_NODE_NONE;
+}
+
+size_t sq_node_line(struct sq_node node)
+{
+    const yaml_node_t *yaml = yaml_node(node);
+    return yaml == NULL ? 1 : yaml->start_mark.line + 1;
+}
+
+size_t sq_node_column(struct sq_node node)
+{
+    const yaml_node_t *yaml = yaml_node(node);
+    return yaml == NULL ? 1 : yaml->start_mark.column + 1;
+}
+
+const char *sq_node_text(struct sq_node node)
+{
+    const yaml_node_t *yaml = yaml_node(node);
+    if (yaml == NULL || yaml->type != YAML_SCALAR_NODE)
+        return NULL;
+    return (const char *)yaml->data.scalar.value;
+}
+
+int sq_node_replace_text(struct sq_node node, const char *text, struct sq_error *error)
+{
+    yaml_node_t *yaml = yaml_node(node);
+    if (yaml == NULL || yaml->type != YAML_SCALAR_NODE)
+        return sq_fail(error, SQ_INTERNAL, "only a scalar's text can be replaced");
+    char *copy = strdup(text);
+    if (copy == NULL)
+        return sq_fail(error, SQ_SYSTEM, "out of memory");
+    /* libyaml's default allocator is malloc and free (api.c, yaml_free). */
+    free(yaml->data.scalar.value);
+    yaml->data.scalar.value = (yaml_char_t *)copy;
+    yaml->data.scalar.length = strlen(copy);
+    return 0;
+}
+
+size_t sq_node_count(struct sq_node node)
+{
+    const yaml_node_t *yaml = yaml_node(node);
+    if (yaml == NULL)
+        return 0;
+    if (yaml->type == YAML_SEQUENCE_NODE)
+        return (size_t)(yaml->data.sequence.items.top - yaml->data.sequence.items.start);
+    if (yaml->type == YAML_MAPPING_NODE)
+        return (size_t)(yaml->data.mapping.pairs.top - yaml->data.mapping.pairs.start);
+    return 0;
+}
+
+struct sq_node sq_node_item(struct sq_node node, size_t i)
+{
+    const yaml_node_t *yaml = yaml_node(node);
+    if (yaml == NULL || yaml->type != YAML_SEQUENCE_NODE || i >= sq_node_count(node))
+        return node_at(node.document, 0);
+    return node_at(node.document, yaml->data.sequence.items.start[i]);
+}
+
+static struct sq_node map_side(struct sq_node node, size_t i, bool key)
+{
+    const yaml_node_t *yaml = yaml_node(node);
+    if (yaml == NULL || yaml->type != YAML_MAPPING_NODE || i >= sq_node_count(node))
+        return node_at(node.document, 0);
+    const yaml_node_pair_t *pair = &yaml->data.mapping.pairs.start[i];
+    return node_at(node.document, key ? pair->key : pair->value);
+}
+
+struct sq_node sq_node_key(struct sq_node node, size_t i)
+{
+    return map_side(node, i, true);
+}
+
+struct sq_node sq_node_value(struct sq_node node, size_t i)
+{
+    return map_side(node, i, false);
+}
+
+struct sq_node sq_node_get(struct sq_node node, const char *key)
+{
+    if (sq_node_type(node) != SQ_NODE_MAP)
+        return node_at(node.document, 0);
+    for (size_t i = 0; i < sq_node_count(node); i++) {
+        const char *text = sq_node_text(sq_node_key(node, i));
+        if (text != NULL && strcmp(text, key) == 0)
+            return sq_node_value(node, i);
+    }
+    return node_at(node.document, 0);
+}
+
+int sq_node_fail_at(struct sq_node node, struct sq_error *error)
+{
+    if (node.document == NULL)
+        return -1;
+    if (!sq_node_is_there(node))
+        return sq_fail_in(error, "%s", node.document->name);
+    return sq_fail_in(error, "%s:%zu:%zu", node.document->name, sq_node_line(node), sq_node_column(node));
+}
+
+int sq_node_fail(struct sq_node node, struct sq_error *error, enum sq_code code, const char *format, ...)
+{
+    char text[SQ_ERROR_TEXT_MAX];
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    (void)sq_fail(error, code, "%s", text);
+    return sq_node_fail_at(node, error);
+}
+
+static const char *type_name(enum sq_node_type type)
+{
+    switch (type) {
+    case SQ_NODE_SCALAR:
+        return "a single value";
+    case SQ_NODE_LIST:
+        return "a list";
+    case SQ_NODE_MAP:
+        return "a map (key: value)";
+    default:
+        return "nothing";
+    }
+}
+
+int sq_node_expect(struct sq_node node, enum sq_node_type type, const char *what, struct sq_error *error)
+{
+    if (sq_node_type(node) == type)
+        return 0;
+    return sq_node_fail(node, error, SQ_BAD_INPUT, "%s is %s; expected %s", what, type_name(sq_node_type(node)),
+                        type_name(type));
+}
+
+int sq_node_check_keys(struct sq_node map, const char *what, const char *const *keys, size_t key_count,
+                       struct sq_error *error)
+{
+    if (sq_node_expect(map, SQ_NODE_MAP, what, error) != 0)
+        return -1;
+    for (size_t i = 0; i < sq_node_count(map); i++) {
+        const char *key = sq_node_text(sq_node_key(map, i));
+        bool known = false;
+        for (size_t k = 0; k < key_count && !known; k++)
+            known = strcmp(key, keys[k]) == 0;
+        if (known)
+            continue;
+        const char *nearest = sq_nearest(key, keys, key_count);
+        if (nearest != NULL)
+            return sq_node_fail(sq_node_key(map, i), error, SQ_BAD_INPUT,
+                                "unknown key '%.60s' in %s; did you mean '%s'?", key, what, nearest);
+        char list[300] = "";
+        for (size_t k = 0; k < key_count; k++)
+            sq_text_append(list, sizeof list, "%s%s", k == 0 ? "" : ", ", keys[k]);
+        return sq_node_fail(sq_node_key(map, i), error, SQ_BAD_INPUT, "unknown key '%.60s' in %s; expected one of %s",
+                            key, what, list);
+    }
+    return 0;
+}
+
+/* Finds the scalar; *found tells whether it is there. */
+static int map_scalar(struct sq_node map, const char *key, bool required, struct sq_node *value, bool *found,
+                      struct sq_error *error)
+{
+    *value = sq_node_get(map, key);
+    *found = sq_node_is_there(*value);
+    if (!*found)
+        return required ? sq_node_fail(map, error, SQ_BAD_INPUT, "'%s' is missing", key) : 0;
+    char what[80];
+    (void)snprintf(what, sizeof what, "'%s'", key);
+    return sq_node_expect(*value, SQ_NODE_SCALAR, what, error);
+}
+
+int sq_map_text(struct sq_node map, const char *key, bool required, size_t most_bytes, const char **value,
+                struct sq_error *error)
+{
+    struct sq_node node;
+    bool found;
+    if (map_scalar(map, key, required, &node, &found, error) != 0)
+        return -1;
+    if (!found)
+        return 0;
+    const char *text = sq_node_text(node);
+    if (strlen(text) >= most_bytes)
+        return sq_node_fail(node, error, SQ_BAD_INPUT, "'%s' is longer than %zu bytes", key, most_bytes - 1);
+    if (required && text[0] == '\0')
+        return sq_node_fail(node, error, SQ_BAD_INPUT, "'%s' is empty", key);
+    *value = text;
+    return 0;
+}
+
+int sq_map_duration(struct sq_node map, const char *key, bool required, uint64_t *duration_ns,
+                    struct sq_error *error)
+{
+    struct sq_node node;
+    bool found;
+    if (map_scalar(map, key, required, &node, &found, error) != 0)
+        return -1;
+    if (found && sq_duration_parse(sq_node_text(node), duration_ns, error) != 0)
+        return sq_node_fail_at(node, error);
+    return 0;
+}
+
+int sq_map_count(struct sq_node map, const char *key, bool required, uint64_t most, uint64_t *value,
+                 struct sq_error *error)
+{
+    struct sq_node node;
+    bool found;
+    if (map_scalar(map, key, required, &node, &found, error) != 0)
+        return -1;
+    if (found && sq_count_parse(sq_node_text(node), most, value, error) != 0)
+        return sq_node_fail_at(node, error);
+    return 0;
+}

@@ -1,0 +1,57 @@
+#include "error.h"
+
+#include <stdio.h>
+#include <string.h>
+
+int sq_fail(struct sq_error *error, enum sq_code code, const char *format, ...)
+{
+    if (error == NULL)
+        return -1;
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(error->text, sizeof error->text, format, arguments);
+    va_end(arguments);
+    error->code = code;
+    return -1;
+}
+
+int sq_fail_errno(struct sq_error *error, int number, const char *format, ...)
+{
+    if (error == NULL)
+        return -1;
+    char what[SQ_ERROR_TEXT_MAX];
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(what, sizeof what, format, arguments);
+    va_end(arguments);
+    char reason[128];
+    return sq_fail(error, SQ_SYSTEM, "%.*s: %s", SQ_ERROR_TEXT_MAX - 130, what,
+                   strerror_r(number, reason, sizeof reason));
+}
+
+int sq_fail_in(struct sq_error *error, const char *format, ...)
+{
+    if (error == NULL)
+        return -1;
+    char where[SQ_ERROR_TEXT_MAX];
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(where, sizeof where, format, arguments);
+    va_end(arguments);
+    char what[SQ_ERROR_TEXT_MAX];
+    memcpy(what, error->text, sizeof what);
+    return sq_fail(error, error->code, "%.*s: %.*s", 200, where, SQ_ERROR_TEXT_MAX - 203, what);
+}
+
+const char *sq_code_name(enum sq_code code)
+{
+    static const char *const names[] = {
+        "ok",      "bad-input", "policy",      "conflict",    "unable",     "nobody",   "limit",
+        "unknown", "stale",     "version-gap", "unreachable", "timeout",    "no-data",  "not-steady",
+        "deviated", "aborted",  "unclean",     "system",      "internal",
+    };
+    _Static_assert(sizeof names / sizeof names[0] == SQ_CODE_MAX + 1, "a name for every code");
+    if ((unsigned)code > SQ_CODE_MAX)
+        return "unknown-code";
+    return names[code];
+}

@@ -1,0 +1,28 @@
+/* Files read whole within a bound, and written so that a crash leaves the old or the new content. */
+#ifndef SQ_COMMON_FILE_H
+#define SQ_COMMON_FILE_H
+
+#include "error.h"
+
+#include <stddef.h>
+#include <sys/types.h>
+
+/*
+ * Read `path` into a new, zero-terminated buffer that the caller frees. A file of more than `most_bytes`
+ * is refused. Works on /proc, whose files have no size.
+ */
+int sq_file_read(const char *path, size_t most_bytes, char **content, size_t *length, struct sq_error *error);
+
+/* The same into the caller's buffer, zero-terminated and cut at size - 1: for paths that may not allocate. */
+ssize_t sq_file_read_into(const char *path, char *buffer, size_t size);
+
+/* Write a temporary file beside `path`, fsync it, rename it over `path`, fsync the directory. */
+int sq_file_write(const char *path, const void *content, size_t length, mode_t mode, struct sq_error *error);
+
+/* write(2) until all is written or an error comes; returns -1 with errno. */
+int sq_write_all(int fd, const void *content, size_t length);
+
+/* mkdir -p. */
+int sq_directory_make(const char *path, mode_t mode, struct sq_error *error);
+
+#endif

@@ -1,0 +1,23 @@
+/* Small, bounded text helpers. */
+#ifndef SQ_COMMON_TEXT_H
+#define SQ_COMMON_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Copy `source` into `target` of `size` bytes, cut if need be, always terminated. Returns false if it was cut. */
+bool sq_text_copy(char *target, size_t size, const char *source);
+
+/* Append printf-formatted text to a terminated string in `target` of `size` bytes; cuts at the end. */
+void sq_text_append(char *target, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* Replace control characters (not UTF-8 bytes) by '?', in place. */
+void sq_text_make_printable(char *text);
+
+/* True if `text` is a terminated string within `size` bytes. For structures that came from another process. */
+bool sq_text_is_terminated(const char *text, size_t size);
+
+/* Shell-style pattern: only '*', for any run of characters ("network.*"). */
+bool sq_text_matches(const char *pattern, const char *text);
+
+#endif

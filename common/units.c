@@ -1,0 +1,196 @@
+#include "units.h"
+
+#include "clock.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct unit {
+    const char *name;
+    uint64_t factor;
+};
+
+/* Largest first: durations are written and read in falling order. */
+static const struct unit duration_units[] = {
+    {"d", 86400 * SQ_NS_PER_SECOND}, {"h", 3600 * SQ_NS_PER_SECOND}, {"m", 60 * SQ_NS_PER_SECOND},
+    {"s", SQ_NS_PER_SECOND},         {"ms", SQ_NS_PER_MILLISECOND},  {"us", 1000},
+    {"ns", 1},
+};
+#define DURATION_UNITS (sizeof duration_units / sizeof duration_units[0])
+
+static const struct unit size_units[] = {
+    {"TiB", UINT64_C(1) << 40}, {"GiB", UINT64_C(1) << 30},      {"MiB", UINT64_C(1) << 20},
+    {"KiB", UINT64_C(1) << 10}, {"TB", UINT64_C(1000000000000)}, {"GB", UINT64_C(1000000000)},
+    {"MB", UINT64_C(1000000)},  {"kB", UINT64_C(1000)},          {"B", UINT64_C(1)},
+};
+#define SIZE_UNITS (sizeof size_units / sizeof size_units[0])
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+/* One "<digits>[.<digits>]" times `factor`, added to *sum. Exact integer arithmetic; false on overflow. */
+static bool add_scaled(const char *number, size_t length, uint64_t factor, uint64_t *sum)
+{
+    uint64_t whole = 0;
+    size_t i = 0;
+    for (; i < length && is_digit(number[i]); i++)
+        if (__builtin_mul_overflow(whole, UINT64_C(10), &whole) ||
+            __builtin_add_overflow(whole, (uint64_t)(number[i] - '0'), &whole))
+            return false;
+    if (__builtin_mul_overflow(whole, factor, &whole) || __builtin_add_overflow(*sum, whole, sum))
+        return false;
+    uint64_t place = factor;
+    for (i++; i < length; i++) {
+        place /= 10;
+        if (__builtin_add_overflow(*sum, place * (uint64_t)(number[i] - '0'), sum))
+            return false;
+    }
+    return true;
+}
+
+/* The length of a "<digits>[.<digits>]" at the start of `text`, 0 if there is none. */
+static size_t number_length(const char *text)
+{
+    size_t whole = strspn(text, "0123456789");
+    if (whole == 0 || text[whole] != '.')
+        return whole;
+    size_t fraction = strspn(text + whole + 1, "0123456789");
+    return fraction == 0 ? 0 : whole + 1 + fraction;
+}
+
+static const struct unit *find_unit(const struct unit *units, size_t count, const char *text, size_t length)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strlen(units[i].name) == length && memcmp(units[i].name, text, length) == 0)
+            return &units[i];
+    return NULL;
+}
+
+int sq_duration_parse(const char *text, uint64_t *duration_ns, struct sq_error *error)
+{
+    uint64_t sum = 0;
+    const struct unit *last = NULL;
+    const char *rest = text;
+    do {
+        size_t digits = number_length(rest);
+        size_t letters = strspn(rest + digits, "abcdefghijklmnopqrstuvwxyz");
+        const struct unit *unit = find_unit(duration_units, DURATION_UNITS, rest + digits, letters);
+        if (digits == 0 || unit == NULL || (last != NULL && unit <= last))
+            return sq_fail(error, SQ_BAD_INPUT,
+                           "'%.40s' is not a duration; expected a number with a unit (ns, us, ms, s, m, h, d), "
+                           "such as 30s, 1m30s or 500ms",
+                           text);
+        if (!add_scaled(rest, digits, unit->factor, &sum))
+            return sq_fail(error, SQ_BAD_INPUT, "the duration '%.40s' is too long", text);
+        last = unit;
+        rest += digits + letters;
+    } while (*rest != '\0');
+    *duration_ns = sum;
+    return 0;
+}
+
+void sq_duration_format(uint64_t duration_ns, char text[SQ_UNIT_TEXT_MAX])
+{
+    if (duration_ns == 0) {
+        (void)snprintf(text, SQ_UNIT_TEXT_MAX, "0s");
+        return;
+    }
+    size_t used = 0;
+    for (size_t i = 0; i < DURATION_UNITS && duration_ns != 0; i++) {
+        uint64_t whole = duration_ns / duration_units[i].factor;
+        if (whole == 0)
+            continue;
+        duration_ns -= whole * duration_units[i].factor;
+        int length = snprintf(text + used, SQ_UNIT_TEXT_MAX - used, "%" PRIu64 "%s", whole, duration_units[i].name);
+        if (length < 0 || used + (size_t)length >= SQ_UNIT_TEXT_MAX)
+            return;
+        used += (size_t)length;
+    }
+}
+
+void sq_duration_format_rounded(uint64_t duration_ns, char text[SQ_UNIT_TEXT_MAX])
+{
+    static const struct unit scales[] = {
+        {"s", SQ_NS_PER_SECOND}, {"ms", SQ_NS_PER_MILLISECOND}, {"us", 1000}, {"ns", 1}};
+    if (duration_ns >= 1000 * SQ_NS_PER_SECOND) {
+        uint64_t seconds = duration_ns / SQ_NS_PER_SECOND;
+        (void)snprintf(text, SQ_UNIT_TEXT_MAX, "%" PRIu64 "m%02" PRIu64 "s", seconds / 60, seconds % 60);
+        return;
+    }
+    for (size_t i = 0; i < sizeof scales / sizeof scales[0]; i++) {
+        if (duration_ns < scales[i].factor && i + 1 < sizeof scales / sizeof scales[0])
+            continue;
+        double value = (double)duration_ns / (double)scales[i].factor;
+        int decimals = i == 3 || value >= 100 ? 0 : value >= 10 ? 1 : 2;
+        (void)snprintf(text, SQ_UNIT_TEXT_MAX, "%.*f%s", decimals, value, scales[i].name);
+        return;
+    }
+}
+
+int sq_size_parse(const char *text, uint64_t *size_bytes, struct sq_error *error)
+{
+    size_t digits = number_length(text);
+    const struct unit *unit = find_unit(size_units, SIZE_UNITS, text + digits, strlen(text + digits));
+    if (digits == 0 || unit == NULL)
+        return sq_fail(error, SQ_BAD_INPUT,
+                       "'%.40s' is not a size; expected a number with a unit (B, kB, MB, GB, KiB, MiB, GiB), "
+                       "such as 64MiB",
+                       text);
+    uint64_t sum = 0;
+    if (!add_scaled(text, digits, unit->factor, &sum))
+        return sq_fail(error, SQ_BAD_INPUT, "the size '%.40s' is too large", text);
+    *size_bytes = sum;
+    return 0;
+}
+
+void sq_size_format(uint64_t size_bytes, char text[SQ_UNIT_TEXT_MAX])
+{
+    for (size_t i = 0; i < 4; i++) {
+        if (size_bytes != 0 && size_bytes % size_units[i].factor == 0) {
+            (void)snprintf(text, SQ_UNIT_TEXT_MAX, "%" PRIu64 "%s", size_bytes / size_units[i].factor,
+                           size_units[i].name);
+            return;
+        }
+    }
+    (void)snprintf(text, SQ_UNIT_TEXT_MAX, "%" PRIu64 "B", size_bytes);
+}
+
+int sq_percent_parse(const char *text, double *percent, struct sq_error *error)
+{
+    size_t digits = number_length(text);
+    if (digits == 0 || digits > 30 || strcmp(text + digits, "%") != 0)
+        return sq_fail(error, SQ_BAD_INPUT,
+                       "'%.40s' is not a percentage; expected a number from 0 to 100 with a %% sign, such as 50%%",
+                       text);
+    char number[32];
+    memcpy(number, text, digits);
+    number[digits] = '\0';
+    double value = strtod(number, NULL);
+    if (!(value >= 0 && value <= 100))
+        return sq_fail(error, SQ_BAD_INPUT, "'%.40s' is out of range; expected 0%% to 100%%", text);
+    *percent = value;
+    return 0;
+}
+
+void sq_percent_format(double percent, char text[SQ_UNIT_TEXT_MAX])
+{
+    (void)snprintf(text, SQ_UNIT_TEXT_MAX, "%.10g%%", percent);
+}
+
+int sq_count_parse(const char *text, uint64_t most, uint64_t *count, struct sq_error *error)
+{
+    size_t digits = strspn(text, "0123456789");
+    uint64_t value = 0;
+    if (digits == 0 || text[digits] != '\0')
+        return sq_fail(error, SQ_BAD_INPUT, "'%.40s' is not a whole number", text);
+    if (!add_scaled(text, digits, 1, &value) || value > most)
+        return sq_fail(error, SQ_BAD_INPUT, "'%.40s' is out of range; expected 0 to %" PRIu64, text, most);
+    *count = value;
+    return 0;
+}

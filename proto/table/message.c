@@ -1,0 +1,195 @@
+#include "table/message.h"
+
+#include "common/text.h"
+#include "common/units.h"
+#include "table/params.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+const char *sq_verb_name(enum sq_verb verb)
+{
+    static const char *const names[] = {"none",  "hello", "preview", "prepare", "inject",
+                                        "renew", "revert", "status", "halt"};
+    _Static_assert(sizeof names / sizeof names[0] == SQ_VERB_MAX + 1, "a name for every verb");
+    return (unsigned)verb > SQ_VERB_MAX ? "unknown" : names[verb];
+}
+
+const char *sq_state_name(enum sq_fault_state state)
+{
+    static const char *const names[] = {"NONE", "PREPARED", "INJECTED", "REVERTING", "REVERTED", "FAILED"};
+    _Static_assert(sizeof names / sizeof names[0] == SQ_STATE_MAX + 1, "a name for every state");
+    return (unsigned)state > SQ_STATE_MAX ? "UNKNOWN" : names[state];
+}
+
+const char *sq_end_reason_name(enum sq_end_reason reason)
+{
+    static const char *const names[] = {"not ended",     "reverted by order",      "duration over",
+                                        "lease ended",   "halted",                 "agent shut down",
+                                        "failed",        "recovered from the log"};
+    _Static_assert(sizeof names / sizeof names[0] == SQ_END_MAX + 1, "a name for every reason");
+    return (unsigned)reason > SQ_END_MAX ? "unknown" : names[reason];
+}
+
+const char *sq_line_kind_name(enum sq_line_kind kind)
+{
+    static const char *const names[] = {"", "touches", "spares", "note", "warning", "left", "foreign"};
+    _Static_assert(sizeof names / sizeof names[0] == SQ_LINE_KIND_MAX + 1, "a name for every kind of line");
+    return (unsigned)kind > SQ_LINE_KIND_MAX ? "unknown" : names[kind];
+}
+
+void sq_report_line(struct sq_fault_report *report, enum sq_line_kind kind, const char *format, ...)
+{
+    if (report->line_count >= SQ_LINES_MAX) {
+        report->lines_dropped++;
+        return;
+    }
+    struct sq_report_line *line = &report->lines[report->line_count++];
+    line->kind = kind;
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(line->text, sizeof line->text, format, arguments);
+    va_end(arguments);
+    sq_text_make_printable(line->text);
+}
+
+void sq_report_count(struct sq_fault_report *report, const char *name, uint64_t value)
+{
+    uint32_t i = 0;
+    while (i < report->counter_count && strcmp(report->counters[i].name, name) != 0)
+        i++;
+    if (i == SQ_COUNTERS_MAX)
+        return;
+    if (i == report->counter_count) {
+        (void)sq_text_copy(report->counters[i].name, sizeof report->counters[i].name, name);
+        report->counter_count++;
+    }
+    report->counters[i].value = value;
+}
+
+void sq_report_fail(struct sq_fault_report *report, const struct sq_error *error)
+{
+    report->code = error->code;
+    (void)sq_text_copy(report->message, sizeof report->message, error->text);
+}
+
+void sq_reply_fail(struct sq_reply *reply, const struct sq_error *error)
+{
+    reply->code = error->code;
+    (void)sq_text_copy(reply->message, sizeof reply->message, error->text);
+}
+
+static int check_lease(uint64_t lease_ns, struct sq_error *error)
+{
+    if (lease_ns >= SQ_LEASE_MIN_NS && lease_ns <= SQ_LEASE_MAX_NS)
+        return 0;
+    char least[SQ_UNIT_TEXT_MAX];
+    char most[SQ_UNIT_TEXT_MAX];
+    sq_duration_format(SQ_LEASE_MIN_NS, least);
+    sq_duration_format(SQ_LEASE_MAX_NS, most);
+    return sq_fail(error, SQ_BAD_INPUT, "the lease is out of range; expected %s to %s", least, most);
+}
+
+static int check_order(const struct sq_request *request, uint32_t i, struct sq_error *error)
+{
+    const struct sq_fault_order *order = &request->faults[i];
+    if (order->index >= SQ_FAULTS_MAX)
+        return sq_fail(error, SQ_BAD_INPUT, "fault index %u is out of range", order->index);
+    if (order->duration_ns < SQ_DURATION_MIN_NS || order->duration_ns > SQ_DURATION_MAX_NS)
+        return sq_fail(error, SQ_BAD_INPUT, "fault %u: the duration is out of range; expected 1ms to 24h",
+                       order->index);
+    if (sq_spec_check(&order->spec, NULL, error) != 0)
+        return sq_fail_in(error, "fault %u", order->index);
+    for (uint32_t j = 0; j < i; j++) {
+        const struct sq_fault_order *other = &request->faults[j];
+        if (other->index == order->index)
+            return sq_fail(error, SQ_BAD_INPUT, "fault index %u stands twice", order->index);
+        if (sq_spec_collides(&other->spec, &order->spec))
+            return sq_fail(error, SQ_CONFLICT, "faults %u and %u mean the same targets", other->index, order->index);
+    }
+    return 0;
+}
+
+static int check_orders(const struct sq_request *request, struct sq_error *error)
+{
+    if (request->fault_count == 0 || request->fault_count > SQ_FAULTS_MAX)
+        return sq_fail(error, SQ_BAD_INPUT, "%u faults in one request; expected 1 to %d", request->fault_count,
+                       SQ_FAULTS_MAX);
+    for (uint32_t i = 0; i < request->fault_count; i++)
+        if (check_order(request, i, error) != 0)
+            return -1;
+    return 0;
+}
+
+int sq_request_check(const struct sq_request *request, struct sq_error *error)
+{
+    if (request->version != SQ_PROTOCOL_VERSION)
+        return sq_fail(error, SQ_VERSION_GAP, "the controller speaks protocol version %u, this agent version %d",
+                       request->version, SQ_PROTOCOL_VERSION);
+    enum sq_verb verb = request->verb;
+    if ((int)verb <= SQ_VERB_NONE || verb > SQ_VERB_MAX)
+        return sq_fail(error, SQ_BAD_INPUT, "unknown verb %d", (int)verb);
+    if (!sq_text_is_terminated(request->title, sizeof request->title) ||
+        !sq_text_is_terminated(request->operator_name, sizeof request->operator_name))
+        return sq_fail(error, SQ_BAD_INPUT, "a text is too long");
+    bool has_experiment = verb >= SQ_VERB_PREVIEW && verb <= SQ_VERB_REVERT;
+    if (has_experiment && sq_id_is_zero(&request->experiment))
+        return sq_fail(error, SQ_BAD_INPUT, "%s without an experiment's id", sq_verb_name(verb));
+    if (request->fault_mask >= 1u << SQ_FAULTS_MAX)
+        return sq_fail(error, SQ_BAD_INPUT, "the fault mask names a fault beyond %d", SQ_FAULTS_MAX - 1);
+    if ((verb == SQ_VERB_PREPARE || verb == SQ_VERB_RENEW) && check_lease(request->lease_ns, error) != 0)
+        return -1;
+    if (verb == SQ_VERB_PREVIEW || verb == SQ_VERB_PREPARE)
+        return check_orders(request, error);
+    if (request->fault_count != 0)
+        return sq_fail(error, SQ_BAD_INPUT, "%s carries faults", sq_verb_name(verb));
+    return 0;
+}
+
+static bool report_is_bounded(const struct sq_fault_report *report)
+{
+    if (report->index >= SQ_FAULTS_MAX || (unsigned)report->state > SQ_STATE_MAX ||
+        (unsigned)report->end_reason > SQ_END_MAX || (unsigned)report->code > SQ_CODE_MAX ||
+        !sq_text_is_terminated(report->message, sizeof report->message) ||
+        report->counter_count > SQ_COUNTERS_MAX || report->line_count > SQ_LINES_MAX)
+        return false;
+    for (uint32_t i = 0; i < report->counter_count; i++)
+        if (!sq_text_is_terminated(report->counters[i].name, sizeof report->counters[i].name))
+            return false;
+    for (uint32_t i = 0; i < report->line_count; i++)
+        if (!sq_text_is_terminated(report->lines[i].text, sizeof report->lines[i].text))
+            return false;
+    return true;
+}
+
+static bool hello_is_bounded(const struct sq_hello *hello)
+{
+    if (!sq_text_is_terminated(hello->agent_version, sizeof hello->agent_version) ||
+        !sq_text_is_terminated(hello->hostname, sizeof hello->hostname) ||
+        !sq_text_is_terminated(hello->kernel, sizeof hello->kernel) ||
+        !sq_text_is_terminated(hello->policy_problem, sizeof hello->policy_problem) ||
+        hello->ability_count > SQ_ABILITIES_MAX)
+        return false;
+    for (uint32_t i = 0; i < hello->ability_count; i++)
+        if (!sq_text_is_terminated(hello->abilities[i].reason, sizeof hello->abilities[i].reason))
+            return false;
+    return true;
+}
+
+int sq_reply_check(const struct sq_reply *reply, struct sq_error *error)
+{
+    if (reply->version != SQ_PROTOCOL_VERSION)
+        return sq_fail(error, SQ_VERSION_GAP, "the agent speaks protocol version %u, this controller version %d",
+                       reply->version, SQ_PROTOCOL_VERSION);
+    if ((unsigned)reply->code > SQ_CODE_MAX || (unsigned)reply->verb > SQ_VERB_MAX ||
+        !sq_text_is_terminated(reply->message, sizeof reply->message) ||
+        !sq_text_is_terminated(reply->title, sizeof reply->title) ||
+        !sq_text_is_terminated(reply->operator_name, sizeof reply->operator_name) ||
+        !hello_is_bounded(&reply->hello) || reply->fault_count > SQ_FAULTS_MAX)
+        return sq_fail(error, SQ_BAD_INPUT, "the agent's answer is malformed");
+    for (uint32_t i = 0; i < reply->fault_count; i++)
+        if (!report_is_bounded(&reply->faults[i]))
+            return sq_fail(error, SQ_BAD_INPUT, "the agent's report on fault %u is malformed", i);
+    return 0;
+}
