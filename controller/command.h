@@ -23,6 +23,7 @@ enum sq_color { SQ_COLOR_AUTO, SQ_COLOR_ALWAYS, SQ_COLOR_NEVER };
 /* The command line, parsed once in main.c; each verb says which of these it takes. */
 struct sq_options {
     const char *hosts_path; /* --hosts, SQUALL_HOSTS or /etc/squall/hosts.yaml */
+    bool hosts_given;       /* --hosts stood on the command line */
     const char *prometheus_url; /* --prometheus; NULL: the inventory's */
     const char *output_path;    /* plan -o */
     const char *record_path;    /* run --record FILE; default ./squall-runs/<time>-<id>/run.json */
