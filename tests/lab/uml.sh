@@ -1,0 +1,94 @@
+#!/usr/bin/env bash
+# Runs one command inside User-Mode Linux: Debian's 6.1 kernel as a process, on this machine's own root file system.
+# It has what this machine's kernel may lack (netem, every scheduler and classifier, cgroup v2 with its controllers).
+#
+#   uml.sh [--memory 1G] [--timeout SECONDS] [--disk IMAGE] -- COMMAND [ARGUMENT...]
+#
+# The command's output is passed on, its exit status is ours. 125: the machine did not come up or gave no verdict.
+# Inside, /proc, /sys and /dev are the guest's own, /run and /tmp (unless we stand below it) are fresh tmpfs, cgroup2 is
+# on /sys/fs/cgroup, IMAGE is /dev/ubda.
+set -euo pipefail
+
+memory=1G
+timeout=600
+disk=()
+while [ $# -gt 0 ]; do
+    case $1 in
+    --memory) memory=$2; shift 2 ;;
+    --timeout) timeout=$2; shift 2 ;;
+    --disk) disk=("ubd0=$2"); shift 2 ;;
+    --) shift; break ;;
+    *) echo "uml.sh: unknown option $1; expected --memory, --timeout, --disk or --" >&2; exit 2 ;;
+    esac
+done
+[ $# -gt 0 ] || { echo "uml.sh: no command given" >&2; exit 2; }
+command -v linux.uml >/dev/null || { echo "uml.sh: linux.uml is missing; install the package user-mode-linux" >&2; exit 125; }
+
+# Not below /tmp, which the guest covers with a tmpfs of its own.
+work=$(mktemp -d "${UML_DIRECTORY:-/var/tmp}/squall-uml.XXXXXX")
+machine=
+# shellcheck disable=SC2317  # called by the trap
+cleanup() {
+    if [ -n "$machine" ]; then kill -KILL -- "-$machine" 2>/dev/null || true; fi
+    rm -rf "$work"
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM HUP
+
+{
+    printf 'cd %q\n' "$PWD"
+    declare -px | grep -E '^declare -x (SQ_|SQUALL_|CMOCKA_|UBSAN_)' || true
+    printf 'exec'
+    printf ' %q' "$@"
+    printf '\n'
+} >"$work/command"
+
+case $PWD/ in
+/tmp/*) cover_tmp= ;;
+*) cover_tmp='mount -t tmpfs -o mode=1777 tmp /tmp' ;;
+esac
+
+cat >"$work/init" <<EOF
+#!/bin/bash
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+mkdir -p /dev/pts /dev/shm
+mount -t devpts devpts /dev/pts
+mount -t tmpfs shm /dev/shm
+$cover_tmp
+mount -t tmpfs run /run
+mount -t cgroup2 cgroup2 /sys/fs/cgroup 2>/dev/null
+mkdir -p /run/netns /run/kernel/lib
+ln -s /usr/lib/uml/modules /run/kernel/lib/modules
+for module in veth bridge ifb sch_ingress sch_netem sch_htb sch_tbf sch_prio sch_fq_codel \
+    cls_bpf cls_u32 cls_matchall act_mirred act_gact; do
+    modprobe -q -d /run/kernel \$module || echo "uml: module \$module is missing" >>$work/output
+done
+ip link set lo up
+bash $work/command >>$work/output 2>&1 </dev/null
+echo \$? >$work/status.new
+mv $work/status.new $work/status
+sync
+echo o >/proc/sysrq-trigger
+sleep 60
+EOF
+chmod +x "$work/init"
+: >"$work/output"
+
+set -m
+TMPDIR=/dev/shm timeout --signal=KILL "$timeout" linux.uml "mem=$memory" rootfstype=hostfs rootflags=/ rw "init=$work/init" \
+    "${disk[@]}" con=null con0=null,fd:2 con1=null,fd:1 quiet >"$work/console" 2>&1 </dev/null &
+machine=$!
+set +m
+tail -n +1 -f --pid="$machine" "$work/output" 2>/dev/null || true
+wait "$machine" 2>/dev/null || true
+machine=
+
+if [ ! -s "$work/status" ]; then
+    echo "uml.sh: the machine gave no verdict within $timeout s; its console said:" >&2
+    tail -n 20 "$work/console" >&2
+    exit 125
+fi
+exit "$(cat "$work/status")"

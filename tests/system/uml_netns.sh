@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Inside User-Mode Linux (tests/lab/uml.sh): runs every netns test program of a build directory on that kernel.
+# Prints each program's output, then one line "uml: NAME ok|failed|skipped", and exits with the number of failures.
+set -uo pipefail
+build=$1
+failures=0
+for program in "$build"/tests/netns/test_*; do
+    { [ -f "$program" ] && [ -x "$program" ]; } || continue
+    name=$(basename "$program")
+    timeout 300 "$program"
+    status=$?
+    case $status in
+    0) echo "uml: $name ok" ;;
+    77) echo "uml: $name skipped" ;;
+    *)
+        echo "uml: $name failed with status $status"
+        failures=$((failures + 1))
+        ;;
+    esac
+done
+exit "$failures"
