@@ -1,7 +1,7 @@
 /*
- * The wire format: struct sq_request and struct sq_reply to protobuf (squall.proto) and back. Generated types stop
- * here. Decoding trusts nothing: what is malformed or beyond the bounds of table/message.h is refused whole, and
- * the result has passed sq_request_check or sq_reply_check.
+ * The wire format: struct sq_request and struct sq_reply to protobuf (squall.proto) and back. Generated types
+ * stop here. Decoding trusts nothing: what is malformed or beyond the bounds of table/message.h is refused
+ * whole, and the result has passed sq_request_check or sq_reply_check.
  */
 #ifndef SQ_WIRE_WIRE_H
 #define SQ_WIRE_WIRE_H
@@ -15,13 +15,16 @@
 /* Encode into a new buffer that the caller frees. `requester` does not travel. */
 int sq_wire_encode_request(const struct sq_request *request, uint8_t **bytes, size_t *length,
                            struct sq_error *error);
-int sq_wire_encode_reply(const struct sq_reply *reply, uint8_t **bytes, size_t *length, struct sq_error *error);
+int sq_wire_encode_reply(const struct sq_reply *reply, uint8_t **bytes, size_t *length,
+                         struct sq_error *error);
 
 /*
- * Decode into *request or *reply, which is zeroed first. On failure error->code is SQ_BAD_INPUT, or SQ_VERSION_GAP
- * with version (and verb, if it could be read) filled in, so that the front can answer in words.
+ * Decode into *request or *reply, which is zeroed first. On failure error->code is SQ_BAD_INPUT, or
+ * SQ_VERSION_GAP with version (and verb, if it could be read) filled in, so that the front can answer in
+ * words.
  */
-int sq_wire_decode_request(const uint8_t *bytes, size_t length, struct sq_request *request, struct sq_error *error);
+int sq_wire_decode_request(const uint8_t *bytes, size_t length, struct sq_request *request,
+                           struct sq_error *error);
 int sq_wire_decode_reply(const uint8_t *bytes, size_t length, struct sq_reply *reply, struct sq_error *error);
 
 #endif
