@@ -26,6 +26,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define SQ_UNDO_BYTES_MAX    8192
 #define SQ_PROTECTED_MAX     64
