@@ -22,8 +22,8 @@ enum sq_color { SQ_COLOR_AUTO, SQ_COLOR_ALWAYS, SQ_COLOR_NEVER };
 
 /* The command line, parsed once in main.c; each verb says which of these it takes. */
 struct sq_options {
-    const char *hosts_path; /* --hosts, SQUALL_HOSTS or /etc/squall/hosts.yaml */
-    bool hosts_given;       /* --hosts stood on the command line */
+    const char *hosts_path;     /* --hosts, SQUALL_HOSTS or /etc/squall/hosts.yaml */
+    bool hosts_given;           /* --hosts stood on the command line */
     const char *prometheus_url; /* --prometheus; NULL: the inventory's */
     const char *output_path;    /* plan -o */
     const char *record_path;    /* run --record FILE; default ./squall-runs/<time>-<id>/run.json */
@@ -58,7 +58,8 @@ extern const struct sq_command sq_command_status;
 /* The exit status that an error means. */
 enum sq_exit sq_exit_of(enum sq_code code);
 
-/* Print "squall: <text>" on standard error (or a JSON object on standard output with --json) and return its status. */
+/* Print "squall: <text>" on standard error (or a JSON object on standard output with --json) and return its
+ * status. */
 int sq_command_fail(const struct sq_options *options, const struct sq_error *error);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * An experiment file (docs/experiments.md), read into plain structures. Everything that can be known without an
- * agent is checked here: keys, units, ranges, tolerances, collisions within one step's own faults.
+ * An experiment file (docs/experiments.md), read into plain structures. Everything that can be known without
+ * an agent is checked here: keys, units, ranges, tolerances, collisions within one step's own faults.
  */
 #ifndef SQ_CONTROLLER_EXPERIMENT_H
 #define SQ_CONTROLLER_EXPERIMENT_H
@@ -14,13 +14,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SQ_TAGS_MAX       16
-#define SQ_PARAMETERS_MAX 32
-#define SQ_PROBES_MAX     32
-#define SQ_STEPS_MAX      32
-#define SQ_SELECT_MAX     16
+#define SQ_TAGS_MAX        16
+#define SQ_PARAMETERS_MAX  32
+#define SQ_PROBES_MAX      32
+#define SQ_STEPS_MAX       32
+#define SQ_SELECT_MAX      16
 #define SQ_DESCRIPTION_MAX 1024
-#define SQ_QUERY_MAX      2048
+#define SQ_QUERY_MAX       2048
 
 /* One `NAME=VALUE` of --set, or one entry of `parameters`. */
 struct sq_setting {
@@ -33,7 +33,7 @@ enum sq_probe_kind { SQ_PROBE_PROMQL, SQ_PROBE_HTTP };
 struct sq_probe {
     char name[SQ_TITLE_MAX];
     enum sq_probe_kind kind;
-    char target[SQ_QUERY_MAX]; /* the PromQL query, or the URL */
+    char target[SQ_QUERY_MAX];     /* the PromQL query, or the URL */
     struct sq_tolerance tolerance; /* promql */
     uint32_t http_status;          /* http: the status that is expected, default 200 */
     uint64_t within_ns;            /* http: the slowest answer that is tolerated; 0: any within the timeout */
@@ -51,14 +51,15 @@ struct sq_hypothesis {
     uint64_t recover_within_ns; /* default 30s */
 };
 
-/* Which hosts of the inventory. All given conditions must hold; then count or percent picks among them by seed. */
+/* Which hosts of the inventory. All given conditions must hold; then count or percent picks among them by
+ * seed. */
 struct sq_targets {
     uint32_t label_count;
     struct sq_setting labels[SQ_SELECT_MAX];
     uint32_t host_count; /* by name */
     char hosts[SQ_SELECT_MAX][SQ_NAME_MAX];
-    uint32_t count;  /* 0: not given */
-    double percent;  /* 0: not given; neither given: all that match */
+    uint32_t count; /* 0: not given */
+    double percent; /* 0: not given; neither given: all that match */
     uint64_t seed;
     size_t line;
     size_t column;
@@ -111,10 +112,12 @@ int sq_experiment_load(const char *path, const struct sq_setting *settings, size
                        struct sq_experiment **experiment, struct sq_error *error);
 
 /* The same from memory (a plan file, a fuzzer); `name` stands for the file in messages. */
-int sq_experiment_parse(const char *name, const char *content, size_t length, const struct sq_setting *settings,
-                        size_t setting_count, struct sq_experiment **experiment, struct sq_error *error);
+int sq_experiment_parse(const char *name, const char *content, size_t length,
+                        const struct sq_setting *settings, size_t setting_count,
+                        struct sq_experiment **experiment, struct sq_error *error);
 
-/* As sq_experiment_load, for `validate`: goes on after the first problem. 0 and an experiment only without problems. */
+/* As sq_experiment_load, for `validate`: goes on after the first problem. 0 and an experiment only without
+ * problems. */
 int sq_experiment_examine(const char *path, const struct sq_setting *settings, size_t setting_count,
                           struct sq_experiment **experiment, struct sq_problems *problems);
 void sq_experiment_free(struct sq_experiment *experiment);

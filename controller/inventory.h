@@ -16,7 +16,7 @@
 #define SQ_AGENT_URL_MAX 160
 
 struct sq_host {
-    char name[SQ_NAME_MAX]; /* also the name its certificate must carry */
+    char name[SQ_NAME_MAX];       /* also the name its certificate must carry */
     char agent[SQ_AGENT_URL_MAX]; /* tls+tcp://address:port or ipc:///path */
     uint32_t label_count;
     struct sq_setting *labels; /* owned by the inventory */
@@ -26,7 +26,7 @@ struct sq_host {
 struct sq_inventory {
     char path[SQ_PATH_TEXT_MAX];
     char prometheus_url[SQ_PATH_TEXT_MAX]; /* empty: none */
-    char tls_certificate[PATH_MAX]; /* relative paths are taken from the inventory's folder */
+    char tls_certificate[PATH_MAX];        /* relative paths are taken from the inventory's folder */
     char tls_key[PATH_MAX];
     char tls_agents[PATH_MAX]; /* the CA that signs agents */
     uint32_t host_count;
@@ -34,8 +34,11 @@ struct sq_inventory {
 };
 
 /*
- * Read the file. Refuses the same name twice, one agent URL under two names, plain tcp://, a TLS agent without the
- * `tls:` section. The caller frees with sq_inventory_free.
+ * Read the file. Refuses the same name twice, one agent URL under two names, plain tcp://, a TLS agent
+ * without the `tls:` section, TLS files that do not exist. Agents' URLs come out canonical (url.h). A bare
+ * file_sd file takes Prometheus and TLS from /etc/squall/controller.yaml or the file that SQUALL_CONTROLLER
+ * names. The caller frees with sq_inventory_free. sq_inventory_parse looks at nothing but the text it is
+ * given.
  */
 int sq_inventory_load(const char *path, struct sq_inventory **inventory, struct sq_error *error);
 int sq_inventory_parse(const char *name, const char *content, size_t length, struct sq_inventory **inventory,

@@ -1,5 +1,7 @@
 #include "output.h"
 
+#include "common/cleanup.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -24,6 +26,20 @@ const char *sq_style_begin(bool colored, enum sq_style style)
 const char *sq_style_end(bool colored)
 {
     return colored ? "\033[0m" : "";
+}
+
+json_t *sq_output_json_text(const char *text)
+{
+    json_t *value = json_string(text);
+    if (value != NULL)
+        return value;
+    sq_autofree char *plain = strdup(text);
+    if (plain == NULL)
+        return NULL;
+    for (char *c = plain; *c != '\0'; c++)
+        if ((unsigned char)*c >= 0x80)
+            *c = '?';
+    return json_string(plain);
 }
 
 int sq_output_json(json_t *value)
@@ -74,8 +90,8 @@ int sq_command_fail(const struct sq_options *options, const struct sq_error *err
 {
     enum sq_exit status = sq_exit_of(error->code);
     if (options->json) {
-        (void)sq_output_json(json_pack("{s:{s:s, s:s%}, s:i}", "error", "code", sq_code_name(error->code), "message",
-                                       error->text, strlen(error->text), "exit", (int)status));
+        (void)sq_output_json(json_pack("{s:{s:s, s:o}, s:i}", "error", "code", sq_code_name(error->code),
+                                       "message", sq_output_json_text(error->text), "exit", (int)status));
         return status;
     }
     bool colored = sq_output_is_colored(options->color, stderr);

@@ -1,4 +1,5 @@
-/* What every verb prints with: colours, JSON, and the message of a failure (sq_command_fail is in command.h). */
+/* What every verb prints with: colours, JSON, and the message of a failure (sq_command_fail is in command.h).
+ */
 #ifndef SQ_CONTROLLER_OUTPUT_H
 #define SQ_CONTROLLER_OUTPUT_H
 
@@ -21,9 +22,12 @@ const char *sq_style_begin(bool colored, enum sq_style style);
 const char *sq_style_end(bool colored);
 
 /*
- * Print one JSON value and a newline on standard output. Takes over `value`; NULL (out of memory while it was made)
- * and a write error give -1.
+ * Print one JSON value and a newline on standard output. Takes over `value`; NULL (out of memory while it was
+ * made) and a write error give -1.
  */
 int sq_output_json(json_t *value);
+
+/* A JSON string of any bytes: what is not UTF-8 becomes '?'. NULL when out of memory. */
+json_t *sq_output_json_text(const char *text);
 
 #endif
