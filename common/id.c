@@ -48,8 +48,8 @@ static bool parse_digits(const char *text, bool skip_dashes, struct sq_id *id)
         int value = hex_value(*text);
         if (value < 0 || digits == 2 * sizeof id->bytes)
             return false;
-        uint8_t *byte = &id->bytes[digits / 2];
-        *byte = digits % 2 == 0 ? (uint8_t)(value << 4) : (uint8_t)(*byte | value);
+        unsigned high = digits % 2 == 0 ? 0 : id->bytes[digits / 2];
+        id->bytes[digits / 2] = (uint8_t)(high << 4 | (unsigned)value);
         digits++;
     }
     return digits == 2 * sizeof id->bytes;

@@ -500,9 +500,12 @@ static void drop_notes(struct sq_fault_report *report)
 static void format_return(const struct kill_state *kill, uint32_t i, char *text, size_t size)
 {
     const struct sq_process_id *id = &kill->returned[i];
-    uint64_t after_ns = sq_ns_sub(sq_process_start_boot_ns(id), kill->injected_boot_ns);
+    uint64_t tick_ns = sq_process_tick_ns();
+    /* A start time is cut to its tick: the middle of the tick is the best guess. */
+    uint64_t started_ns = sq_ns_add(sq_process_start_boot_ns(id), tick_ns / 2);
+    uint64_t after_ns = sq_ns_sub(started_ns, kill->injected_boot_ns);
     char after[SQ_UNIT_TEXT_MAX];
-    if (after_ns < sq_process_tick_ns())
+    if (after_ns < tick_ns)
         (void)snprintf(after, sizeof after, "less than %ums",
                        (unsigned)(sq_process_tick_ns() / SQ_NS_PER_MILLISECOND));
     else
