@@ -174,6 +174,7 @@ lab_write_configs() {
     for host in "${LAB_HOSTS[@]}"; do mkdir -p "$LAB_DIR/$host/services" "$LAB_DIR/$host/log"; done
     for host in "${LAB_WEB_HOSTS[@]}"; do
         lab_write_nginx "$host"
+        lab_service "$host" echo "prober echo 7000"
         [[ -z $LAB_SQUALLD ]] || lab_write_agent "$host"
     done
     lab_write_haproxy

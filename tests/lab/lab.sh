@@ -55,6 +55,12 @@ lab_wait() {
     done
 }
 
+# So that snapshot.sh can tell whether anything of the lab is still alive.
+lab_note_namespaces() {
+    local kind
+    for kind in net pid mnt; do readlink "/proc/$1/ns/$kind"; done >>"$LAB_DIR/namespaces"
+}
+
 lab_namespaces=(--net --pid --mount --ipc --uts --fork --kill-child --mount-proc)
 
 lab_start_host() {
@@ -66,6 +72,7 @@ lab_start_host() {
     until pid=$(lab_child_of "$launcher"); do sleep 0.01; done
     # The child is in its own network namespace before it is forked: unshare(1) unshares first.
     echo "$pid" >"$LAB_DIR/$host/pid"
+    lab_note_namespaces "$pid"
     ip link add "veth-$host" type veth peer name eth0 netns "$pid"
     ip link set dev "veth-$host" master bridge0 up
 }
@@ -95,12 +102,22 @@ lab_wait_ready() {
     for host in "${LAB_WEB_HOSTS[@]}"; do lab_wait 10 "squalld on $host" lab_agent_listens "$host"; done
 }
 
+# The measuring tool that the hosts and the tests use.
+lab_build_tools() {
+    mkdir -p "$LAB_BUILD/lab"
+    [[ $LAB_BUILD/lab/prober -nt $LAB_SOURCE/prober.c ]] ||
+        cc -std=c17 -D_GNU_SOURCE -O2 -Wall -Wextra -o "$LAB_BUILD/lab/prober" "$LAB_SOURCE/prober.c"
+}
+
 # Pid 1 of the lab. $1: `run` or `up`; then the command.
 lab_init() {
     local mode=$1 host status=0
     shift
+    rm -f "$LAB_DIR/namespaces" "$LAB_DIR/ready"
+    lab_note_namespaces self
     mount -t tmpfs -o mode=755 tmpfs /run
     lab_make_network
+    lab_build_tools
     lab_write_configs
     for host in "${LAB_HOSTS[@]}"; do lab_start_host "$host"; done
     lab_wait_ready
@@ -119,7 +136,7 @@ lab_environment() {
     [[ -n $LAB_SQUALLD || -n ${LAB_WITHOUT_AGENTS:-} ]] || lab_die "no agent/squalld in $LAB_BUILD; build it first"
     export LAB_DIR LAB_BUILD LAB_SQUALLD
     export SQUALL_HOSTS=$LAB_DIR/hosts.yaml
-    export PATH=$LAB_BUILD/controller:$LAB_BUILD/agent:$LAB_SOURCE:$PATH:/usr/sbin:/sbin
+    export PATH=$LAB_BUILD/controller:$LAB_BUILD/agent:$LAB_BUILD/lab:$LAB_SOURCE:$PATH:/usr/sbin:/sbin
     unset http_proxy https_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY all_proxy # the lab has no way out
 }
 

@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# What can be said about the sources without running them.
+#   lint.sh list yes|no    the checks, one a line: name, tab, command (yes: those that take long as well)
+#   lint.sh CHECK          one of them: layout, tidy [FILE...], shell, lengths, includes
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$root"
+readonly file_lines_max=700 function_lines_max=60
+
+sources() { find agent common controller proto tests packaging -name '*.[ch]' -type f | sort; }
+scripts() {
+    {
+        echo demo check .ci/run tests/lab/host-exec | tr ' ' '\n'
+        find tests packaging -name '*.sh' -type f
+    } | sort
+}
+
+layout() { sources | xargs clang-format --dry-run -Werror; }
+
+# clang-tidy needs no BPF code (another target) and no generated code.
+tidied() { sources | grep '\.c$' | grep -vE '^(agent/bpf|tests)/'; }
+
+tidy() {
+    local files=("$@")
+    [[ ${#files[@]} -gt 0 ]] || mapfile -t files < <(tidied)
+    printf '%s\n' "${files[@]}" | xargs -P2 -n4 clang-tidy --quiet -p build/dev
+}
+
+# A different third of the files every time would hide a finding: without --full, the files that changed since the
+# branch point are looked at, and all of them when git cannot tell.
+tidy_changed() {
+    local changed
+    if ! changed=$(git diff --name-only HEAD~20 -- '*.c' 2>/dev/null); then
+        tidy
+        return
+    fi
+    local files=()
+    mapfile -t files < <(comm -12 <(tidied) <(sort <<<"$changed"))
+    [[ ${#files[@]} == 0 ]] || tidy "${files[@]}"
+}
+
+shell() { scripts | xargs shellcheck -x -P .; }
+
+lengths() {
+    local wrong=0 file
+    while read -r file; do
+        awk -v most="$file_lines_max" 'END { if (NR >= most) { print FILENAME ": " NR " lines"; exit 1 } }' "$file" ||
+            wrong=1
+    done < <({ sources; scripts; } | sort -u)
+    # With the project's brace style a function's body stands between a { and a } in the first column.
+    sources | grep '\.c$' | xargs awk -v most="$function_lines_max" -f tests/function_length.awk || wrong=1
+    return "$wrong"
+}
+
+includes() {
+    local found
+    found=$(sources | xargs grep -nE '^ *# *include +["<]([^">]*/)?\.\./' || true)
+    [[ -z $found ]] || {
+        echo "includes that climb out of their folder:"
+        echo "$found"
+        return 1
+    }
+    tests/unit/include_rule.sh
+}
+
+list() {
+    printf 'lint: %s\ttests/lint.sh %s\n' \
+        'clang-format has nothing to change' layout \
+        'shellcheck has nothing to say' shell \
+        "files below $file_lines_max lines, functions $function_lines_max at most" lengths \
+        'no include that the architecture forbids' includes
+    if [[ $1 == yes ]]; then
+        printf 'lint: clang-tidy has nothing to say\ttests/lint.sh tidy\n'
+    else
+        printf 'lint: clang-tidy has nothing to say of what changed lately\ttests/lint.sh tidy_changed\n'
+    fi
+}
+
+case ${1:-} in
+list | layout | tidy | tidy_changed | shell | lengths | includes) "$@" ;;
+*)
+    echo 'usage: lint.sh list yes|no, or lint.sh layout|tidy|shell|lengths|includes' >&2
+    exit 2
+    ;;
+esac

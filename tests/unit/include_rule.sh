@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# The include rule of docs/architecture.md is enforced by the include paths of the CMake targets. Tried here: with the
+# very command that compiles a source of a module, an allowed include compiles and a forbidden one does not.
+#   include_rule.sh [BUILD]      BUILD: a configured CMake build directory; default build/dev
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+cd "$root"
+database=${1:-build/dev}/compile_commands.json
+[[ -e $database ]] || {
+    echo "include_rule.sh: $database is missing; configure first: cmake --preset dev" >&2
+    exit 2
+}
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+failures=0
+number=0
+
+# The -I and -isystem options and definitions that compile $1.
+options_of() {
+    awk -v file="$root/$1\"" '
+        /"command":/ { command = $0 }
+        /"file":/ && index($0, file) { print command; exit }' "$database" |
+        grep -oE -- '-(I|D|isystem )[^ ]+' | sed 's/\\//g' | tr '\n' ' '
+}
+
+# try SOURCE_OF_A_MODULE HEADER yes|no
+try() {
+    local source=$1 header=$2 allowed=$3 compiles=no options
+    number=$((number + 1))
+    read -r -a options <<<"$(options_of "$source")"
+    if [[ ${#options[@]} == 0 ]]; then
+        echo "not ok $number - $source is not compiled at all"
+        failures=$((failures + 1))
+        return
+    fi
+    printf '#include "%s"\nint main(void)\n{\n    return 0;\n}\n' "$header" >"$scratch/try.c"
+    if cc -std=gnu17 -fsyntax-only "${options[@]}" "$scratch/try.c" 2>"$scratch/errors"; then compiles=yes; fi
+    if [[ $compiles == "$allowed" ]]; then
+        echo "ok $number - $source includes $header: $allowed"
+    else
+        echo "not ok $number - $source includes $header: should be $allowed, is $compiles"
+        head -n 3 "$scratch/errors"
+        failures=$((failures + 1))
+    fi
+}
+
+# What must work, so that a broken try cannot look like an enforced rule.
+try common/error.c common/error.h yes
+try proto/table/params.c common/error.h yes
+try proto/wire/request.c table/message.h yes
+try agent/kernel/process.c common/error.h yes
+try agent/faults/table.c faults/fault.h yes
+try agent/faults/table.c table/params.h yes
+try agent/injector/config.c faults/fault.h yes
+try agent/injector/config.c ipc/ipc.h yes
+try agent/front/front.c wire/wire.h yes
+try agent/front/front.c ipc/ipc.h yes
+try controller/plan.c wire/wire.h yes
+
+try common/error.c table/message.h no
+try common/error.c kernel/process.h no
+try proto/table/params.c wire/wire.h no
+try proto/table/params.c faults/fault.h no
+try proto/wire/request.c controller/plan.h no
+try agent/kernel/process.c faults/fault.h no
+try agent/kernel/process.c table/message.h no
+try agent/faults/table.c injector/config.h no
+try agent/faults/table.c wire/wire.h no
+try agent/injector/config.c wire/wire.h no
+try agent/injector/config.c front/front.h no
+try agent/front/front.c kernel/process.h no
+try agent/front/front.c faults/fault.h no
+try agent/front/front.c injector/config.h no
+try agent/front/front.c controller/plan.h no
+try controller/plan.c faults/fault.h no
+try controller/plan.c kernel/process.h no
+try controller/plan.c injector/config.h no
+try controller/plan.c front/front.h no
+echo "1..$number"
+exit "$((failures > 0))"
