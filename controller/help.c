@@ -170,12 +170,13 @@ static void describe_range(const struct sq_param *param, char *text, size_t size
 static void print_param(FILE *stream, const struct sq_param *param)
 {
     char text[600] = "";
-    sq_text_append(text, sizeof text, "%s: ", param->help);
+    sq_text_append(text, sizeof text, "%s (", param->help);
     describe_range(param, text, sizeof text);
     if (param->required)
         sq_text_append(text, sizeof text, "; required");
     else if (param->standard != NULL)
         sq_text_append(text, sizeof text, "; default %s", param->standard);
+    sq_text_append(text, sizeof text, ")");
     print_entry(stream, param->key, text, 18);
 }
 
