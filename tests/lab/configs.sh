@@ -1,8 +1,11 @@
 # shellcheck shell=bash
 # Sourced by lab.sh: writes every configuration file of the lab below $LAB_DIR.
 
-readonly LAB_WEB_HOSTS=(web1 web2 web3)
-readonly LAB_HOSTS=(web1 web2 web3 lb mon)
+# LAB_ONLY leaves hosts out, for tests that need no shop.
+read -r -a LAB_HOSTS <<<"${LAB_ONLY:-web1 web2 web3 lb mon}"
+LAB_WEB_HOSTS=()
+for lab_host in "${LAB_HOSTS[@]}"; do [[ $lab_host != web* ]] || LAB_WEB_HOSTS+=("$lab_host"); done
+lab_has() { [[ " ${LAB_HOSTS[*]} " == *" $1 "* ]]; }
 
 # The host's last number: 10.77.0.N and fd77::N.
 lab_number() {
@@ -177,8 +180,8 @@ lab_write_configs() {
         lab_service "$host" echo "prober echo 7000"
         [[ -z $LAB_SQUALLD ]] || lab_write_agent "$host"
     done
-    lab_write_haproxy
-    lab_write_monitoring
+    if lab_has lb; then lab_write_haproxy; fi
+    if lab_has mon; then lab_write_monitoring; fi
     lab_write_inventory
     [[ -z $LAB_SQUALLD ]] || lab_write_certificates
 }
