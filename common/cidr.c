@@ -43,6 +43,13 @@ bool sq_cidr_is_valid(const struct sq_cidr *cidr)
     return memcmp(masked, cidr->address, sizeof masked) == 0;
 }
 
+/* ::ffff:0:0/96 (RFC 4291, 2.5.5.2) stands for IPv4 within sockets; on the wire it is IPv4. */
+static bool is_mapped(const struct sq_cidr *cidr)
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+    return cidr->family == 6 && cidr->prefix >= 96 && memcmp(cidr->address, mapped, sizeof mapped) == 0;
+}
+
 int sq_cidr_parse(const char *text, struct sq_cidr *cidr, struct sq_error *error)
 {
     static const char expected[] = "expected an address or a range such as 10.0.0.0/24 or 2001:db8::/64";
@@ -74,6 +81,12 @@ int sq_cidr_parse(const char *text, struct sq_cidr *cidr, struct sq_error *error
         return sq_fail(error, SQ_BAD_INPUT, "'%.60s' has bits set behind its prefix; did you mean %s?", text,
                        canonical);
     }
+    if (is_mapped(&parsed))
+        return sq_fail(error, SQ_BAD_INPUT,
+                       "'%.60s' is an IPv4 address in IPv6 notation, which no packet carries; did you mean "
+                       "%u.%u.%u.%u/%u?",
+                       text, parsed.address[12], parsed.address[13], parsed.address[14], parsed.address[15],
+                       parsed.prefix - 96u);
     *cidr = parsed;
     return 0;
 }

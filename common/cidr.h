@@ -1,4 +1,5 @@
-/* Address ranges: IPv4 and IPv6 addresses with a prefix length, "10.0.0.0/8" (RFC 4632), "2001:db8::/32" (RFC 4291). */
+/* Address ranges: IPv4 and IPv6 addresses with a prefix length, "10.0.0.0/8" (RFC 4632), "2001:db8::/32" (RFC
+ * 4291). */
 #ifndef SQ_COMMON_CIDR_H
 #define SQ_COMMON_CIDR_H
 
@@ -16,7 +17,10 @@ struct sq_cidr {
     uint8_t address[16];
 };
 
-/* An address without "/n" is a single host. Set host bits ("10.0.0.1/8") are refused: they hide a slip. */
+/*
+ * An address without "/n" is a single host. Set host bits ("10.0.0.1/8") are refused: they hide a slip. So
+ * are IPv4 addresses in IPv6 notation ("::ffff:10.0.0.1").
+ */
 int sq_cidr_parse(const char *text, struct sq_cidr *cidr, struct sq_error *error);
 void sq_cidr_format(const struct sq_cidr *cidr, char text[SQ_CIDR_TEXT_MAX]);
 

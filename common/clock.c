@@ -27,8 +27,7 @@ void sq_timestamp_format(uint64_t real_ns, char text[SQ_TIMESTAMP_MAX])
     unsigned milliseconds = (unsigned)(real_ns % SQ_NS_PER_SECOND / SQ_NS_PER_MILLISECOND);
     struct tm parts;
     char date[SQ_TIMESTAMP_MAX];
-    if (gmtime_r(&seconds, &parts) == NULL ||
-        strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &parts) == 0) {
+    if (gmtime_r(&seconds, &parts) == NULL || strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &parts) == 0) {
         (void)snprintf(text, SQ_TIMESTAMP_MAX, "(no time)");
         return;
     }

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <yaml.h>
 
-#define MAP_KEYS_MAX   1000
+#define MAP_KEYS_MAX    1000
 #define NODE_VISITS_MAX 4000000
 
 struct sq_document {
@@ -29,21 +29,42 @@ static struct sq_node node_at(struct sq_document *document, int index)
     return (struct sq_node){.document = document, .index = index};
 }
 
+struct map_key {
+    const char *text;
+    size_t place;
+};
+
+static int compare_keys(const void *a, const void *b)
+{
+    const struct map_key *x = a;
+    const struct map_key *y = b;
+    int order = strcmp(x->text, y->text);
+    if (order != 0)
+        return order;
+    return x->place < y->place ? -1 : x->place > y->place;
+}
+
+/* Sorted, not compared each with each: a file of large maps must not take minutes. */
 static int check_map(struct sq_node map, struct sq_error *error)
 {
     size_t count = sq_node_count(map);
     if (count > MAP_KEYS_MAX)
         return sq_node_fail(map, error, SQ_BAD_INPUT, "more than %d keys in one map", MAP_KEYS_MAX);
+    struct map_key keys[MAP_KEYS_MAX];
     for (size_t i = 0; i < count; i++) {
         struct sq_node key = sq_node_key(map, i);
-        const char *text = sq_node_text(key);
-        if (text == NULL)
+        keys[i] = (struct map_key){.text = sq_node_text(key), .place = i};
+        if (keys[i].text == NULL)
             return sq_node_fail(key, error, SQ_BAD_INPUT, "a key must be a plain word");
-        for (size_t j = 0; j < i; j++)
-            if (strcmp(text, sq_node_text(sq_node_key(map, j))) == 0)
-                return sq_node_fail(key, error, SQ_BAD_INPUT, "the key '%.60s' stands here twice; it was first on line %zu",
-                                    text, sq_node_line(sq_node_key(map, j)));
     }
+    if (count < 2)
+        return 0;
+    qsort(keys, count, sizeof keys[0], compare_keys);
+    for (size_t i = 1; i < count; i++)
+        if (strcmp(keys[i - 1].text, keys[i].text) == 0)
+            return sq_node_fail(sq_node_key(map, keys[i].place), error, SQ_BAD_INPUT,
+                                "the key '%.60s' stands here twice; it was first on line %zu", keys[i].text,
+                                sq_node_line(sq_node_key(map, keys[i - 1].place)));
     return 0;
 }
 
@@ -51,7 +72,8 @@ static int check_map(struct sq_node map, struct sq_error *error)
 static int check_tree(struct sq_node node, int depth, int *visits, struct sq_error *error)
 {
     if (depth > SQ_DOCUMENT_DEPTH_MAX || ++*visits > NODE_VISITS_MAX)
-        return sq_node_fail(node, error, SQ_BAD_INPUT, "nested too deeply or too large (an alias that contains itself?)");
+        return sq_node_fail(node, error, SQ_BAD_INPUT,
+                            "nested too deeply or too large (an alias that contains itself?)");
     enum sq_node_type type = sq_node_type(node);
     if (type == SQ_NODE_SCALAR) {
         yaml_node_t *scalar = yaml_node(node);
@@ -71,15 +93,32 @@ static int check_tree(struct sq_node node, int depth, int *visits, struct sq_err
     return 0;
 }
 
+/* libyaml tells the byte alone when the text is not even UTF-8. */
+static int fail_reader(const yaml_parser_t *parser, const char *name, const char *problem,
+                       struct sq_error *error)
+{
+    const char *content = (const char *)parser->input.string.start;
+    size_t length = (size_t)(parser->input.string.end - parser->input.string.start);
+    size_t line = 1;
+    size_t column = 1;
+    for (size_t i = 0; i < length && i < parser->problem_offset; i++) {
+        column = content[i] == '\n' ? 1 : column + 1;
+        line += content[i] == '\n';
+    }
+    return sq_fail(error, SQ_BAD_INPUT, "%s:%zu:%zu: not UTF-8 text: %s; expected YAML or JSON in UTF-8",
+                   name, line, column, problem);
+}
+
 static int fail_parser(const yaml_parser_t *parser, const char *name, struct sq_error *error)
 {
     const char *problem = parser->problem != NULL ? parser->problem : "unreadable";
+    if (parser->error == YAML_MEMORY_ERROR)
+        return sq_fail(error, SQ_SYSTEM, "%s: out of memory", name);
     if (parser->error == YAML_READER_ERROR)
-        return sq_fail(error, SQ_BAD_INPUT, "%s: byte %zu: %s; expected UTF-8 text", name, parser->problem_offset,
-                       problem);
-    return sq_fail(error, SQ_BAD_INPUT, "%s:%zu:%zu: not valid YAML: %s%s%s", name, parser->problem_mark.line + 1,
-                   parser->problem_mark.column + 1, problem, parser->context != NULL ? ", " : "",
-                   parser->context != NULL ? parser->context : "");
+        return fail_reader(parser, name, problem, error);
+    return sq_fail(error, SQ_BAD_INPUT, "%s:%zu:%zu: not valid YAML: %s%s%s", name,
+                   parser->problem_mark.line + 1, parser->problem_mark.column + 1, problem,
+                   parser->context != NULL ? ", " : "", parser->context != NULL ? parser->context : "");
 }
 
 static int load_one(yaml_parser_t *parser, struct sq_document *document, struct sq_error *error)
@@ -95,7 +134,8 @@ static int load_one(yaml_parser_t *parser, struct sq_document *document, struct 
     size_t line = second != NULL ? second->start_mark.line + 1 : 0;
     yaml_document_delete(&next);
     if (line != 0)
-        return sq_fail(error, SQ_BAD_INPUT, "%s:%zu:1: a second YAML document; expected one", document->name, line);
+        return sq_fail(error, SQ_BAD_INPUT, "%s:%zu:1: a second YAML document; expected one", document->name,
+                       line);
     int visits = 0;
     return check_tree(sq_document_root(document), 0, &visits, error);
 }
@@ -125,7 +165,7 @@ int sq_document_load(const char *path, struct sq_document **document, struct sq_
     size_t length;
     if (sq_file_read(path, SQ_DOCUMENT_BYTES_MAX, &content, &length, error) != 0) {
         if (error != NULL)
-            error->code = SQ_BAD_INPUT;
+            error->code = SQ_BAD_INPUT; /* the file that a person named is at fault, not the system */
         return -1;
     }
     return sq_document_parse(path, content, length, document, error);
@@ -300,8 +340,8 @@ int sq_node_expect(struct sq_node node, enum sq_node_type type, const char *what
 {
     if (sq_node_type(node) == type)
         return 0;
-    return sq_node_fail(node, error, SQ_BAD_INPUT, "%s is %s; expected %s", what, type_name(sq_node_type(node)),
-                        type_name(type));
+    return sq_node_fail(node, error, SQ_BAD_INPUT, "%s is %s; expected %s", what,
+                        type_name(sq_node_type(node)), type_name(type));
 }
 
 int sq_node_check_keys(struct sq_node map, const char *what, const char *const *keys, size_t key_count,
@@ -323,8 +363,8 @@ int sq_node_check_keys(struct sq_node map, const char *what, const char *const *
         char list[300] = "";
         for (size_t k = 0; k < key_count; k++)
             sq_text_append(list, sizeof list, "%s%s", k == 0 ? "" : ", ", keys[k]);
-        return sq_node_fail(sq_node_key(map, i), error, SQ_BAD_INPUT, "unknown key '%.60s' in %s; expected one of %s",
-                            key, what, list);
+        return sq_node_fail(sq_node_key(map, i), error, SQ_BAD_INPUT,
+                            "unknown key '%.60s' in %s; expected one of %s", key, what, list);
     }
     return 0;
 }

@@ -2,10 +2,11 @@
  * YAML (and JSON, as YAML's flow style) read into a tree that remembers where everything stood, so that every
  * complaint about a file can say file:line:column. Built on libyaml.
  *
- * Loading refuses what no reader of ours could use: several documents, duplicate keys, keys that are not scalars,
- * zero bytes, aliases that form a cycle or a bomb, nesting beyond SQ_DOCUMENT_DEPTH_MAX.
+ * Loading refuses what no reader of ours could use: several documents, duplicate keys, keys that are not
+ * scalars, zero bytes, aliases that form a cycle or a bomb, nesting beyond SQ_DOCUMENT_DEPTH_MAX.
  *
- * Scalars are text; what they mean is decided by who reads them, so that `count: 3` and `count: "3"` are the same.
+ * Scalars are text; what they mean is decided by who reads them, so that `count: 3` and `count: "3"` are the
+ * same.
  */
 #ifndef SQ_COMMON_DOCUMENT_H
 #define SQ_COMMON_DOCUMENT_H
@@ -47,13 +48,14 @@ bool sq_node_is_there(struct sq_node node);
 size_t sq_node_line(struct sq_node node);   /* from 1 */
 size_t sq_node_column(struct sq_node node); /* from 1 */
 
-/* The text of a scalar, owned by the document; NULL for anything else. A plain `null` or `~` is the text itself. */
+/* The text of a scalar, owned by the document; NULL for anything else. A plain `null` or `~` is the text
+ * itself. */
 const char *sq_node_text(struct sq_node node);
 
 /* Put another text (copied) in place of a scalar's: parameters are substituted so. */
 int sq_node_replace_text(struct sq_node node, const char *text, struct sq_error *error);
 
-size_t sq_node_count(struct sq_node node);                 /* items of a list, entries of a map, else 0 */
+size_t sq_node_count(struct sq_node node);                  /* items of a list, entries of a map, else 0 */
 struct sq_node sq_node_item(struct sq_node node, size_t i); /* of a list */
 struct sq_node sq_node_key(struct sq_node node, size_t i);  /* of a map, in the order of the file */
 struct sq_node sq_node_value(struct sq_node node, size_t i);

@@ -7,10 +7,13 @@ int sq_fail(struct sq_error *error, enum sq_code code, const char *format, ...)
 {
     if (error == NULL)
         return -1;
+    /* By way of a buffer, so that an argument may point into error->text. */
+    char text[SQ_ERROR_TEXT_MAX] = "";
     va_list arguments;
     va_start(arguments, format);
-    (void)vsnprintf(error->text, sizeof error->text, format, arguments);
+    (void)vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
+    memcpy(error->text, text, sizeof text);
     error->code = code;
     return -1;
 }
@@ -38,17 +41,16 @@ int sq_fail_in(struct sq_error *error, const char *format, ...)
     va_start(arguments, format);
     (void)vsnprintf(where, sizeof where, format, arguments);
     va_end(arguments);
-    char what[SQ_ERROR_TEXT_MAX];
-    memcpy(what, error->text, sizeof what);
-    return sq_fail(error, error->code, "%.*s: %.*s", 200, where, SQ_ERROR_TEXT_MAX - 203, what);
+    /* A place is a file's name, up to 255 bytes, with line and column: it is kept whole. */
+    return sq_fail(error, error->code, "%.*s: %s", 320, where, error->text);
 }
 
 const char *sq_code_name(enum sq_code code)
 {
     static const char *const names[] = {
-        "ok",      "bad-input", "policy",      "conflict",    "unable",     "nobody",   "limit",
-        "unknown", "stale",     "version-gap", "unreachable", "timeout",    "no-data",  "not-steady",
-        "deviated", "aborted",  "unclean",     "system",      "internal",
+        "ok",       "bad-input", "policy",      "conflict",    "unable",   "nobody",  "limit",
+        "unknown",  "stale",     "version-gap", "unreachable", "timeout",  "no-data", "not-steady",
+        "deviated", "aborted",   "unclean",     "system",      "internal",
     };
     _Static_assert(sizeof names / sizeof names[0] == SQ_CODE_MAX + 1, "a name for every code");
     if ((unsigned)code > SQ_CODE_MAX)

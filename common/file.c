@@ -98,7 +98,9 @@ int sq_file_write(const char *path, const void *content, size_t length, mode_t m
     char temporary[PATH_MAX];
     if (snprintf(temporary, sizeof temporary, "%s.new.%d", path, (int)getpid()) >= (int)sizeof temporary)
         return sq_fail(error, SQ_BAD_INPUT, "the path %.100s... is too long", path);
-    sq_autoclose int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
+    /* Always a fresh file: one of that name could be somebody's trap, or have another mode. */
+    (void)unlink(temporary);
+    sq_autoclose int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     if (fd < 0)
         return sq_fail_errno(error, errno, "cannot create %s", temporary);
     if (sq_write_all(fd, content, length) != 0 || fsync(fd) != 0 || rename(temporary, path) != 0) {
@@ -112,6 +114,9 @@ int sq_file_write(const char *path, const void *content, size_t length, mode_t m
 int sq_directory_make(const char *path, mode_t mode, struct sq_error *error)
 {
     char partial[PATH_MAX];
+    struct stat status;
+    if (path[0] == '\0')
+        return sq_fail(error, SQ_BAD_INPUT, "an empty path names no directory");
     if (snprintf(partial, sizeof partial, "%s", path) >= (int)sizeof partial)
         return sq_fail(error, SQ_BAD_INPUT, "the path %.100s... is too long", path);
     for (char *slash = strchr(partial + 1, '/');; slash = strchr(slash + 1, '/')) {
@@ -120,7 +125,12 @@ int sq_directory_make(const char *path, mode_t mode, struct sq_error *error)
         if (mkdir(partial, mode) != 0 && errno != EEXIST)
             return sq_fail_errno(error, errno, "cannot make the directory %s", partial);
         if (slash == NULL)
-            return 0;
+            break;
         *slash = '/';
     }
+    if (stat(path, &status) != 0)
+        return sq_fail_errno(error, errno, "cannot make the directory %s", path);
+    if (!S_ISDIR(status.st_mode))
+        return sq_fail_errno(error, ENOTDIR, "cannot make the directory %s", path);
+    return 0;
 }

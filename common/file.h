@@ -13,7 +13,10 @@
  */
 int sq_file_read(const char *path, size_t most_bytes, char **content, size_t *length, struct sq_error *error);
 
-/* The same into the caller's buffer, zero-terminated and cut at size - 1: for paths that may not allocate. */
+/*
+ * The same into the caller's buffer of 1 byte at least, zero-terminated and cut at size - 1: for paths that
+ * may not allocate. Returns the length, or -1 with errno.
+ */
 ssize_t sq_file_read_into(const char *path, char *buffer, size_t size);
 
 /* Write a temporary file beside `path`, fsync it, rename it over `path`, fsync the directory. */

@@ -41,24 +41,29 @@ static int hex_value(char c)
 /* 32 lower-case digits; `skip_dashes` also takes the form of a UUID (RFC 4122). */
 static bool parse_digits(const char *text, bool skip_dashes, struct sq_id *id)
 {
+    struct sq_id parsed = {0};
     size_t digits = 0;
     for (; *text != '\0'; text++) {
         if (skip_dashes && *text == '-')
             continue;
         int value = hex_value(*text);
-        if (value < 0 || digits == 2 * sizeof id->bytes)
+        if (value < 0 || digits == 2 * sizeof parsed.bytes)
             return false;
-        unsigned high = digits % 2 == 0 ? 0 : id->bytes[digits / 2];
-        id->bytes[digits / 2] = (uint8_t)(high << 4 | (unsigned)value);
+        unsigned high = digits % 2 == 0 ? 0 : parsed.bytes[digits / 2];
+        parsed.bytes[digits / 2] = (uint8_t)(high << 4 | (unsigned)value);
         digits++;
     }
-    return digits == 2 * sizeof id->bytes;
+    if (digits != 2 * sizeof parsed.bytes)
+        return false;
+    *id = parsed;
+    return true;
 }
 
 int sq_id_parse(const char *text, struct sq_id *id, struct sq_error *error)
 {
     if (!parse_digits(text, false, id))
-        return sq_fail(error, SQ_BAD_INPUT, "'%.40s' is not an id; expected 32 hexadecimal digits", text);
+        return sq_fail(error, SQ_BAD_INPUT,
+                       "'%.40s' is not an id; expected 32 hexadecimal digits, 0-9 and a-f", text);
     return 0;
 }
 

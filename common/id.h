@@ -20,7 +20,8 @@ int sq_id_parse(const char *text, struct sq_id *id, struct sq_error *error);
 bool sq_id_equal(const struct sq_id *a, const struct sq_id *b);
 bool sq_id_is_zero(const struct sq_id *id);
 
-/* The boot id of this kernel (/proc/sys/kernel/random/boot_id): records of an earlier boot are recognised by it. */
+/* The boot id of this kernel (/proc/sys/kernel/random/boot_id): records of an earlier boot are recognised by
+ * it. */
 int sq_id_of_boot(struct sq_id *id, struct sq_error *error);
 
 /* `size` bytes as 2 * size lower-case hexadecimal digits and a terminating zero. */

@@ -55,7 +55,8 @@ void sq_log(enum sq_log_level level, const char *format, ...)
         length = snprintf(line, sizeof line, "%s %s[%d] %s: %s\n", stamp, log_program, (int)getpid(),
                           level_name(level), text);
     }
-    /* One write per line, so that lines of several processes do not mix. A lost log line is no reason to fail. */
+    /* One write per line, so that lines of several processes do not mix. A lost log line is no reason to
+     * fail. */
     if (length > 0 && write(STDERR_FILENO, line, (size_t)length) < 0)
         return;
 }

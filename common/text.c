@@ -6,6 +6,8 @@
 
 bool sq_text_copy(char *target, size_t size, const char *source)
 {
+    if (size == 0)
+        return false;
     size_t length = strnlen(source, size);
     bool whole = length < size;
     if (!whole)
@@ -26,11 +28,37 @@ void sq_text_append(char *target, size_t size, const char *format, ...)
     va_end(arguments);
 }
 
+/*
+ * The length of the UTF-8 character at `text` (RFC 3629: the shortest form, no surrogates, up to U+10FFFF),
+ * or 0 if it is none or a control character, those of the C1 set included.
+ */
+static size_t printable_length(const unsigned char *text)
+{
+    if (text[0] < 0x80)
+        return text[0] >= 0x20 && text[0] != 0x7f ? 1 : 0;
+    size_t length = text[0] >= 0xf0 ? 4 : text[0] >= 0xe0 ? 3 : 2;
+    if (text[0] < 0xc2 || text[0] > 0xf4)
+        return 0;
+    for (size_t i = 1; i < length; i++)
+        if ((text[i] & 0xc0) != 0x80)
+            return 0;
+    /* The second byte decides what the first leaves open. */
+    if ((text[0] == 0xc2 && text[1] < 0xa0) || (text[0] == 0xe0 && text[1] < 0xa0) ||
+        (text[0] == 0xed && text[1] > 0x9f) || (text[0] == 0xf0 && text[1] < 0x90) ||
+        (text[0] == 0xf4 && text[1] > 0x8f))
+        return 0;
+    return length;
+}
+
 void sq_text_make_printable(char *text)
 {
-    for (unsigned char *c = (unsigned char *)text; *c != '\0'; c++)
-        if (*c < 0x20 || *c == 0x7f)
+    unsigned char *c = (unsigned char *)text;
+    while (*c != '\0') {
+        size_t length = printable_length(c);
+        if (length == 0)
             *c = '?';
+        c += length == 0 ? 1 : length;
+    }
 }
 
 bool sq_text_is_terminated(const char *text, size_t size)

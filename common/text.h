@@ -5,16 +5,21 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Copy `source` into `target` of `size` bytes, cut if need be, always terminated. Returns false if it was cut. */
+/* Copy `source` into `target` of `size` bytes (1 at least), cut if need be, always terminated. Returns false
+ * if it was cut. */
 bool sq_text_copy(char *target, size_t size, const char *source);
 
 /* Append printf-formatted text to a terminated string in `target` of `size` bytes; cuts at the end. */
 void sq_text_append(char *target, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-/* Replace control characters (not UTF-8 bytes) by '?', in place. */
+/*
+ * Replace control characters, and bytes that are no UTF-8, by '?', in place: what comes out can neither steer
+ * a terminal nor spoil a JSON file.
+ */
 void sq_text_make_printable(char *text);
 
-/* True if `text` is a terminated string within `size` bytes. For structures that came from another process. */
+/* True if `text` is a terminated string within `size` bytes. For structures that came from another process.
+ */
 bool sq_text_is_terminated(const char *text, size_t size);
 
 /* Shell-style pattern: only '*', for any run of characters ("network.*"). */

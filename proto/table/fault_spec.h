@@ -3,7 +3,8 @@
  * agent's two processes and in the fault's own code. No pointers, so it may cross processes as it is.
  *
  * The parameter table (params.h) describes every field: how it is written in an experiment, its unit, range,
- * default and help. A new fault kind is one structure here, one table in its own file, one message in squall.proto.
+ * default and help. A new fault kind is one structure here, one table in its own file, one message in
+ * squall.proto.
  */
 #ifndef SQ_TABLE_FAULT_SPEC_H
 #define SQ_TABLE_FAULT_SPEC_H
@@ -53,8 +54,8 @@ struct sq_process_selector {
 struct sq_process_kill {
     struct sq_process_selector selector;
     uint32_t signal;
-    uint32_t count;  /* how many of the matching processes; 0: not given */
-    double percent;  /* or how many of them in per cent; 0: not given. Neither given: all of them */
+    uint32_t count; /* how many of the matching processes; 0: not given */
+    double percent; /* or how many of them in per cent; 0: not given. Neither given: all of them */
     uint64_t seed;
 };
 

@@ -10,8 +10,8 @@
 
 const char *sq_verb_name(enum sq_verb verb)
 {
-    static const char *const names[] = {"none",  "hello", "preview", "prepare", "inject",
-                                        "renew", "revert", "status", "halt"};
+    static const char *const names[] = {"none",  "hello",  "preview", "prepare", "inject",
+                                        "renew", "revert", "status",  "halt"};
     _Static_assert(sizeof names / sizeof names[0] == SQ_VERB_MAX + 1, "a name for every verb");
     return (unsigned)verb > SQ_VERB_MAX ? "unknown" : names[verb];
 }
@@ -25,9 +25,9 @@ const char *sq_state_name(enum sq_fault_state state)
 
 const char *sq_end_reason_name(enum sq_end_reason reason)
 {
-    static const char *const names[] = {"not ended",     "reverted by order",      "duration over",
-                                        "lease ended",   "halted",                 "agent shut down",
-                                        "failed",        "recovered from the log"};
+    static const char *const names[] = {
+        "not ended", "reverted by order", "duration over", "lease ended",
+        "halted",    "agent shut down",   "failed",        "recovered from the log"};
     _Static_assert(sizeof names / sizeof names[0] == SQ_END_MAX + 1, "a name for every reason");
     return (unsigned)reason > SQ_END_MAX ? "unknown" : names[reason];
 }
@@ -72,12 +72,14 @@ void sq_report_fail(struct sq_fault_report *report, const struct sq_error *error
 {
     report->code = error->code;
     (void)sq_text_copy(report->message, sizeof report->message, error->text);
+    sq_text_make_printable(report->message);
 }
 
 void sq_reply_fail(struct sq_reply *reply, const struct sq_error *error)
 {
     reply->code = error->code;
     (void)sq_text_copy(reply->message, sizeof reply->message, error->text);
+    sq_text_make_printable(reply->message);
 }
 
 static int check_lease(uint64_t lease_ns, struct sq_error *error)
@@ -106,7 +108,8 @@ static int check_order(const struct sq_request *request, uint32_t i, struct sq_e
         if (other->index == order->index)
             return sq_fail(error, SQ_BAD_INPUT, "fault index %u stands twice", order->index);
         if (sq_spec_collides(&other->spec, &order->spec))
-            return sq_fail(error, SQ_CONFLICT, "faults %u and %u mean the same targets", other->index, order->index);
+            return sq_fail(error, SQ_CONFLICT, "faults %u and %u mean the same targets", other->index,
+                           order->index);
     }
     return 0;
 }
@@ -114,8 +117,8 @@ static int check_order(const struct sq_request *request, uint32_t i, struct sq_e
 static int check_orders(const struct sq_request *request, struct sq_error *error)
 {
     if (request->fault_count == 0 || request->fault_count > SQ_FAULTS_MAX)
-        return sq_fail(error, SQ_BAD_INPUT, "%u faults in one request; expected 1 to %d", request->fault_count,
-                       SQ_FAULTS_MAX);
+        return sq_fail(error, SQ_BAD_INPUT, "%u faults in one request; expected 1 to %d",
+                       request->fault_count, SQ_FAULTS_MAX);
     for (uint32_t i = 0; i < request->fault_count; i++)
         if (check_order(request, i, error) != 0)
             return -1;
@@ -125,8 +128,9 @@ static int check_orders(const struct sq_request *request, struct sq_error *error
 int sq_request_check(const struct sq_request *request, struct sq_error *error)
 {
     if (request->version != SQ_PROTOCOL_VERSION)
-        return sq_fail(error, SQ_VERSION_GAP, "the controller speaks protocol version %u, this agent version %d",
-                       request->version, SQ_PROTOCOL_VERSION);
+        return sq_fail(error, SQ_VERSION_GAP,
+                       "the controller speaks protocol version %u, this agent version %d", request->version,
+                       SQ_PROTOCOL_VERSION);
     enum sq_verb verb = request->verb;
     if ((int)verb <= SQ_VERB_NONE || verb > SQ_VERB_MAX)
         return sq_fail(error, SQ_BAD_INPUT, "unknown verb %d", (int)verb);
@@ -136,6 +140,8 @@ int sq_request_check(const struct sq_request *request, struct sq_error *error)
     bool has_experiment = verb >= SQ_VERB_PREVIEW && verb <= SQ_VERB_REVERT;
     if (has_experiment && sq_id_is_zero(&request->experiment))
         return sq_fail(error, SQ_BAD_INPUT, "%s without an experiment's id", sq_verb_name(verb));
+    if (request->requester.family != 0 && request->requester.family != 4 && request->requester.family != 6)
+        return sq_fail(error, SQ_BAD_INPUT, "a request from an address of no known family");
     if (request->fault_mask >= 1u << SQ_FAULTS_MAX)
         return sq_fail(error, SQ_BAD_INPUT, "the fault mask names a fault beyond %d", SQ_FAULTS_MAX - 1);
     if ((verb == SQ_VERB_PREPARE || verb == SQ_VERB_RENEW) && check_lease(request->lease_ns, error) != 0)
@@ -180,8 +186,9 @@ static bool hello_is_bounded(const struct sq_hello *hello)
 int sq_reply_check(const struct sq_reply *reply, struct sq_error *error)
 {
     if (reply->version != SQ_PROTOCOL_VERSION)
-        return sq_fail(error, SQ_VERSION_GAP, "the agent speaks protocol version %u, this controller version %d",
-                       reply->version, SQ_PROTOCOL_VERSION);
+        return sq_fail(error, SQ_VERSION_GAP,
+                       "the agent speaks protocol version %u, this controller version %d", reply->version,
+                       SQ_PROTOCOL_VERSION);
     if ((unsigned)reply->code > SQ_CODE_MAX || (unsigned)reply->verb > SQ_VERB_MAX ||
         !sq_text_is_terminated(reply->message, sizeof reply->message) ||
         !sq_text_is_terminated(reply->title, sizeof reply->title) ||

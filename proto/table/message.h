@@ -1,6 +1,6 @@
 /*
- * What controller and agent say to each other, as plain data without pointers: proto/wire turns it into protobuf
- * and back, and inside the agent it crosses from the front to the injector as it is.
+ * What controller and agent say to each other, as plain data without pointers: proto/wire turns it into
+ * protobuf and back, and inside the agent it crosses from the front to the injector as it is.
  *
  * Every structure is bounded. Times named `_boot_ns` are the agent's own CLOCK_BOOTTIME, which the controller
  * translates with what `hello` told it; 0 is "never" or "not yet".
@@ -20,29 +20,30 @@
 #define SQ_DEFAULT_PORT     7433
 #define SQ_WIRE_BYTES_MAX   (512u * 1024) /* of one message; both sides drop what is larger unread */
 
-#define SQ_FAULTS_MAX       8 /* faults of one experiment on one host */
-#define SQ_LEASE_MIN_NS     (500 * SQ_NS_PER_MILLISECOND)
-#define SQ_LEASE_MAX_NS     (600 * SQ_NS_PER_SECOND)
-#define SQ_LEASE_DEFAULT_NS (10 * SQ_NS_PER_SECOND)
-#define SQ_DURATION_MIN_NS  (1 * SQ_NS_PER_MILLISECOND)
-#define SQ_DURATION_MAX_NS  (24 * 3600 * SQ_NS_PER_SECOND)
+#define SQ_FAULTS_MAX            8 /* faults of one experiment on one host */
+#define SQ_LEASE_MIN_NS          (500 * SQ_NS_PER_MILLISECOND)
+#define SQ_LEASE_MAX_NS          (600 * SQ_NS_PER_SECOND)
+#define SQ_LEASE_DEFAULT_NS      (10 * SQ_NS_PER_SECOND)
+#define SQ_DURATION_MIN_NS       (1 * SQ_NS_PER_MILLISECOND)
+#define SQ_DURATION_MAX_NS       (24 * 3600 * SQ_NS_PER_SECOND)
 #define SQ_KILL_WATCH_DEFAULT_NS (10 * SQ_NS_PER_SECOND) /* duration of an instant fault that names none */
 
-#define SQ_TITLE_MAX      128
-#define SQ_NAME_MAX       64
-#define SQ_LINE_MAX       200
-#define SQ_LINES_MAX      32
-#define SQ_COUNTERS_MAX   8
-#define SQ_ABILITIES_MAX  16
+#define SQ_TITLE_MAX     128
+#define SQ_NAME_MAX      64
+#define SQ_LINE_MAX      200
+#define SQ_LINES_MAX     32
+#define SQ_COUNTERS_MAX  8
+#define SQ_ABILITIES_MAX 16
 
 enum sq_verb {
     SQ_VERB_NONE = 0,
     SQ_VERB_HELLO = 1,   /* who are you, what can you do, what time is it */
     SQ_VERB_PREVIEW = 2, /* what would these faults do? reads the host, changes nothing */
-    SQ_VERB_PREPARE = 3, /* check policy and conflicts, record the undo, do everything slow; start the lease */
-    SQ_VERB_INJECT = 4,  /* at a time on the agent's clock, or now */
-    SQ_VERB_RENEW = 5,   /* the lease of every fault of the experiment */
-    SQ_VERB_REVERT = 6,  /* answers when clean; removal follows, status tells */
+    SQ_VERB_PREPARE =
+        3,              /* check policy and conflicts, record the undo, do everything slow; start the lease */
+    SQ_VERB_INJECT = 4, /* at a time on the agent's clock, or now */
+    SQ_VERB_RENEW = 5,  /* the lease of every fault of the experiment */
+    SQ_VERB_REVERT = 6, /* answers when clean; removal follows, status tells */
     SQ_VERB_STATUS = 7,
     SQ_VERB_HALT = 8, /* revert whatever is there, whoever ordered it; refuse what was prepared for later */
     SQ_VERB_MAX = 8
@@ -54,7 +55,7 @@ enum sq_fault_state {
     SQ_STATE_INJECTED = 2,
     SQ_STATE_REVERTING = 3, /* clean, and being removed */
     SQ_STATE_REVERTED = 4,  /* clean and removed; final */
-    SQ_STATE_FAILED = 5,    /* could not be prepared, injected or undone; `code` and `message` say why; final */
+    SQ_STATE_FAILED = 5, /* could not be prepared, injected or undone; `code` and `message` say why; final */
     SQ_STATE_MAX = 5
 };
 
@@ -80,7 +81,7 @@ struct sq_fault_order {
 
 /* Where a request came from. Filled by the front from the connection, never from the wire. */
 struct sq_requester {
-    uint8_t family;   /* 4 or 6 for TLS, 0 for the Unix socket */
+    uint8_t family; /* 4 or 6 for TLS, 0 for the Unix socket */
     uint8_t address[16];
     uint16_t agent_port; /* the port of this agent that it came to */
     uint32_t uid;        /* the Unix socket's peer; for the record only */
@@ -89,14 +90,15 @@ struct sq_requester {
 struct sq_request {
     uint32_t version;
     enum sq_verb verb;
-    struct sq_id instance;   /* the life of the agent that is meant, from its hello; PREPARE, INJECT, RENEW, REVERT */
-    struct sq_id experiment; /* PREVIEW, PREPARE, INJECT, RENEW, REVERT */
-    char title[SQ_TITLE_MAX];       /* PREPARE: the experiment's title */
+    struct sq_id
+        instance; /* the life of the agent that is meant, from its hello; PREPARE, INJECT, RENEW, REVERT */
+    struct sq_id experiment;         /* PREVIEW, PREPARE, INJECT, RENEW, REVERT */
+    char title[SQ_TITLE_MAX];        /* PREPARE: the experiment's title */
     char operator_name[SQ_NAME_MAX]; /* PREPARE: user@host of the controller, for the record */
-    uint64_t lease_ns;          /* PREPARE, RENEW */
-    uint64_t not_after_boot_ns; /* PREPARE, INJECT: refused when it arrives later */
-    uint64_t at_boot_ns;        /* INJECT: when; 0 or past: now */
-    uint32_t fault_mask;        /* INJECT, REVERT: bit i is the fault of index i; 0: all */
+    uint64_t lease_ns;               /* PREPARE, RENEW */
+    uint64_t not_after_boot_ns;      /* PREPARE, INJECT: refused when it arrives later */
+    uint64_t at_boot_ns;             /* INJECT: when; 0 or past: now */
+    uint32_t fault_mask;             /* INJECT, REVERT: bit i is the fault of index i; 0: all */
     struct sq_requester requester;
     uint32_t fault_count; /* PREVIEW, PREPARE */
     struct sq_fault_order faults[SQ_FAULTS_MAX];
@@ -108,7 +110,7 @@ enum sq_line_kind {
     SQ_LINE_SPARES = 2,  /* a thing it leaves alone though it matches */
     SQ_LINE_NOTE = 3,    /* what happened: "pid 812 came back as pid 901 after 1.2s" */
     SQ_LINE_WARNING = 4,
-    SQ_LINE_LEFT = 5, /* something squall made and could not remove, and how to finish by hand */
+    SQ_LINE_LEFT = 5,    /* something squall made and could not remove, and how to finish by hand */
     SQ_LINE_FOREIGN = 6, /* something that changed meanwhile and is not squall's: reported, not touched */
     SQ_LINE_KIND_MAX = 6
 };
@@ -136,7 +138,7 @@ struct sq_fault_report {
     uint64_t deadline_boot_ns; /* when the kernel ends it as things stand */
     uint64_t clean_boot_ns;
     uint64_t removed_boot_ns;
-    bool proved; /* REVERTED: what was touched was compared with what was there before, and is the same */
+    bool proved;  /* REVERTED: what was touched was compared with what was there before, and is the same */
     bool touched; /* something was hit: a counter above zero, a process killed */
     uint32_t counter_count;
     struct sq_counter counters[SQ_COUNTERS_MAX];
@@ -148,8 +150,8 @@ struct sq_fault_report {
 /* Can this host do it? */
 struct sq_ability {
     enum sq_fault_kind kind;
-    bool able;      /* the kernel and the privileges allow it */
-    bool permitted; /* the policy allows it */
+    bool able;                /* the kernel and the privileges allow it */
+    bool permitted;           /* the policy allows it */
     char reason[SQ_LINE_MAX]; /* why not, and what to do; empty when both are true */
 };
 
@@ -158,8 +160,8 @@ struct sq_hello {
     char hostname[SQ_NAME_MAX];
     char kernel[SQ_NAME_MAX];
     struct sq_id boot;
-    uint64_t real_ns; /* the agent's wall clock, to tell a clock offset */
-    uint64_t max_duration_ns; /* the policy's */
+    uint64_t real_ns;                       /* the agent's wall clock, to tell a clock offset */
+    uint64_t max_duration_ns;               /* the policy's */
     char policy_problem[SQ_ERROR_TEXT_MAX]; /* why the policy allows nothing; empty: there is one */
     uint32_t ability_count;
     struct sq_ability abilities[SQ_ABILITIES_MAX];
@@ -182,11 +184,12 @@ struct sq_reply {
 };
 
 const char *sq_verb_name(enum sq_verb verb);
-const char *sq_state_name(enum sq_fault_state state);           /* "PREPARED" */
-const char *sq_end_reason_name(enum sq_end_reason reason);      /* "lease ended" */
-const char *sq_line_kind_name(enum sq_line_kind kind);          /* "touches" */
+const char *sq_state_name(enum sq_fault_state state);      /* "PREPARED" */
+const char *sq_end_reason_name(enum sq_end_reason reason); /* "lease ended" */
+const char *sq_line_kind_name(enum sq_line_kind kind);     /* "touches" */
 
-/* Append a line to a report, cut to its bound; beyond SQ_LINES_MAX it only counts. Control characters become '?'. */
+/* Append a line to a report, cut to its bound; beyond SQ_LINES_MAX it only counts. Control characters become
+ * '?'. */
 void sq_report_line(struct sq_fault_report *report, enum sq_line_kind kind, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -198,8 +201,9 @@ void sq_report_fail(struct sq_fault_report *report, const struct sq_error *error
 void sq_reply_fail(struct sq_reply *reply, const struct sq_error *error);
 
 /*
- * That a request is well-formed: version, verb, bounds, texts terminated, indices unique, durations and lease in
- * range, every spec checked, no two faults colliding. Used by the front after decoding and again by the injector.
+ * That a request is well-formed: version, verb, bounds, texts terminated, indices unique, durations and lease
+ * in range, every spec checked, no two faults colliding. Used by the front after decoding and again by the
+ * injector.
  */
 int sq_request_check(const struct sq_request *request, struct sq_error *error);
 

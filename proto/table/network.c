@@ -4,34 +4,36 @@
 static const char *const direction_choices[] = {"in", "out", "both", NULL};
 
 /* The selector that every network kind shares; `member` is the kind's member of struct sq_fault_spec. */
-#define SELECTOR_PARAMS(member)                                                                                   \
-    {.key = "direction",                                                                                          \
-     .type = SQ_PARAM_CHOICE,                                                                                     \
-     .offset = offsetof(struct sq_fault_spec, member.selector.direction),                                         \
-     .choices = direction_choices,                                                                                \
-     .standard = "both",                                                                                          \
-     .help = "packets coming in, going out, or both, as the target host sees them"},                              \
-        {.key = "to",                                                                                             \
-         .type = SQ_PARAM_CIDRS,                                                                                  \
-         .offset = offsetof(struct sq_fault_spec, member.selector.to),                                            \
-         .count_offset = offsetof(struct sq_fault_spec, member.selector.to_count),                                \
-         .most = SQ_PEERS_MAX,                                                                                    \
-         .required = true,                                                                                        \
-         .help = "the peers, as addresses or ranges; 0.0.0.0/0 and ::/0 are everybody"},                          \
-        {.key = "except",                                                                                         \
-         .type = SQ_PARAM_CIDRS,                                                                                  \
-         .offset = offsetof(struct sq_fault_spec, member.selector.except),                                        \
-         .count_offset = offsetof(struct sq_fault_spec, member.selector.except_count),                            \
-         .most = SQ_EXCEPT_MAX,                                                                                   \
-         .help = "peers to leave alone, out of those in `to`"},                                                   \
-    {                                                                                                             \
-        .key = "interface", .type = SQ_PARAM_TEXT,                                                                \
-        .offset = offsetof(struct sq_fault_spec, member.selector.interface), .size = SQ_INTERFACE_NAME_MAX,       \
-        .help = "the network interface; without it, the one each peer's route leaves by"                          \
+#define SELECTOR_PARAMS(member)                                                                              \
+    {.key = "direction",                                                                                     \
+     .type = SQ_PARAM_CHOICE,                                                                                \
+     .offset = offsetof(struct sq_fault_spec, member.selector.direction),                                    \
+     .choices = direction_choices,                                                                           \
+     .standard = "both",                                                                                     \
+     .help = "packets coming in, going out, or both, as the target host sees them"},                         \
+        {.key = "to",                                                                                        \
+         .type = SQ_PARAM_CIDRS,                                                                             \
+         .offset = offsetof(struct sq_fault_spec, member.selector.to),                                       \
+         .count_offset = offsetof(struct sq_fault_spec, member.selector.to_count),                           \
+         .most = SQ_PEERS_MAX,                                                                               \
+         .required = true,                                                                                   \
+         .help = "the peers, as addresses or ranges; 0.0.0.0/0 and ::/0 are everybody"},                     \
+        {.key = "except",                                                                                    \
+         .type = SQ_PARAM_CIDRS,                                                                             \
+         .offset = offsetof(struct sq_fault_spec, member.selector.except),                                   \
+         .count_offset = offsetof(struct sq_fault_spec, member.selector.except_count),                       \
+         .most = SQ_EXCEPT_MAX,                                                                              \
+         .help = "peers to leave alone, out of those in `to`"},                                              \
+    {                                                                                                        \
+        .key = "interface", .type = SQ_PARAM_TEXT,                                                           \
+        .offset = offsetof(struct sq_fault_spec, member.selector.interface), .size = SQ_INTERFACE_NAME_MAX,  \
+        .help = "the network interface; without it, the one each peer's route leaves by"                     \
     }
 
-/* Exclusions that leave nothing of a range are a slip, and so is an exclusion of something that is not named. */
-static int check_selector(const struct sq_network_selector *selector, const char **culprit, struct sq_error *error)
+/* Exclusions that leave nothing of a range are a slip, and so is an exclusion of something that is not named.
+ */
+static int check_selector(const struct sq_network_selector *selector, const char **culprit,
+                          struct sq_error *error)
 {
     char text[SQ_CIDR_TEXT_MAX];
     for (uint32_t i = 0; i < selector->except_count; i++) {
@@ -47,7 +49,8 @@ static int check_selector(const struct sq_network_selector *selector, const char
         if (!within) {
             *culprit = "except";
             sq_cidr_format(&selector->except[i], text);
-            return sq_fail(error, SQ_BAD_INPUT, "'except' names %s, which is not within any range of 'to'", text);
+            return sq_fail(error, SQ_BAD_INPUT, "'except' names %s, which is not within any range of 'to'",
+                           text);
         }
     }
     return 0;

@@ -14,6 +14,8 @@ const struct sq_fault_info *const sq_fault_table[] = {
     &sq_process_kill_info,
 };
 const size_t sq_fault_table_count = sizeof sq_fault_table / sizeof sq_fault_table[0];
+_Static_assert(sizeof sq_fault_table / sizeof sq_fault_table[0] == SQ_FAULT_KIND_MAX,
+               "a table for every kind");
 
 const struct sq_fault_info *sq_fault_by_kind(enum sq_fault_kind kind)
 {
@@ -64,11 +66,11 @@ static const void *const_field(const struct sq_fault_spec *spec, size_t offset)
 }
 
 /* Fields are read and written by memcpy: the table's offsets say nothing of alignment to the compiler. */
-#define READ(spec, offset_, type)                                                                                 \
-    __extension__({                                                                                               \
-        type value_;                                                                                              \
-        memcpy(&value_, const_field(spec, offset_), sizeof value_);                                               \
-        value_;                                                                                                   \
+#define READ(spec, offset_, type)                                                                            \
+    __extension__({                                                                                          \
+        type value_;                                                                                         \
+        memcpy(&value_, const_field(spec, offset_), sizeof value_);                                          \
+        value_;                                                                                              \
     })
 #define WRITE(spec, offset_, value_) memcpy(field(spec, offset_), &(value_), sizeof(value_))
 
@@ -102,7 +104,8 @@ static int set_choice(struct sq_fault_spec *spec, const struct sq_param *param, 
         }
         sq_text_append(list, sizeof list, "%s%s", i == 0 ? "" : ", ", param->choices[i]);
     }
-    return sq_fail(error, SQ_BAD_INPUT, "'%.60s' is not a value of '%s'; expected one of %s", text, param->key, list);
+    return sq_fail(error, SQ_BAD_INPUT, "'%.60s' is not a value of '%s'; expected one of %s", text,
+                   param->key, list);
 }
 
 static int set_cidr(struct sq_fault_spec *spec, const struct sq_param *param, const char *text,
@@ -113,7 +116,7 @@ static int set_cidr(struct sq_fault_spec *spec, const struct sq_param *param, co
         return sq_fail(error, SQ_BAD_INPUT, "'%s' has more than %.0f entries", param->key, param->most);
     struct sq_cidr cidr;
     if (sq_cidr_parse(text, &cidr, error) != 0)
-        return -1;
+        return sq_fail_in(error, "'%s'", param->key);
     WRITE(spec, param->offset + count * sizeof cidr, cidr);
     count++;
     WRITE(spec, param->count_offset, count);
@@ -179,20 +182,21 @@ static int set_number(struct sq_fault_spec *spec, const struct sq_param *param, 
     }
     if (result != 0)
         return sq_fail_in(error, "'%s'", param->key);
-    if (param->type == SQ_PARAM_PERCENT) {
+    double value = param->type == SQ_PARAM_PERCENT ? percent : (double)number;
+    if (param->type != SQ_PARAM_SEED && check_range(param, value, error) != 0)
+        return -1;
+    uint32_t narrow = (uint32_t)number;
+    if (param->type == SQ_PARAM_PERCENT)
         WRITE(spec, param->offset, percent);
-        return check_range(param, percent, error);
-    }
-    if (param->type == SQ_PARAM_COUNT) {
-        uint32_t narrow = (uint32_t)number;
+    else if (param->type == SQ_PARAM_COUNT)
         WRITE(spec, param->offset, narrow);
-        return check_range(param, narrow, error);
-    }
-    WRITE(spec, param->offset, number);
-    return param->type == SQ_PARAM_SEED ? 0 : check_range(param, (double)number, error);
+    else
+        WRITE(spec, param->offset, number);
+    return 0;
 }
 
-int sq_spec_set(struct sq_fault_spec *spec, const struct sq_param *param, const char *text, struct sq_error *error)
+int sq_spec_set(struct sq_fault_spec *spec, const struct sq_param *param, const char *text,
+                struct sq_error *error)
 {
     switch (param->type) {
     case SQ_PARAM_CHOICE:
@@ -223,7 +227,8 @@ static int check_cidrs(const struct sq_fault_spec *spec, const struct sq_param *
     for (uint32_t i = 0; i < count; i++) {
         struct sq_cidr cidr = READ(spec, param->offset + i * sizeof cidr, struct sq_cidr);
         if (!sq_cidr_is_valid(&cidr))
-            return sq_fail(error, SQ_BAD_INPUT, "entry %u of '%s' is not an address range", i + 1, param->key);
+            return sq_fail(error, SQ_BAD_INPUT, "entry %u of '%s' is not an address range", i + 1,
+                           param->key);
     }
     return 0;
 }
@@ -294,8 +299,8 @@ int sq_spec_check(const struct sq_fault_spec *spec, const char **culprit, struct
     return info->check == NULL ? 0 : info->check(spec, culprit, error);
 }
 
-bool sq_param_format_item(const struct sq_fault_spec *spec, const struct sq_param *param, size_t i, char *text,
-                          size_t size)
+bool sq_param_format_item(const struct sq_fault_spec *spec, const struct sq_param *param, size_t i,
+                          char *text, size_t size)
 {
     if (param->type != SQ_PARAM_CIDRS || i >= READ(spec, param->count_offset, uint32_t))
         return false;
@@ -306,7 +311,8 @@ bool sq_param_format_item(const struct sq_fault_spec *spec, const struct sq_para
     return true;
 }
 
-static bool format_list(const struct sq_fault_spec *spec, const struct sq_param *param, char *text, size_t size)
+static bool format_list(const struct sq_fault_spec *spec, const struct sq_param *param, char *text,
+                        size_t size)
 {
     char item[SQ_CIDR_TEXT_MAX];
     text[0] = '\0';
@@ -333,7 +339,7 @@ bool sq_param_format(const struct sq_fault_spec *spec, const struct sq_param *pa
     }
     case SQ_PARAM_SIGNAL:
         (void)sq_text_copy(text, size, sq_signal_name(READ(spec, param->offset, uint32_t)));
-        return true;
+        return READ(spec, param->offset, uint32_t) != 0;
     case SQ_PARAM_COUNT:
         (void)snprintf(number, sizeof number, "%" PRIu32, READ(spec, param->offset, uint32_t));
         break;
@@ -361,7 +367,8 @@ bool sq_spec_collides(const struct sq_fault_spec *a, const struct sq_fault_spec 
     return a->kind == b->kind && info != NULL && info->collides != NULL && info->collides(a, b);
 }
 
-/* The signals of signal(7) that end a process or that it may handle; the stopping ones are left out on purpose. */
+/* The signals of signal(7) that end a process or that it may handle; the stopping ones are left out on
+ * purpose. */
 static const struct {
     const char *name;
     uint32_t number;
@@ -386,7 +393,8 @@ int sq_signal_parse(const char *text, uint32_t *number, struct sq_error *error)
     char list[200] = "";
     for (size_t i = 0; i < SIGNALS; i++)
         sq_text_append(list, sizeof list, "%s%s", i == 0 ? "" : ", ", signals[i].name);
-    return sq_fail(error, SQ_BAD_INPUT, "'%.30s' is not a signal that may be sent; expected one of %s", text, list);
+    return sq_fail(error, SQ_BAD_INPUT, "'%.30s' is not a signal that may be sent; expected one of %s", text,
+                   list);
 }
 
 const char *sq_signal_name(uint32_t number)

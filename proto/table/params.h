@@ -1,7 +1,7 @@
 /*
  * The parameter table: every fault kind with its parameters, and what can be done with any of them: defaults,
- * reading from text, checking, writing back. `squall validate`, the help text, the wire format and the agent's own
- * checks all come from here, so that they cannot disagree.
+ * reading from text, checking, writing back. `squall validate`, the help text, the wire format and the
+ * agent's own checks all come from here, so that they cannot disagree.
  */
 #ifndef SQ_TABLE_PARAMS_H
 #define SQ_TABLE_PARAMS_H
@@ -31,9 +31,9 @@ struct sq_param {
     size_t count_offset; /* SQ_PARAM_CIDRS: of the count */
     size_t size;         /* SQ_PARAM_TEXT: bytes of the array */
     double least;
-    double most;             /* SQ_PARAM_CIDRS: entries of the array */
+    double most;                /* SQ_PARAM_CIDRS: entries of the array */
     const char *const *choices; /* SQ_PARAM_CHOICE: names, ended by NULL */
-    const char *standard;    /* the default as text, NULL: none (zero: not given) */
+    const char *standard;       /* the default as text, NULL: none (zero: not given) */
     bool required;
     const char *help; /* one line */
 };
@@ -46,11 +46,12 @@ struct sq_fault_info {
     const struct sq_param *params;
     size_t param_count;
     /*
-     * What no single range can say, such as "at least one of". Pure: looks at the spec alone. `culprit` receives the
-     * key to point at, or NULL.
+     * What no single range can say, such as "at least one of". Pure: looks at the spec alone. `culprit`
+     * receives the key to point at, or NULL.
      */
     int (*check)(const struct sq_fault_spec *spec, const char **culprit, struct sq_error *error);
-    /* The resource two faults of one host would fight over; true: these two collide. Same kind on both sides. */
+    /* The resource two faults of one host would fight over; true: these two collide. Same kind on both sides.
+     */
     bool (*collides)(const struct sq_fault_spec *a, const struct sq_fault_spec *b);
 };
 
@@ -70,26 +71,28 @@ const struct sq_param *sq_param_by_key(const struct sq_fault_info *info, const c
 void sq_spec_init(struct sq_fault_spec *spec, const struct sq_fault_info *info);
 
 /*
- * Set one parameter from its text; a list parameter appends one entry per call. Type, unit and range are checked;
- * the message names the parameter and what was expected.
+ * Set one parameter from its text; a list parameter appends one entry per call. Type, unit and range are
+ * checked; the message names the parameter and what was expected.
  */
-int sq_spec_set(struct sq_fault_spec *spec, const struct sq_param *param, const char *text, struct sq_error *error);
+int sq_spec_set(struct sq_fault_spec *spec, const struct sq_param *param, const char *text,
+                struct sq_error *error);
 
 /*
- * Check a whole spec, also one that came over the wire: known kind, every value in range and well-formed, required
- * ones present, then info->check. `culprit` (may be NULL) receives the key of the parameter at fault, or NULL.
+ * Check a whole spec, also one that came over the wire: known kind, every value in range and well-formed,
+ * required ones present, then info->check. `culprit` (may be NULL) receives the key of the parameter at
+ * fault, or NULL.
  */
 int sq_spec_check(const struct sq_fault_spec *spec, const char **culprit, struct sq_error *error);
 
 /*
- * One parameter as text that sq_spec_set reads back; lists are joined by ", ". Returns false if it is not given or
- * equal to zero and optional. The text is cut at `size`.
+ * One parameter as text that sq_spec_set reads back; lists are joined by ", ". Returns false if it is not
+ * given or equal to zero and optional. The text is cut at `size`.
  */
 bool sq_param_format(const struct sq_fault_spec *spec, const struct sq_param *param, char *text, size_t size);
 
 /* The i-th entry of a list parameter as text; false when there are no more. */
-bool sq_param_format_item(const struct sq_fault_spec *spec, const struct sq_param *param, size_t i, char *text,
-                          size_t size);
+bool sq_param_format_item(const struct sq_fault_spec *spec, const struct sq_param *param, size_t i,
+                          char *text, size_t size);
 
 /* Do two faults on one host stand in each other's way? `spec`s are checked ones. */
 bool sq_spec_collides(const struct sq_fault_spec *a, const struct sq_fault_spec *b);

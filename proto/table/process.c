@@ -1,6 +1,8 @@
 /* The parameter tables of the process fault kinds. */
 #include "table/params.h"
 
+#include <string.h>
+
 #define KILL(member) offsetof(struct sq_fault_spec, kill.member)
 
 static const struct sq_param kill_params[] = {
@@ -33,7 +35,7 @@ static const struct sq_param kill_params[] = {
     {.key = "percent",
      .type = SQ_PARAM_PERCENT,
      .offset = KILL(percent),
-     .least = 0,
+     .least = 0.01, /* 0 would read as "not given", which means all of them */
      .most = 100,
      .help = "how many of the matching processes, in per cent; rounded down, and at least one"},
     {.key = "seed",
@@ -47,7 +49,8 @@ static int check_kill(const struct sq_fault_spec *spec, const char **culprit, st
 {
     const struct sq_process_selector *selector = &spec->kill.selector;
     if (selector->executable[0] == '\0' && selector->comm[0] == '\0' && selector->command_line[0] == '\0')
-        return sq_fail(error, SQ_BAD_INPUT, "no process is named; expected 'executable', 'comm' or 'command-line'");
+        return sq_fail(error, SQ_BAD_INPUT,
+                       "no process is named; expected 'executable', 'comm' or 'command-line'");
     if (selector->executable[0] != '\0' && selector->executable[0] != '/') {
         *culprit = "executable";
         return sq_fail(error, SQ_BAD_INPUT, "'%.100s' is not an absolute path", selector->executable);
@@ -64,7 +67,8 @@ static bool kills_collide(const struct sq_fault_spec *a, const struct sq_fault_s
 {
     const struct sq_process_selector *x = &a->kill.selector;
     const struct sq_process_selector *y = &b->kill.selector;
-    return __builtin_memcmp(x, y, sizeof *x) == 0;
+    return strcmp(x->executable, y->executable) == 0 && strcmp(x->comm, y->comm) == 0 &&
+           strcmp(x->command_line, y->command_line) == 0;
 }
 
 const struct sq_fault_info sq_process_kill_info = {
