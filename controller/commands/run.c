@@ -1,0 +1,335 @@
+#include "controller/run.h"
+
+#include "common/cleanup.h"
+#include "common/clock.h"
+#include "common/file.h"
+#include "common/text.h"
+#include "controller/local_agent.h"
+#include "controller/output.h"
+#include "controller/plan_file.h"
+#include "controller/preview.h"
+#include "controller/prometheus.h"
+
+#include <limits.h>
+#include <poll.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LAST_WORDS_PATIENCE_NS (5 * SQ_NS_PER_SECOND)
+
+/* What a run is made of, in the order in which it is made. */
+struct session {
+    const struct sq_options *options;
+    struct sq_plan_file *plan_file; /* NULL: an experiment was given */
+    struct sq_experiment *experiment;
+    struct sq_local_agent *local_agent;
+    struct sq_inventory *own_inventory;
+    const struct sq_inventory *inventory;
+    const char *prometheus_url;
+    int signal_fd;
+    struct sq_client *client;
+    struct sq_plan *plan;
+    struct sq_id id;
+    char record_path[PATH_MAX];
+    char operator_name[SQ_NAME_MAX];
+    struct sq_record *record;
+    struct sq_console *console;
+    struct sq_run *run;
+    FILE *progress; /* where people look: standard output, or standard error with --json */
+    bool colored;
+};
+
+static void session_cleanup(struct session *session)
+{
+    sq_run_free(session->run);
+    sq_console_close(session->console, 0);
+    sq_client_close(session->client);
+    sq_local_agent_stop(session->local_agent);
+    sq_record_close(session->record);
+    sq_plan_free(session->plan);
+    sq_inventory_free(session->own_inventory);
+    sq_experiment_free(session->experiment);
+    sq_plan_file_free(session->plan_file);
+    sq_cleanup_close(&session->signal_fd);
+}
+
+static int load_experiment(struct session *session, struct sq_error *error)
+{
+    const struct sq_options *options = session->options;
+    const char *path = options->operands[0];
+    if (!sq_plan_file_is(path))
+        return sq_experiment_load(path, options->settings, options->setting_count, &session->experiment,
+                                  error);
+    if (options->setting_count > 0)
+        return sq_fail(
+            error, SQ_BAD_INPUT,
+            "%s is a plan, whose parameters are fixed: leave out --set, or run the experiment file", path);
+    if (sq_plan_file_load(path, &session->plan_file, error) != 0)
+        return -1;
+    return sq_plan_file_experiment(session->plan_file, &session->experiment, error);
+}
+
+static int load_inventory(struct session *session, struct sq_error *error)
+{
+    if (session->options->local) {
+        if (sq_local_agent_start(&session->local_agent, error) != 0)
+            return -1;
+        session->inventory = sq_local_agent_inventory(session->local_agent);
+        return 0;
+    }
+    if (sq_inventory_load(session->options->hosts_path, &session->own_inventory, error) != 0)
+        return -1;
+    session->inventory = session->own_inventory;
+    return 0;
+}
+
+static int choose_prometheus(struct session *session, struct sq_error *error)
+{
+    const struct sq_hypothesis *hypothesis = &session->experiment->hypothesis;
+    const char *given = session->options->prometheus_url;
+    session->prometheus_url = given != NULL ? given : session->inventory->prometheus_url;
+    if (session->prometheus_url[0] != '\0' && sq_prometheus_check_url(session->prometheus_url, error) != 0)
+        return -1;
+    for (uint32_t i = 0; session->experiment->has_hypothesis && i < hypothesis->probe_count; i++)
+        if (hypothesis->probes[i].kind == SQ_PROBE_PROMQL && session->prometheus_url[0] == '\0')
+            return sq_fail(
+                error, SQ_BAD_INPUT,
+                "%s:%zu: probe \"%s\" asks Prometheus, but nobody says where it is: give --prometheus "
+                "URL, or `prometheus: {url: ...}` in %s",
+                session->experiment->path, hypothesis->probes[i].line, hypothesis->probes[i].name,
+                session->inventory->path);
+    return 0;
+}
+
+static void name_operator(char name[SQ_NAME_MAX])
+{
+    char host[HOST_NAME_MAX + 1] = "";
+    const struct passwd *user = getpwuid(getuid());
+    const char *sudo_user = getuid() == 0 ? getenv("SUDO_USER") : NULL;
+    (void)gethostname(host, sizeof(host) - 1);
+    name[0] = '\0';
+    if (sudo_user != NULL && sudo_user[0] != '\0')
+        sq_text_append(name, SQ_NAME_MAX, "%s@%s", sudo_user, host);
+    else if (user != NULL)
+        sq_text_append(name, SQ_NAME_MAX, "%s@%s", user->pw_name, host);
+    else
+        sq_text_append(name, SQ_NAME_MAX, "uid %u@%s", (unsigned)getuid(), host);
+    sq_text_make_printable(name);
+}
+
+static json_t *experiment_json(const struct session *session)
+{
+    const struct sq_experiment *experiment = session->experiment;
+    json_t *object = json_object();
+    json_t *parameters = json_object();
+    sq_autofree char *text = NULL;
+    size_t length = 0;
+    for (uint32_t i = 0; i < experiment->parameter_count; i++)
+        (void)json_object_set_new(parameters, experiment->parameters[i].name,
+                                  sq_output_json_text(experiment->parameters[i].value));
+    (void)json_object_set_new(object, "path", sq_output_json_text(session->options->operands[0]));
+    (void)json_object_set_new(object, "parameters", parameters);
+    if (session->plan_file != NULL) {
+        (void)json_object_set_new(object, "plan_sha256", json_string(session->plan_file->sha256));
+        (void)json_object_set_new(object, "text", sq_output_json_text(session->plan_file->experiment_text));
+    } else if (sq_file_read(session->options->operands[0], SQ_DOCUMENT_BYTES_MAX, &text, &length, NULL) ==
+               0) {
+        (void)json_object_set_new(object, "text", sq_output_json_text(text));
+    }
+    return object;
+}
+
+static int open_record(struct session *session, struct sq_error *error)
+{
+    char id_text[SQ_ID_TEXT_MAX];
+    if (sq_id_make(&session->id, error) != 0)
+        return -1;
+    sq_id_format(&session->id, id_text);
+    if (session->options->record_path == NULL)
+        sq_record_default_path(sq_real_ns(), id_text, session->record_path, sizeof(session->record_path));
+    else if (!sq_text_copy(session->record_path, sizeof(session->record_path), session->options->record_path))
+        return sq_fail(error, SQ_BAD_INPUT, "--record: the path is too long");
+    if (sq_record_open(session->record_path, &session->record, error) != 0) {
+        error->code = SQ_BAD_INPUT;
+        return -1;
+    }
+    name_operator(session->operator_name);
+    sq_record_set(session->record, "experiment", experiment_json(session));
+    return 0;
+}
+
+/* Everything that can be wrong without an agent. */
+static int make_ready(struct session *session, struct sq_error *error)
+{
+    if (!session->options->yes && isatty(STDIN_FILENO) != 1)
+        return sq_fail(
+            error, SQ_BAD_INPUT,
+            "there is no terminal to ask on: look at the blast radius with `squall plan %s`, then run "
+            "with --yes",
+            session->options->operands[0]);
+    if (load_experiment(session, error) != 0 || load_inventory(session, error) != 0 ||
+        choose_prometheus(session, error) != 0 ||
+        sq_plan_make(session->experiment, session->inventory, &session->plan, error) != 0 ||
+        open_record(session, error) != 0)
+        return -1;
+    /* Before the client, whose library starts threads that inherit the mask. */
+    if (sq_run_block_signals(&session->signal_fd, error) != 0)
+        return -1;
+    return sq_client_open(session->inventory, &session->client, error);
+}
+
+static int check_plan(struct session *session, struct sq_error *error)
+{
+    sq_autofree char *differences = NULL;
+    sq_autofree struct sq_error *problems = calloc(session->plan->host_count + 1, sizeof(*problems));
+    if (problems == NULL)
+        return sq_fail(error, SQ_SYSTEM, "out of memory for the plan");
+    int status = sq_preview(session->plan, session->client, session->signal_fd, problems, error);
+    if (status == 0 || error->code != SQ_ABORTED)
+        sq_preview_print(session->plan, problems, false, session->colored, session->progress);
+    (void)fflush(session->progress);
+    if (status != 0)
+        return -1;
+    if (session->plan_file == NULL || session->plan_file->offline)
+        return 0;
+    if (sq_plan_file_compare(session->plan_file, session->plan, &differences, error) == 0)
+        return 0;
+    (void)fprintf(session->progress, "%s", differences != NULL ? differences : "");
+    (void)fflush(session->progress);
+    return -1;
+}
+
+/* [y/N] on the terminal, with the signals still heard. */
+static int ask(struct session *session, struct sq_error *error)
+{
+    char answer[64] = "";
+    const char *signal_name;
+    if (session->options->yes)
+        return 0;
+    uint32_t hosts = session->plan->host_count;
+    (void)fprintf(session->progress, "Run this on %u host%s? [y/N] ", hosts, hosts == 1 ? "" : "s");
+    (void)fflush(session->progress);
+    struct pollfd fds[] = {{.fd = STDIN_FILENO, .events = POLLIN},
+                           {.fd = session->signal_fd, .events = POLLIN}};
+    (void)poll(fds, 2, -1);
+    if (fds[1].revents != 0 && sq_run_is_interrupted(session->signal_fd, &signal_name)) {
+        (void)fprintf(session->progress, "\n");
+        return sq_fail(error, SQ_ABORTED, "stopped by SIG%s before anything was done",
+                       signal_name != NULL ? signal_name : "?");
+    }
+    ssize_t length = read(STDIN_FILENO, answer, sizeof(answer) - 1);
+    if (length > 0)
+        answer[strcspn(answer, "\r\n")] = '\0';
+    if (length <= 0 || (strcasecmp(answer, "y") != 0 && strcasecmp(answer, "yes") != 0))
+        return sq_fail(error, SQ_ABORTED, "not confirmed: nothing was done");
+    return 0;
+}
+
+static void close_record(struct session *session)
+{
+    struct sq_error error = {0};
+    if (sq_record_finish(session->record, &error) != 0)
+        (void)fprintf(stderr, "squall: %s\n", error.text);
+}
+
+static int end_early(struct session *session, const struct sq_error *error)
+{
+    enum sq_exit ending = sq_exit_of(error->code);
+    if (session->record != NULL) {
+        sq_record_set(session->record, "ending", json_string(sq_ending_name(ending)));
+        sq_record_set(session->record, "exit_status", json_integer(ending));
+        sq_record_set(session->record, "why", sq_output_json_text(error->text));
+        close_record(session);
+    }
+    return sq_command_fail(session->options, error);
+}
+
+static int make_run(struct session *session, struct sq_error *error)
+{
+    int fd = fileno(session->progress);
+    const char *terminal = getenv("TERM");
+    bool live = isatty(fd) == 1 && terminal != NULL && strcmp(terminal, "dumb") != 0;
+    if (sq_console_open(fd, live, &session->console, error) != 0)
+        return -1;
+    struct sq_run_options options = {
+        .plan = session->plan,
+        .client = session->client,
+        .prometheus_url = session->prometheus_url,
+        .record = session->record,
+        .console = session->console,
+        .colored = session->colored,
+        .id = session->id,
+        .operator_name = session->operator_name,
+        .signal_fd = session->signal_fd,
+    };
+    return sq_run_new(&options, &session->run, error);
+}
+
+static int run_through(struct session *session)
+{
+    enum sq_exit ending = sq_run_execute(session->run);
+    sq_run_report_record(session->run);
+    close_record(session);
+    sq_console_close(session->console, LAST_WORDS_PATIENCE_NS);
+    session->console = NULL;
+    sq_run_report(session->run, session->colored, session->record_path, session->progress);
+    (void)fflush(session->progress);
+    if (session->options->json) {
+        json_t *head = json_deep_copy(sq_record_head(session->record));
+        (void)json_object_set_new(head, "record", sq_output_json_text(session->record_path));
+        (void)sq_output_json(head);
+    }
+    return ending;
+}
+
+static int run_run(const struct sq_options *options)
+{
+    struct sq_error error = {0};
+    sq_auto(session_cleanup) struct session session = {
+        .options = options,
+        .signal_fd = -1,
+        .progress = options->json ? stderr : stdout,
+    };
+    session.colored = sq_output_is_colored(options->color, session.progress);
+    if (make_ready(&session, &error) != 0 || check_plan(&session, &error) != 0 ||
+        ask(&session, &error) != 0 || make_run(&session, &error) != 0)
+        return end_early(&session, &error);
+    if (session.local_agent != NULL)
+        (void)fprintf(session.progress, "%s\n", sq_local_agent_note(session.local_agent));
+    (void)fflush(session.progress);
+    return run_through(&session);
+}
+
+const struct sq_command sq_command_run = {
+    .name = "run",
+    .synopsis = "run FILE|PLAN",
+    .help = "run an experiment, or a plan that `squall plan -o` wrote\n"
+            "\n"
+            "The agents are asked what the experiment would do, the blast radius is shown, and on a terminal "
+            "squall asks\n"
+            "before it goes on; --yes answers for pipelines. Then every host prepares (one refusal, and "
+            "nothing is\n"
+            "injected anywhere), the steady state is verified, the faults are injected at a common moment, "
+            "and the\n"
+            "hypothesis is watched. At the end of the method, when the hypothesis breaks, when something "
+            "fails, and when\n"
+            "you stop it (Ctrl-C, Ctrl-Z, a closed terminal), everything is rolled back on all hosts at "
+            "once, and the\n"
+            "agents prove that nothing is left. A rollback cannot be skipped.\n"
+            "\n"
+            "A plan is run exactly as it was shown, or refused with the difference.\n"
+            "\n"
+            "Everything that happened goes to the run record, squall-runs/<time>-<id>/run.json.\n"
+            "\n"
+            "Exit status: 0 completed, 1 deviated, 2 wrong usage or file, 3 refused, 4 failed, 5 aborted, 6 "
+            "unclean.\n"
+            "\n"
+            "Example:\n"
+            "  squall run --hosts lab.yaml --set victims=1 experiments/web-partition.yaml\n",
+    .options = "hosts set prometheus yes local record json",
+    .operands_least = 1,
+    .operands_most = 1,
+    .run = run_run,
+};
