@@ -103,11 +103,14 @@ lab_wait_ready() {
     for host in "${LAB_WEB_HOSTS[@]}"; do lab_wait 10 "squalld on $host" lab_agent_listens "$host"; done
 }
 
-# The measuring tool that the hosts and the tests use.
+# The tools that the hosts and the tests use.
 lab_build_tools() {
+    local tool
     mkdir -p "$LAB_BUILD/lab"
-    [[ $LAB_BUILD/lab/prober -nt $LAB_SOURCE/prober.c ]] ||
-        cc -std=c17 -D_GNU_SOURCE -O2 -Wall -Wextra -o "$LAB_BUILD/lab/prober" "$LAB_SOURCE/prober.c"
+    for tool in prober bytes; do
+        [[ $LAB_BUILD/lab/$tool -nt $LAB_SOURCE/$tool.c ]] ||
+            cc -std=c17 -D_GNU_SOURCE -O2 -Wall -Wextra -o "$LAB_BUILD/lab/$tool" "$LAB_SOURCE/$tool.c"
+    done
 }
 
 # Pid 1 of the lab. $1: `run` or `up`; then the command.

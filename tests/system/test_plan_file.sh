@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# The preview is the run: a plan file does exactly what it says, or is refused with the difference.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/system.sh"
+plan=$work/plan.json
+
+write_experiment duration=1s
+sq plan "$experiment" -o "$plan"
+verdict 'plan -o writes a plan' 0 'web2'
+expect 'the plan names its hash' grep -q '"sha256"' "$plan"
+sq_run "$plan"
+verdict 'a plan file is run' 0
+
+# The file may be gone, the plan holds it all.
+mv "$experiment" "$work/elsewhere.yaml"
+sq_run "$plan"
+verdict 'a plan file is run without its experiment' 0
+mv "$work/elsewhere.yaml" "$experiment"
+
+sed 's/web2/web3/' "$plan" >"$work/tampered.json"
+sq_run "$work/tampered.json"
+verdict 'a plan that was changed by hand is refused' '2|3' 'hash|sha256|changed'
+expect 'nothing was injected' never_injected
+
+head -c 200 "$plan" >"$work/cut.json"
+sq_run "$work/cut.json"
+verdict 'half a plan is refused' 2
+
+# What the host protects changed since.
+cp "$LAB_DIR/web2/policy.yaml" "$work/policy.yaml"
+echo 'protect: {peers: [10.77.0.10]}' >>"$LAB_DIR/web2/policy.yaml"
+kill -HUP "$(agent_injector web2)"
+sleep 0.3
+sq_run "$plan"
+verdict 'a plan is refused when the host would do something else by now' 3 'web2'
+expect 'nothing was injected' never_injected
+cp "$work/policy.yaml" "$LAB_DIR/web2/policy.yaml"
+kill -HUP "$(agent_injector web2)"
+sleep 0.3
+sq_run "$plan"
+verdict 'and run when it is as before' 0
+
+# Another agent under the same name.
+sed 's/10.77.0.12:7433/10.77.0.13:7433/; /name: web3/d' "$LAB_DIR/hosts.yaml" >"$LAB_DIR/hosts-moved.yaml"
+sq_run --hosts "$LAB_DIR/hosts-moved.yaml" "$plan"
+verdict 'a plan is refused when the inventory has changed' '3|4' 'web2'
+expect 'nothing was injected' never_injected
+
+sq plan --offline "$experiment"
+verdict 'plan --offline asks nobody' 0 'web2'
+agent_stop web2
+sq plan --offline "$experiment"
+verdict 'plan --offline without an agent' 0 'web2'
+agent_start web2
+sq plan --json "$experiment"
+verdict 'plan --json' 0 '^[[{]'
+tap_end

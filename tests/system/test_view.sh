@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# What a person sees: the live view on a terminal, plain lines elsewhere; asking; the run record; an agent for one run.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/system.sh"
+escape=$'\e'
+
+# on_terminal COMMAND: with a terminal of 100 columns; what it showed is in $output, control characters and all.
+on_terminal() {
+    status=0
+    timeout 60 script -qec "stty cols 100 rows 30; $1" "$output" >/dev/null 2>&1 <"${2:-/dev/null}" || status=$?
+}
+shows() { grep -q -- "$1" "$output"; }
+no_escapes() { ! grep -q "$escape" "$output"; }
+
+write_experiment duration=2s
+on_terminal "squall run --yes --record $work/run.json $experiment"
+verdict 'a run on a terminal' 0 'the probe' 'web2'
+expect 'it redraws a live view' shows "$escape\\["
+NO_COLOR=1 on_terminal "squall run --yes --record $work/run.json $experiment"
+verdict 'a run with NO_COLOR' 0
+expect 'NO_COLOR: no colours' bash -c "! grep -qE '$escape\\[[0-9;]*3[0-7][0-9;]*m' '$output'"
+TERM=dumb on_terminal "squall run --yes --color never --record $work/run.json $experiment"
+verdict 'a run on a dumb terminal' 0
+sq_run "$experiment"
+verdict 'a run without a terminal' 0 'the probe' 'web2'
+expect 'plain lines: no control characters' no_escapes
+sq_run --color always "$experiment"
+verdict 'a run with --color always' 0
+expect '--color always: colours' shows "$escape\\["
+sq_run --json "$experiment"
+verdict 'run --json' 0 '^[[{]'
+
+echo no >"$work/no"
+on_terminal "squall run --record $work/run.json $experiment" "$work/no"
+verdict 'the question is answered with no' '3|5'
+expect 'nothing was injected' never_injected
+sq run "$experiment"
+verdict 'nobody there to ask' '2|3|5' '--yes'
+
+sq_run "$experiment"
+verdict 'a run for its record' 0
+for key in format experiment hosts injected clean removed 'the probe'; do
+    expect "the run record has: $key" grep -q "$key" "$work/run.json"
+done
+sq run --yes --record /proc/no/run.json "$experiment"
+verdict 'an unwritable run record is known beforehand' '2|4' '/proc/no'
+
+# An agent on this machine for one run alone, under its policy: here is none, so it may do nothing.
+write_experiment 'hosts=[web2]' 'to=[10.77.0.12]'
+sed -i 's/targets: .*/targets: {labels: {local: "true"}}/' "$experiment"
+if [[ -e /etc/squall/policy.yaml ]]; then
+    tap_skip '--local without a policy' 'this machine has /etc/squall/policy.yaml'
+else
+    sq_run --local "$experiment"
+    verdict '--local without a policy' '0|3'
+fi
+tap_end
