@@ -1,0 +1,36 @@
+/* The front's nng socket: every listener on one reply socket, and who is at the other end. For agent/front
+ * alone. */
+#ifndef SQ_FRONT_LISTEN_H
+#define SQ_FRONT_LISTEN_H
+
+#include "common/error.h"
+#include "front/front.h"
+#include "front/tls_files.h"
+#include "table/message.h"
+
+#include <nng/nng.h>
+#include <stdbool.h>
+
+/* Connections at a time; an agent has one controller or a few, so more of them are a mistake or an attack. */
+#define SQ_CONNECTIONS_MAX 256
+
+/* Does any listener use TLS? */
+bool sq_front_needs_tls(const struct sq_front_options *options);
+
+/* Make the directories of Unix sockets that are missing, such that the front's group may make its socket
+ * there. */
+int sq_front_make_directories(const struct sq_front_options *options, struct sq_error *error);
+
+/* Open the socket and start every listener. The caller closes with nng_close; nothing is left open on
+ * failure. */
+int sq_front_listen(const struct sq_front_options *options, const struct sq_tls_files *files,
+                    nng_socket *socket, struct sq_error *error);
+
+/* Where a message came from. -1: its connection is gone. */
+int sq_front_requester(nng_msg *message, struct sq_requester *requester);
+
+/* For logs: an address, or "uid 1000". */
+#define SQ_REQUESTER_TEXT_MAX 64
+void sq_front_requester_format(const struct sq_requester *requester, char text[SQ_REQUESTER_TEXT_MAX]);
+
+#endif
