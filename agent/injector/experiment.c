@@ -1,0 +1,298 @@
+#include "experiment.h"
+
+#include "common/cleanup.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/text.h"
+
+#include <string.h>
+
+static uint64_t now_of(const struct sq_experiments *experiments)
+{
+    return experiments->world.now_boot_ns(experiments->world.cookie);
+}
+
+static const char *kind_name(const struct sq_experiment_fault *fault)
+{
+    const struct sq_fault_info *info = sq_fault_by_kind(fault->order.spec.kind);
+    return info == NULL ? "unknown fault" : info->name;
+}
+
+void sq_experiments_init(struct sq_experiments *experiments, const struct sq_experiment_world *world)
+{
+    experiments->world = *world;
+    experiments->current = &experiments->storage[0];
+    experiments->draft = &experiments->storage[1];
+}
+
+static bool fault_is_live(const struct sq_experiment_fault *fault)
+{
+    return fault->report.state == SQ_STATE_PREPARED || fault->report.state == SQ_STATE_INJECTED;
+}
+
+bool sq_experiment_is_live(const struct sq_experiment *experiment)
+{
+    for (uint32_t i = 0; i < experiment->fault_count; i++)
+        if (fault_is_live(&experiment->faults[i]))
+            return true;
+    return false;
+}
+
+bool sq_experiments_is_live(const struct sq_experiments *experiments)
+{
+    return sq_experiment_is_live(experiments->current);
+}
+
+bool sq_experiments_is_unclean(const struct sq_experiments *experiments)
+{
+    for (uint32_t i = 0; i < experiments->current->fault_count; i++)
+        if (experiments->current->faults[i].report.code == SQ_UNCLEAN)
+            return true;
+    return false;
+}
+
+void sq_experiments_remember(struct sq_experiments *experiments, const struct sq_id *id)
+{
+    if (sq_id_is_zero(id) || sq_experiments_remembers(experiments, id))
+        return;
+    experiments->ended_ids[experiments->ended_next] = *id;
+    experiments->ended_next = (experiments->ended_next + 1) % SQ_ENDED_IDS_MAX;
+}
+
+bool sq_experiments_remembers(const struct sq_experiments *experiments, const struct sq_id *id)
+{
+    for (uint32_t i = 0; i < SQ_ENDED_IDS_MAX; i++)
+        if (sq_id_equal(&experiments->ended_ids[i], id))
+            return !sq_id_is_zero(id);
+    return false;
+}
+
+static void release_state(struct sq_experiment_fault *fault)
+{
+    if (fault->state == NULL)
+        return;
+    if (fault->ops->release != NULL)
+        fault->ops->release(fault->state);
+    free(fault->state);
+    fault->state = NULL;
+}
+
+void sq_experiment_reset(struct sq_experiment *experiment)
+{
+    for (uint32_t i = 0; i < experiment->fault_count; i++) {
+        release_state(&experiment->faults[i]);
+        memset(&experiment->faults[i], 0, sizeof experiment->faults[i]);
+    }
+    experiment->id = (struct sq_id){{0}};
+    experiment->title[0] = '\0';
+    experiment->operator_name[0] = '\0';
+    experiment->lease_boot_ns = 0;
+    experiment->fault_count = 0;
+}
+
+void sq_experiment_refresh(struct sq_experiment *experiment)
+{
+    for (uint32_t i = 0; i < experiment->fault_count; i++) {
+        struct sq_experiment_fault *fault = &experiment->faults[i];
+        bool is_in = fault->report.state == SQ_STATE_INJECTED || fault->report.state == SQ_STATE_REVERTING;
+        if (is_in && fault->state != NULL)
+            fault->ops->status(fault->state, &fault->undo, &fault->report);
+    }
+}
+
+/* When the kernel has to end the fault: with the lease, and never after its duration. */
+static uint64_t deadline_of(const struct sq_experiment *experiment, const struct sq_experiment_fault *fault)
+{
+    uint64_t end_ns = sq_ns_add(fault->report.injected_boot_ns, fault->order.duration_ns);
+    return end_ns < experiment->lease_boot_ns ? end_ns : experiment->lease_boot_ns;
+}
+
+static void fault_fails(struct sq_experiments *experiments, struct sq_experiment_fault *fault,
+                        const struct sq_error *error)
+{
+    sq_report_fail(&fault->report, error);
+    sq_experiment_clean(experiments, fault, SQ_END_FAILURE);
+    sq_log(SQ_LOG_ERROR, "fault %u, %s: %s", fault->order.index, kind_name(fault), error->text);
+}
+
+int sq_experiment_inject(struct sq_experiments *experiments, struct sq_experiment_fault *fault)
+{
+    if (fault->report.state != SQ_STATE_PREPARED)
+        return 0;
+    struct sq_error error;
+    uint64_t now_ns = now_of(experiments);
+    fault->report.injected_boot_ns = now_ns;
+    fault->report.deadline_boot_ns = deadline_of(experiments->current, fault);
+    fault->report.state = SQ_STATE_INJECTED;
+    if (fault->ops->inject(fault->state, &fault->undo, fault->report.deadline_boot_ns, &error) == 0) {
+        sq_log(SQ_LOG_INFO, "fault %u, %s: injected", fault->order.index, kind_name(fault));
+        return 0;
+    }
+    fault_fails(experiments, fault, &error);
+    return -1;
+}
+
+int sq_experiment_renew(struct sq_experiments *experiments, struct sq_experiment_fault *fault,
+                        struct sq_error *error)
+{
+    uint64_t deadline_ns = deadline_of(experiments->current, fault);
+    if (deadline_ns == fault->report.deadline_boot_ns)
+        return 0;
+    if (fault->ops->renew(fault->state, &fault->undo, deadline_ns, error) != 0) {
+        fault_fails(experiments, fault, error);
+        return -1;
+    }
+    fault->report.deadline_boot_ns = deadline_ns;
+    return 0;
+}
+
+void sq_experiment_clean(struct sq_experiments *experiments, struct sq_experiment_fault *fault,
+                         enum sq_end_reason reason)
+{
+    if (!fault_is_live(fault))
+        return;
+    struct sq_error error;
+    fault->report.end_reason = reason;
+    fault->report.state = SQ_STATE_REVERTING;
+    fault->removal_is_due = true;
+    if (fault->ops->clean(fault->state, &fault->undo, &error) == 0) {
+        fault->report.clean_boot_ns = now_of(experiments);
+        return;
+    }
+    /* Removing also cleans; what cannot even be removed ends with the deadline in the kernel. */
+    sq_log(SQ_LOG_ERROR, "fault %u, %s: %s", fault->order.index, kind_name(fault), error.text);
+}
+
+static void fault_is_left(struct sq_experiment_fault *fault, const struct sq_error *error)
+{
+    struct sq_error unclean;
+    (void)sq_fail(&unclean, SQ_UNCLEAN,
+                  "not all of it could be undone: %s; see what is left, then run `squalld --halt`",
+                  error->text);
+    sq_report_fail(&fault->report, &unclean);
+    fault->report.state = SQ_STATE_FAILED;
+    sq_log(SQ_LOG_ERROR, "fault %u, %s: %s", fault->order.index, kind_name(fault), unclean.text);
+}
+
+/* Take away what prepare made, and only then say so in the log. */
+static void remove_fault(struct sq_experiments *experiments, struct sq_experiment_fault *fault)
+{
+    struct sq_error error = {.code = SQ_SYSTEM, .text = "its removal failed"};
+    fault->removal_is_due = false;
+    /* Last counters: what they count in goes away now. */
+    if (fault->report.injected_boot_ns != 0 && fault->state != NULL)
+        fault->ops->status(fault->state, &fault->undo, &fault->report);
+    if (fault->ops->remove(fault->state, &fault->undo, &fault->report, &error) != 0) {
+        fault_is_left(fault, &error);
+        release_state(fault);
+        return;
+    }
+    fault->report.removed_boot_ns = now_of(experiments);
+    if (fault->report.clean_boot_ns == 0)
+        fault->report.clean_boot_ns = fault->report.removed_boot_ns;
+    release_state(fault);
+    fault->report.state = fault->report.code == SQ_OK ? SQ_STATE_REVERTED : SQ_STATE_FAILED;
+    const struct sq_undo_key key = {
+        .experiment = fault->env.experiment, .slot = fault->env.slot, .fault_index = fault->order.index};
+    if (fault->recorded && sq_undo_log_done(experiments->world.log, &key, &error) == 0)
+        fault->recorded = false;
+    else if (fault->recorded)
+        sq_log(SQ_LOG_ERROR, "fault %u is undone, but stays in the undo log: %s", fault->order.index,
+               error.text);
+    sq_log(SQ_LOG_INFO, "fault %u, %s: removed (%s)", fault->order.index, kind_name(fault),
+           sq_end_reason_name(fault->report.end_reason));
+}
+
+bool sq_experiments_removal_is_due(const struct sq_experiments *experiments)
+{
+    for (uint32_t i = 0; i < experiments->current->fault_count; i++)
+        if (experiments->current->faults[i].removal_is_due)
+            return true;
+    return false;
+}
+
+bool sq_experiments_remove_next(struct sq_experiments *experiments)
+{
+    struct sq_experiment *experiment = experiments->current;
+    for (uint32_t i = experiment->fault_count; i-- > 0;) {
+        if (!experiment->faults[i].removal_is_due)
+            continue;
+        remove_fault(experiments, &experiment->faults[i]);
+        return true;
+    }
+    return false;
+}
+
+void sq_experiments_insist(struct sq_experiments *experiments)
+{
+    struct sq_experiment *experiment = experiments->current;
+    for (uint32_t i = experiment->fault_count; i-- > 0;) {
+        struct sq_experiment_fault *fault = &experiment->faults[i];
+        if (fault->removal_is_due && fault->report.clean_boot_ns == 0) {
+            remove_fault(experiments, fault);
+        } else if (fault->recorded && fault->report.state == SQ_STATE_FAILED && !fault->removal_is_due) {
+            fault->report.code = SQ_OK;
+            fault->report.message[0] = '\0';
+            remove_fault(experiments, fault);
+        }
+    }
+}
+
+void sq_experiments_end(struct sq_experiments *experiments, enum sq_end_reason reason)
+{
+    struct sq_experiment *experiment = experiments->current;
+    for (uint32_t i = 0; i < experiment->fault_count; i++)
+        sq_experiment_clean(experiments, &experiment->faults[i], reason);
+    sq_experiments_insist(experiments);
+}
+
+static uint64_t sooner(uint64_t a_boot_ns, uint64_t b_boot_ns)
+{
+    if (a_boot_ns == 0)
+        return b_boot_ns;
+    return b_boot_ns == 0 || a_boot_ns < b_boot_ns ? a_boot_ns : b_boot_ns;
+}
+
+uint64_t sq_experiments_next_boot_ns(const struct sq_experiments *experiments)
+{
+    const struct sq_experiment *experiment = experiments->current;
+    uint64_t next_ns = 0;
+    for (uint32_t i = 0; i < experiment->fault_count; i++) {
+        const struct sq_experiment_fault *fault = &experiment->faults[i];
+        if (!fault_is_live(fault))
+            continue;
+        next_ns = sooner(next_ns, experiment->lease_boot_ns);
+        if (fault->report.state == SQ_STATE_PREPARED)
+            next_ns = sooner(next_ns, fault->inject_at_boot_ns);
+        else
+            next_ns = sooner(next_ns, sq_ns_add(fault->report.injected_boot_ns, fault->order.duration_ns));
+    }
+    return next_ns;
+}
+
+void sq_experiments_tick(struct sq_experiments *experiments)
+{
+    struct sq_experiment *experiment = experiments->current;
+    if (!sq_experiment_is_live(experiment))
+        return;
+    uint64_t now_ns = now_of(experiments);
+    if (now_ns >= experiment->lease_boot_ns) {
+        sq_experiments_end(experiments, SQ_END_LEASE);
+        sq_log(SQ_LOG_WARNING, "the lease of '%s' ended without a renewal; everything is reverted",
+               experiment->title);
+        return;
+    }
+    /* Ends come before beginnings. */
+    for (uint32_t i = 0; i < experiment->fault_count; i++) {
+        struct sq_experiment_fault *fault = &experiment->faults[i];
+        if (fault->report.state == SQ_STATE_INJECTED &&
+            now_ns >= sq_ns_add(fault->report.injected_boot_ns, fault->order.duration_ns))
+            sq_experiment_clean(experiments, fault, SQ_END_DURATION);
+    }
+    sq_experiments_insist(experiments);
+    for (uint32_t i = 0; i < experiment->fault_count; i++) {
+        struct sq_experiment_fault *fault = &experiment->faults[i];
+        if (fault->inject_at_boot_ns != 0 && now_ns >= fault->inject_at_boot_ns)
+            (void)sq_experiment_inject(experiments, fault);
+    }
+}

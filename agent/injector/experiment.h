@@ -1,0 +1,132 @@
+/*
+ * The one experiment of this host: its faults' states, its lease, and what happens when time passes. Knows
+ * nothing of sockets, processes or signals: the clock, the fault table and the undo log are handed in, so
+ * that tests drive it with their own. Requests are answered in requests.c.
+ *
+ * What always holds:
+ * - REVERTED and FAILED are final. Nothing leads from REVERTING back.
+ * - Ending is two steps. Clean: every fault, at once, with no allocation and nothing that blocks. Remove: one
+ * fault at a time, whenever the event loop has nothing else to do; its DONE record comes last.
+ * - The kernel's deadline of a fault is never beyond its lease, nor beyond injection + duration.
+ */
+#ifndef SQ_INJECTOR_EXPERIMENT_H
+#define SQ_INJECTOR_EXPERIMENT_H
+
+#include "common/error.h"
+#include "faults/fault.h"
+#include "injector/policy.h"
+#include "injector/undo_log.h"
+#include "table/message.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define SQ_ENDED_IDS_MAX 64
+
+/* What the experiments stand on. Everything is borrowed and outlives them. */
+struct sq_experiment_world {
+    uint64_t (*now_boot_ns)(void *cookie);
+    const struct sq_fault_ops *(*ops_by_kind)(enum sq_fault_kind kind);
+    int (*able)(void *cookie, enum sq_fault_kind kind, struct sq_error *error); /* can this host do it? */
+    /* Undo whatever the log still holds of earlier experiments; 0 when nothing is left. */
+    int (*recover)(void *cookie, struct sq_error *error);
+    void *cookie;
+    struct sq_undo_log *log;
+    const struct sq_policy *policy;
+    struct sq_id instance;
+    pid_t front_pid; /* may change; 0: none */
+};
+
+struct sq_experiment_fault {
+    struct sq_fault_order order;
+    const struct sq_fault_ops *ops;
+    void *state;
+    struct sq_undo undo;
+    struct sq_fault_env env;
+    struct sq_undo_log *log;
+    struct sq_fault_report report;
+    uint64_t inject_at_boot_ns; /* 0: no INJECT has come yet */
+    bool recorded;              /* its undo record is in the log and not DONE */
+    bool removal_is_due;        /* clean, or could not be cleaned; remove is still to be called */
+};
+
+struct sq_experiment {
+    struct sq_id id; /* zero: none */
+    char title[SQ_TITLE_MAX];
+    char operator_name[SQ_NAME_MAX];
+    uint64_t lease_boot_ns;
+    uint32_t fault_count;
+    struct sq_experiment_fault faults[SQ_FAULTS_MAX];
+};
+
+/* Large: allocate it once, zeroed, before anything is served. */
+struct sq_experiments {
+    struct sq_experiment_world world;
+    struct sq_experiment *current; /* the last one stays here when it is over: its report is asked for */
+    struct sq_experiment *draft;   /* where a PREPARE or PREVIEW is put together */
+    struct sq_experiment storage[2];
+    struct sq_id ended_ids[SQ_ENDED_IDS_MAX]; /* a ring: these are never prepared again */
+    uint32_t ended_next;
+};
+
+void sq_experiments_init(struct sq_experiments *experiments, const struct sq_experiment_world *world);
+
+/* Any verb but HELLO. The request has passed sq_request_check. *reply is filled whole. */
+void sq_experiments_handle(struct sq_experiments *experiments, const struct sq_request *request,
+                           struct sq_reply *reply);
+
+/* The reply's common fields: version, verb, instance, clock, and what is on this host. */
+void sq_experiments_fill_reply(const struct sq_experiments *experiments, enum sq_verb verb,
+                               struct sq_reply *reply);
+
+/* When sq_experiments_tick has something to do: leases, durations, injections at a time. 0: never. */
+uint64_t sq_experiments_next_boot_ns(const struct sq_experiments *experiments);
+void sq_experiments_tick(struct sq_experiments *experiments);
+
+/* Clean every fault that is not over. */
+void sq_experiments_end(struct sq_experiments *experiments, enum sq_end_reason reason);
+
+/* Remove one fault that is due, the one made last first. False: none is. */
+bool sq_experiments_remove_next(struct sq_experiments *experiments);
+bool sq_experiments_removal_is_due(const struct sq_experiments *experiments);
+
+/* True while a fault is PREPARED or INJECTED. */
+bool sq_experiments_is_live(const struct sq_experiments *experiments);
+
+/* True if a fault of the current experiment could not be undone. */
+bool sq_experiments_is_unclean(const struct sq_experiments *experiments);
+
+/* --- for requests.c --- */
+
+bool sq_experiment_is_live(const struct sq_experiment *experiment);
+
+/* PREPARED to INJECTED, now. On failure the fault is ended. */
+int sq_experiment_inject(struct sq_experiments *experiments, struct sq_experiment_fault *fault);
+
+/* Move an injected fault's deadline in the kernel to where lease and duration put it. On failure the fault is
+ * ended. */
+int sq_experiment_renew(struct sq_experiments *experiments, struct sq_experiment_fault *fault,
+                        struct sq_error *error);
+
+/* Make one fault clean. Harmless when it is already. */
+void sq_experiment_clean(struct sq_experiments *experiments, struct sq_experiment_fault *fault,
+                         enum sq_end_reason reason);
+
+/*
+ * Remove at once what could not be made clean, and try again what could not be removed before. To be called
+ * when everything that can be clean is.
+ */
+void sq_experiments_insist(struct sq_experiments *experiments);
+
+/* Remember an id that must never be prepared (again). */
+void sq_experiments_remember(struct sq_experiments *experiments, const struct sq_id *id);
+bool sq_experiments_remembers(const struct sq_experiments *experiments, const struct sq_id *id);
+
+/* Release what an experiment that is over holds, and forget it. */
+void sq_experiment_reset(struct sq_experiment *experiment);
+
+/* Bring counters and notes of the faults that are in up to date. */
+void sq_experiment_refresh(struct sq_experiment *experiment);
+
+#endif

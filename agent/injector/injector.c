@@ -1,0 +1,371 @@
+#include "injector.h"
+
+#include "common/cleanup.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/text.h"
+#include "injector/abilities.h"
+#include "injector/experiment.h"
+#include "injector/front_process.h"
+#include "injector/halt.h"
+#include "injector/notify.h"
+#include "injector/policy.h"
+#include "injector/privileges.h"
+#include "injector/recover.h"
+#include "injector/run_directory.h"
+#include "injector/undo_log.h"
+#include "ipc/ipc.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+struct injector {
+    const struct sq_injector_options *options;
+    struct sq_policy policy;
+    struct sq_abilities abilities;
+    struct sq_undo_log log;
+    struct sq_undo_content content;
+    struct sq_experiments experiments;
+    struct sq_front_process front;
+    int lock_fd;
+    int signal_fd;
+    int timer_fd;
+    int halt_fd;
+    bool was_ready; /* the front listened at least once */
+    bool must_stop;
+    struct sq_request request;
+    struct sq_reply reply;
+};
+
+static uint64_t clock_now(void *cookie)
+{
+    (void)cookie;
+    return sq_boot_ns();
+}
+
+static int is_able(void *cookie, enum sq_fault_kind kind, struct sq_error *error)
+{
+    struct injector *injector = cookie;
+    sq_abilities_refresh(&injector->abilities, sq_boot_ns());
+    return sq_abilities_check(&injector->abilities, kind, error);
+}
+
+static void log_recovered(void *cookie, const struct sq_undo_live *live, const struct sq_fault_report *report,
+                          bool undone)
+{
+    (void)cookie;
+    const struct sq_fault_info *info = sq_fault_by_kind(report->kind);
+    enum sq_log_level level = undone ? SQ_LOG_WARNING : SQ_LOG_ERROR;
+    sq_log(level, "recovery: fault %u, %s, of an earlier experiment: %s", live->key.fault_index,
+           info == NULL ? "unknown kind" : info->name, undone ? "undone" : report->message);
+    for (uint32_t i = 0; i < report->line_count; i++)
+        if (report->lines[i].kind == SQ_LINE_LEFT || report->lines[i].kind == SQ_LINE_FOREIGN)
+            sq_log(level, "recovery: %s: %s", sq_line_kind_name(report->lines[i].kind),
+                   report->lines[i].text);
+}
+
+static int recover_rest(void *cookie, struct sq_error *error)
+{
+    struct injector *injector = cookie;
+    if (sq_undo_log_read(&injector->log, &injector->content, error) != 0)
+        return -1;
+    return sq_recover_log(&injector->log, &injector->content, sq_fault_ops_by_kind, log_recovered, NULL,
+                          error);
+}
+
+static void load_policy(struct injector *injector)
+{
+    sq_policy_load(&injector->policy, injector->options->config->policy);
+    if (injector->policy.problem[0] != '\0')
+        sq_log(SQ_LOG_WARNING, "%s", injector->policy.problem);
+}
+
+static void fill_hello(struct injector *injector, struct sq_hello *hello)
+{
+    struct utsname names;
+    sq_abilities_refresh(&injector->abilities, sq_boot_ns());
+    (void)sq_text_copy(hello->agent_version, sizeof hello->agent_version, SQ_VERSION);
+    if (uname(&names) == 0) {
+        (void)sq_text_copy(hello->hostname, sizeof hello->hostname, names.nodename);
+        (void)sq_text_copy(hello->kernel, sizeof hello->kernel, names.release);
+    }
+    hello->boot = injector->log.boot;
+    hello->max_duration_ns = injector->policy.max_duration_ns;
+    (void)sq_text_copy(hello->policy_problem, sizeof hello->policy_problem, injector->policy.problem);
+    hello->ability_count = sq_abilities_list(&injector->abilities, &injector->policy, hello->abilities);
+    hello->real_ns = sq_real_ns();
+}
+
+static void answer(struct injector *injector)
+{
+    struct sq_error error;
+    const struct sq_request *request = &injector->request;
+    struct sq_reply *reply = &injector->reply;
+    /* The front has checked already; the injector trusts nothing. */
+    if (sq_request_check(request, &error) != 0) {
+        sq_experiments_fill_reply(&injector->experiments, SQ_VERB_NONE, reply);
+        sq_reply_fail(reply, &error);
+    } else if (request->verb == SQ_VERB_HELLO) {
+        sq_experiments_fill_reply(&injector->experiments, SQ_VERB_HELLO, reply);
+        fill_hello(injector, &reply->hello);
+        reply->now_boot_ns = sq_boot_ns();
+    } else {
+        sq_experiments_handle(&injector->experiments, request, reply);
+    }
+}
+
+/* One request from the front, one answer to it. A front that breaks the rules is ended; another one is
+ * started. */
+static void serve_front(struct injector *injector)
+{
+    struct sq_error error;
+    struct sq_front_process *front = &injector->front;
+    int got = sq_ipc_receive_request(front->ipc_fd, &injector->request, &error);
+    if (got == 0) {
+        /* Its death is seen on its pidfd; until then there is nothing to read. */
+        (void)close(sq_take_fd(&front->ipc_fd));
+        return;
+    }
+    if (got > 0) {
+        answer(injector);
+        got = sq_ipc_send_reply(front->ipc_fd, &injector->reply, &error);
+    }
+    if (got < 0) {
+        sq_log(SQ_LOG_ERROR, "the front is ended: %s", error.text);
+        (void)kill(front->pid, SIGKILL);
+    }
+}
+
+static void serve_halt(struct injector *injector)
+{
+    sq_autoclose int client = accept4(injector->halt_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (client < 0)
+        return;
+    bool was_live = sq_experiments_is_live(&injector->experiments);
+    memset(&injector->request, 0, sizeof injector->request);
+    injector->request.version = SQ_PROTOCOL_VERSION;
+    injector->request.verb = SQ_VERB_HALT;
+    sq_experiments_handle(&injector->experiments, &injector->request, &injector->reply);
+    while (sq_experiments_remove_next(&injector->experiments))
+        ;
+    struct sq_error error;
+    if (injector->log.live_count > 0 && recover_rest(injector, &error) != 0)
+        sq_reply_fail(&injector->reply, &error);
+    if (was_live) {
+        injector->request.verb = SQ_VERB_STATUS;
+        injector->request.experiment = injector->experiments.current->id;
+        enum sq_code code = injector->reply.code;
+        sq_experiments_handle(&injector->experiments, &injector->request, &injector->reply);
+        injector->reply.code = code;
+    }
+    sq_halt_answer(client, &injector->reply);
+}
+
+static void take_signals(struct injector *injector)
+{
+    struct signalfd_siginfo info;
+    while (read(injector->signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
+        if (info.ssi_signo != SIGHUP) {
+            injector->must_stop = true;
+            continue;
+        }
+        load_policy(injector);
+        if (injector->policy.problem[0] == '\0')
+            sq_log(SQ_LOG_INFO, "the policy %s was read again", injector->policy.path);
+    }
+}
+
+/* The front died. At the very first start that is the end: its own message has said why. */
+static int bury_front(struct injector *injector, struct sq_error *error)
+{
+    sq_front_process_bury(&injector->front, sq_boot_ns());
+    injector->experiments.world.front_pid = 0;
+    if (injector->was_ready)
+        return 0;
+    return sq_fail(error, SQ_SYSTEM, "the front could not start listening; its message above says why");
+}
+
+static int start_front(struct injector *injector, struct sq_error *error)
+{
+    if (sq_front_process_start(&injector->front, injector->options->config_path, error) != 0)
+        return -1;
+    injector->experiments.world.front_pid = injector->front.pid;
+    return 0;
+}
+
+static void front_is_ready(struct injector *injector)
+{
+    if (!sq_front_process_take_ready(&injector->front))
+        return;
+    if (!injector->was_ready)
+        sq_notify("READY=1");
+    injector->was_ready = true;
+}
+
+/* No timer runs while there is nothing to wait for: an idle agent does not wake up. */
+static void arm_timer(struct injector *injector)
+{
+    uint64_t next_ns = sq_experiments_next_boot_ns(&injector->experiments);
+    uint64_t restart_ns = injector->front.restart_boot_ns;
+    if (restart_ns != 0 && (next_ns == 0 || restart_ns < next_ns))
+        next_ns = restart_ns;
+    if (sq_timer_arm(injector->timer_fd, next_ns) != 0)
+        sq_log(SQ_LOG_ERROR, "cannot arm the timer: %s", strerror(errno));
+}
+
+static void restart_front_if_due(struct injector *injector)
+{
+    struct sq_error error;
+    uint64_t now_ns = sq_boot_ns();
+    if (injector->front.restart_boot_ns == 0 || now_ns < injector->front.restart_boot_ns)
+        return;
+    if (start_front(injector, &error) == 0)
+        return;
+    injector->front.restart_boot_ns = sq_ns_add(now_ns, SQ_NS_PER_SECOND);
+    sq_log(SQ_LOG_ERROR, "%s", error.text);
+}
+
+enum { POLL_SIGNAL, POLL_TIMER, POLL_HALT, POLL_PID, POLL_READY, POLL_IPC, POLL_COUNT };
+
+/* Whatever ends something comes before whatever asks for something. */
+static int serve_once(struct injector *injector, struct sq_error *error)
+{
+    struct pollfd polls[POLL_COUNT] = {
+        [POLL_SIGNAL] = {.fd = injector->signal_fd, .events = POLLIN},
+        [POLL_TIMER] = {.fd = injector->timer_fd, .events = POLLIN},
+        [POLL_HALT] = {.fd = injector->halt_fd, .events = POLLIN},
+        [POLL_PID] = {.fd = injector->front.pid_fd, .events = POLLIN},
+        [POLL_READY] = {.fd = injector->front.ready_fd, .events = POLLIN},
+        [POLL_IPC] = {.fd = injector->front.ipc_fd, .events = POLLIN},
+    };
+    uint64_t expirations;
+    arm_timer(injector);
+    /* What is clean already is removed when nobody asks for anything. */
+    int ready = poll(polls, POLL_COUNT, sq_experiments_removal_is_due(&injector->experiments) ? 0 : -1);
+    if (ready < 0 && errno != EINTR)
+        return sq_fail_errno(error, errno, "cannot wait for requests");
+    if (ready <= 0) {
+        (void)sq_experiments_remove_next(&injector->experiments);
+        return 0;
+    }
+    if (polls[POLL_TIMER].revents != 0)
+        (void)!read(injector->timer_fd, &expirations, sizeof expirations);
+    if (polls[POLL_SIGNAL].revents != 0)
+        take_signals(injector);
+    if (injector->must_stop)
+        return 0;
+    if (polls[POLL_HALT].revents != 0)
+        serve_halt(injector);
+    sq_experiments_tick(&injector->experiments);
+    if (polls[POLL_READY].revents != 0)
+        front_is_ready(injector);
+    if (polls[POLL_IPC].revents != 0)
+        serve_front(injector);
+    if (polls[POLL_PID].revents != 0 && bury_front(injector, error) != 0)
+        return -1;
+    restart_front_if_due(injector);
+    return 0;
+}
+
+static int open_events(struct injector *injector, struct sq_error *error)
+{
+    sigset_t set;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGTERM);
+    (void)sigaddset(&set, SIGINT);
+    (void)sigaddset(&set, SIGQUIT);
+    (void)sigaddset(&set, SIGHUP);
+    (void)signal(SIGPIPE, SIG_IGN);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
+        return sq_fail_errno(error, errno, "cannot block signals");
+    injector->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    injector->timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (injector->signal_fd < 0 || injector->timer_fd < 0)
+        return sq_fail_errno(error, errno, "cannot make a signalfd and a timerfd");
+    return sq_halt_listen(injector->options->config->run, &injector->halt_fd, error);
+}
+
+/* Everything that can be refused is refused before the front is there to take requests. */
+static int set_up(struct injector *injector, struct sq_error *error)
+{
+    const struct sq_agent_config *config = injector->options->config;
+    struct sq_error unclean;
+    if (sq_run_directory_make(config, error) != 0 ||
+        sq_run_directory_lock(config->run, &injector->lock_fd, error) != 0 ||
+        open_events(injector, error) != 0 || sq_injector_privileges_drop(error) != 0)
+        return -1;
+    if (!sq_run_directory_is_tmpfs(config->run))
+        sq_log(SQ_LOG_WARNING,
+               "%s is not on a tmpfs: a failing disk could delay a revert; choose another 'run:'",
+               config->run);
+    if (sq_undo_log_open(&injector->log, config->run, &injector->content, error) != 0)
+        return -1;
+    struct sq_experiment_world world = {
+        .now_boot_ns = clock_now,
+        .ops_by_kind = sq_fault_ops_by_kind,
+        .able = is_able,
+        .recover = recover_rest,
+        .cookie = injector,
+        .log = &injector->log,
+        .policy = &injector->policy,
+    };
+    if (sq_id_make(&world.instance, error) != 0)
+        return -1;
+    sq_experiments_init(&injector->experiments, &world);
+    if (recover_rest(injector, &unclean) != 0)
+        sq_log(SQ_LOG_ERROR, "recovery: %s; until that is undone nothing is injected here", unclean.text);
+    load_policy(injector);
+    sq_abilities_refresh(&injector->abilities, sq_boot_ns());
+    return start_front(injector, error);
+}
+
+/* Clean all at once, then remove, then let the front go. */
+static int shut_down(struct injector *injector, struct sq_error *error)
+{
+    sq_experiments_end(&injector->experiments, SQ_END_SHUTDOWN);
+    sq_notify("STOPPING=1");
+    while (sq_experiments_remove_next(&injector->experiments))
+        ;
+    sq_front_process_kill(&injector->front);
+    if (injector->log.live_count == 0)
+        return 0;
+    return sq_fail(error, SQ_UNCLEAN,
+                   "not everything could be undone; see above, then run `squalld --recover`");
+}
+
+int sq_injector_run(const struct sq_injector_options *options, struct sq_error *error)
+{
+    /* Static, so that nothing has to be allocated while a fault is in. */
+    static struct injector injector;
+    injector =
+        (struct injector){.options = options, .lock_fd = -1, .signal_fd = -1, .timer_fd = -1, .halt_fd = -1};
+    injector.log.fd = -1;
+    sq_front_process_init(&injector.front);
+    int result = set_up(&injector, error);
+    while (result == 0 && !injector.must_stop)
+        result = serve_once(&injector, error);
+    struct sq_error unclean;
+    if (injector.experiments.current != NULL && shut_down(&injector, &unclean) != 0 && result == 0)
+        result = sq_fail(error, unclean.code, "%s", unclean.text);
+    if (injector.halt_fd >= 0) {
+        char path[PATH_MAX];
+        if (snprintf(path, sizeof path, "%s/halt.sock", options->config->run) < (int)sizeof path)
+            (void)unlink(path);
+    }
+    sq_undo_log_close(&injector.log);
+    sq_cleanup_close(&injector.halt_fd);
+    sq_cleanup_close(&injector.timer_fd);
+    sq_cleanup_close(&injector.signal_fd);
+    sq_cleanup_close(&injector.lock_fd);
+    return result;
+}

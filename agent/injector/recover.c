@@ -1,0 +1,124 @@
+#include "recover.h"
+
+#include "common/cleanup.h"
+#include "common/clock.h"
+#include "common/text.h"
+#include "injector/injector.h"
+#include "injector/privileges.h"
+#include "injector/run_directory.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Why a record cannot be undone here; its fault's code is not even asked. */
+static int check_record(const struct sq_undo_log *log, const struct sq_undo_live *live,
+                        const struct sq_fault_ops *ops, struct sq_error *error)
+{
+    if (ops == NULL)
+        return sq_fail(
+            error, SQ_UNCLEAN,
+            "the undo log holds a fault of kind %u, which this squalld does not know; undo it with the "
+            "version that made it",
+            live->undo.kind);
+    if (live->netns_inode != 0 && log->netns_inode != 0 && live->netns_inode != log->netns_inode &&
+        live->undo.kind == SQ_NETWORK_PARTITION)
+        return sq_fail(error, SQ_UNCLEAN,
+                       "the fault is in the network namespace with inode %" PRIu64 ", and this is %" PRIu64
+                       "; run `squalld --recover` there (`ip netns exec NAME ...`)",
+                       live->netns_inode, log->netns_inode);
+    return 0;
+}
+
+static void clean_all(const struct sq_undo_log *log, const struct sq_undo_content *content,
+                      const struct sq_fault_ops *(*ops_by_kind)(enum sq_fault_kind kind))
+{
+    for (uint32_t i = 0; i < content->live_count; i++) {
+        const struct sq_undo_live *live = &content->live[i];
+        const struct sq_fault_ops *ops = ops_by_kind((enum sq_fault_kind)live->undo.kind);
+        struct sq_error error;
+        /* What cannot be cleaned is reported by the removal, which cleans as well. */
+        if (check_record(log, live, ops, &error) == 0)
+            (void)ops->clean(NULL, &live->undo, &error);
+    }
+}
+
+static int remove_one(struct sq_undo_log *log, const struct sq_undo_live *live,
+                      const struct sq_fault_ops *ops, struct sq_fault_report *report, struct sq_error *error)
+{
+    memset(report, 0, sizeof *report);
+    report->index = live->key.fault_index;
+    report->kind = (enum sq_fault_kind)live->undo.kind;
+    report->end_reason = SQ_END_RECOVERY;
+    if (check_record(log, live, ops, error) == 0 && ops->remove(NULL, &live->undo, report, error) == 0 &&
+        sq_undo_log_done(log, &live->key, error) == 0) {
+        report->state = SQ_STATE_REVERTED;
+        report->removed_boot_ns = sq_boot_ns();
+        return 0;
+    }
+    error->code = SQ_UNCLEAN;
+    sq_report_fail(report, error);
+    report->state = SQ_STATE_FAILED;
+    return -1;
+}
+
+int sq_recover_log(struct sq_undo_log *log, const struct sq_undo_content *content,
+                   const struct sq_fault_ops *(*ops_by_kind)(enum sq_fault_kind kind), sq_recovered *told,
+                   void *cookie, struct sq_error *error)
+{
+    static struct sq_fault_report report;
+    int result = 0;
+    clean_all(log, content, ops_by_kind);
+    for (uint32_t i = content->live_count; i-- > 0;) {
+        const struct sq_undo_live *live = &content->live[i];
+        struct sq_error own = {.code = SQ_UNCLEAN, .text = "its removal failed"};
+        const struct sq_fault_ops *ops = ops_by_kind((enum sq_fault_kind)live->undo.kind);
+        bool undone = remove_one(log, live, ops, &report, &own) == 0;
+        if (told != NULL)
+            told(cookie, live, &report, undone);
+        if (undone)
+            continue;
+        if (result == 0)
+            (void)sq_fail(error, SQ_UNCLEAN, "%s", own.text);
+        result = -1;
+    }
+    return result;
+}
+
+static void print_recovered(void *cookie, const struct sq_undo_live *live,
+                            const struct sq_fault_report *report, bool undone)
+{
+    char experiment[SQ_ID_TEXT_MAX];
+    char since[SQ_TIMESTAMP_MAX];
+    const struct sq_fault_info *info = sq_fault_by_kind(report->kind);
+    (void)cookie;
+    sq_id_format(&live->key.experiment, experiment);
+    sq_timestamp_format(live->real_ns, since);
+    (void)printf("%s: fault %u of experiment %s, %s, recorded %s\n", undone ? "undone" : "LEFT",
+                 live->key.fault_index, experiment, info == NULL ? "unknown kind" : info->name, since);
+    for (uint32_t i = 0; i < report->line_count; i++)
+        (void)printf("  %s: %s\n", sq_line_kind_name(report->lines[i].kind), report->lines[i].text);
+    if (!undone)
+        (void)printf("  %s\n", report->message);
+}
+
+int sq_injector_recover(const struct sq_agent_config *config, struct sq_error *error)
+{
+    static struct sq_undo_log log;
+    static struct sq_undo_content content;
+    sq_autoclose int lock_fd = -1;
+    if (access(config->run, F_OK) != 0 && errno == ENOENT) {
+        (void)printf("nothing to undo: there is no %s\n", config->run);
+        return 0;
+    }
+    if (sq_run_directory_lock(config->run, &lock_fd, error) != 0 || sq_injector_privileges_drop(error) != 0 ||
+        sq_undo_log_open(&log, config->run, &content, error) != 0)
+        return -1;
+    if (content.live_count == 0)
+        (void)printf("nothing to undo in %s/undo.log\n", config->run);
+    int result = sq_recover_log(&log, &content, sq_fault_ops_by_kind, print_recovered, NULL, error);
+    sq_undo_log_close(&log);
+    return result;
+}

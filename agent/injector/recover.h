@@ -1,0 +1,25 @@
+/* Undoing what the undo log holds: at the agent's start, before a new experiment, and for `squalld
+ * --recover`. */
+#ifndef SQ_INJECTOR_RECOVER_H
+#define SQ_INJECTOR_RECOVER_H
+
+#include "common/error.h"
+#include "faults/fault.h"
+#include "injector/undo_log.h"
+
+#include <stdbool.h>
+
+/* Told once for every fault that was found: its report, and whether it is undone. */
+typedef void sq_recovered(void *cookie, const struct sq_undo_live *live, const struct sq_fault_report *report,
+                          bool undone);
+
+/*
+ * Undo everything that is live in the log: clean all, then remove all, the newest first, each with its DONE
+ * record. Returns 0 when nothing is left, which includes that nothing was there; SQ_UNCLEAN with the first
+ * reason otherwise: what is left stays in the log. `told` may be NULL.
+ */
+int sq_recover_log(struct sq_undo_log *log, const struct sq_undo_content *content,
+                   const struct sq_fault_ops *(*ops_by_kind)(enum sq_fault_kind kind), sq_recovered *told,
+                   void *cookie, struct sq_error *error);
+
+#endif
