@@ -11,10 +11,14 @@
 
 void sq_problems_add(struct sq_problems *problems, const struct sq_error *error)
 {
-    if (problems->count == SQ_PROBLEMS_MAX)
+    if (problems->count == SQ_PROBLEMS_MAX) {
         problems->dropped++;
-    else
-        problems->errors[problems->count++] = *error;
+        return;
+    }
+    problems->errors[problems->count] = *error;
+    /* Messages quote the file, which may hold escape sequences. */
+    sq_text_make_printable(problems->errors[problems->count].text);
+    problems->count++;
 }
 
 size_t sq_one_or_list_count(struct sq_node node)

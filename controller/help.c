@@ -149,7 +149,7 @@ static void describe_range(const struct sq_param *param, char *text, size_t size
         sq_text_append(text, size, "a whole number of 64 bits");
         return;
     case SQ_PARAM_PERCENT:
-        sq_text_append(text, size, "a percentage above %.4g%%, at most %.4g%%", param->least, param->most);
+        sq_text_append(text, size, "a percentage, %.4g%% to %.4g%%", param->least, param->most);
         return;
     case SQ_PARAM_DURATION:
         sq_duration_format((uint64_t)param->least, least);

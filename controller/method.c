@@ -139,11 +139,6 @@ static int read_param(struct sq_node value, const struct sq_param *param, struct
         if (sq_spec_set(spec, param, sq_node_text(item), error) != 0)
             return sq_node_fail_at(item, error);
     }
-    /* In a spec, zero means "not given": a written 0% would hit everything where it asks for nothing. */
-    char text[SQ_UNIT_TEXT_MAX];
-    if (param->type == SQ_PARAM_PERCENT && !sq_param_format(spec, param, text, sizeof text))
-        return sq_node_fail(value, error, SQ_BAD_INPUT, "'%s' is 0%%, which hits nothing; expected more",
-                            param->key);
     return 0;
 }
 
