@@ -1,0 +1,287 @@
+/*
+ * Which packets does a network fault mean? Attached by cls_bpf to both sides of clsact.
+ *
+ * The deadline is the fault's life: nothing matches when the boot-time clock has passed it, or when it is 0,
+ * whoever is or is not alive in user space. A packet that is not meant goes on to the next filter as if this
+ * one were not there.
+ */
+#include "classifier.h"
+
+#include <linux/bpf.h>
+#include <linux/icmpv6.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/pkt_cls.h>
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#define FRAGMENT_OFFSET_MASK  0x1fff /* RFC 791: in units of 8 bytes */
+#define FRAGMENT_OFFSET_MASK6 0xfff8 /* RFC 8200, section 4.5 */
+#define EXTENSIONS_MAX        6
+#define VLAN_TAGS_MAX         2
+#define MAC_TYPE_OFFSET       12
+#define UDP_LITE              136
+#define MLD_FIRST             130 /* RFC 2710: listener query, report, done */
+#define ND_LAST               137 /* RFC 4861: 133 to 137 */
+#define MLD_REPORT_V2         143 /* RFC 3810 */
+
+/* Set by the loader before the program is verified, so that what a fault does not use costs it nothing. */
+const volatile __u32 mode = SQ_CLASSIFIER_CONSUME;
+const volatile __u32 has_ports = 0;  /* protected ports or spared sessions exist */
+const volatile __u32 has_exempt = 0; /* exempt4 or exempt6 holds something */
+const volatile __u32 session_count = 0;
+
+/* Boot-time nanoseconds; 0 is off. In a map that user space maps into its memory: moving it is one store. */
+volatile __u64 deadline_boot_ns = 0;
+
+struct {
+    __uint(type, BPF_MAP_TYPE_LPM_TRIE);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, SQ_CLASSIFIER_PEERS_MAX);
+    __type(key, struct sq_prefix4);
+    __type(value, __u8);
+} peers4 SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_LPM_TRIE);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, SQ_CLASSIFIER_PEERS_MAX);
+    __type(key, struct sq_prefix6);
+    __type(value, __u8);
+} peers6 SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_LPM_TRIE);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, SQ_CLASSIFIER_EXEMPT_MAX);
+    __type(key, struct sq_prefix4);
+    __type(value, __u8);
+} exempt4 SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_LPM_TRIE);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, SQ_CLASSIFIER_EXEMPT_MAX);
+    __type(key, struct sq_prefix6);
+    __type(value, __u8);
+} exempt6 SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, SQ_CLASSIFIER_PORTS_MAX);
+    __type(key, __u16);
+    __type(value, __u8);
+} protected_ports SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, SQ_CLASSIFIER_SESSIONS_MAX);
+    __type(key, struct sq_session);
+    __type(value, __u8);
+} sessions SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, SQ_CLASSIFIER_DIRECTIONS);
+    __type(key, __u32);
+    __type(value, struct sq_classifier_counters);
+} counters SEC(".maps");
+
+/* What is read of a packet beyond its addresses. */
+struct transport {
+    __u32 base;   /* enum bpf_hdr_start_off that offset counts from */
+    __u32 offset; /* of the transport header */
+    __u8 protocol;
+    __u8 later_fragment; /* it has no transport header */
+};
+
+static __always_inline int verdict_miss(void)
+{
+    return mode == SQ_CLASSIFIER_CLASSIFY ? 0 : TC_ACT_UNSPEC;
+}
+
+static __always_inline int verdict_hit(void)
+{
+    return mode == SQ_CLASSIFIER_CLASSIFY ? -1 : TC_ACT_STOLEN;
+}
+
+/*
+ * Where the IP header is. It starts at the network header on devices with and without a link layer, unless
+ * tags of virtual LANs are still in the packet's data.
+ */
+static __always_inline __be16 find_network_header(struct __sk_buff *skb, __u32 *base, __u32 *offset)
+{
+    __be16 type = (__be16)skb->protocol;
+    *base = BPF_HDR_START_NET;
+    *offset = 0;
+    if (type != bpf_htons(ETH_P_8021Q) && type != bpf_htons(ETH_P_8021AD))
+        return type;
+    *base = BPF_HDR_START_MAC;
+    *offset = ETH_HLEN;
+#pragma unroll
+    for (int i = 0; i < VLAN_TAGS_MAX; i++) {
+        if (type != bpf_htons(ETH_P_8021Q) && type != bpf_htons(ETH_P_8021AD))
+            break;
+        if (bpf_skb_load_bytes_relative(skb, *offset + 2, &type, sizeof type, *base) != 0)
+            return 0;
+        *offset += 4;
+    }
+    return type;
+}
+
+/* Neighbour discovery and the multicast listeners it relies on: what ARP is to IPv4. */
+static __always_inline int is_neighbour_discovery(__u8 type)
+{
+    return (type >= MLD_FIRST && type <= ND_LAST) || type == MLD_REPORT_V2;
+}
+
+/* Packets that pass although their address matches. `peer` has 16 bytes, the unused ones zero. */
+static __always_inline int is_spared(struct __sk_buff *skb, const struct transport *transport,
+                                     const __u8 *peer, __u8 family, __u32 direction)
+{
+    /*
+     * A later fragment has no ports to be judged by. Letting it pass makes no difference to the fault:
+     * without its first fragment, which is judged, no datagram arrives.
+     */
+    if (transport->later_fragment)
+        return 1;
+    __u8 protocol = transport->protocol;
+    if (protocol != IPPROTO_TCP && protocol != IPPROTO_UDP && protocol != IPPROTO_SCTP &&
+        protocol != IPPROTO_DCCP && protocol != UDP_LITE)
+        return 0;
+    __be16 ports[2]; /* source, destination */
+    if (bpf_skb_load_bytes_relative(skb, transport->offset, ports, sizeof ports, transport->base) != 0)
+        return 0;
+    __u16 local = bpf_ntohs(direction == SQ_CLASSIFIER_OUT ? ports[0] : ports[1]);
+    __u16 remote = bpf_ntohs(direction == SQ_CLASSIFIER_OUT ? ports[1] : ports[0]);
+    if (bpf_map_lookup_elem(&protected_ports, &local) != NULL ||
+        bpf_map_lookup_elem(&protected_ports, &remote) != NULL)
+        return 1;
+    if (session_count == 0 || protocol != IPPROTO_TCP)
+        return 0;
+    struct sq_session session = {.agent_port = local, .family = family};
+    __builtin_memcpy(session.address, peer, sizeof session.address);
+    return bpf_map_lookup_elem(&sessions, &session) != NULL;
+}
+
+static __always_inline int decide(struct __sk_buff *skb, const struct transport *transport, const __u8 *peer,
+                                  __u8 family, __u32 direction)
+{
+    struct sq_classifier_counters *counter = bpf_map_lookup_elem(&counters, &direction);
+    if (counter != NULL)
+        counter->matched++;
+    if (has_ports && is_spared(skb, transport, peer, family, direction))
+        return verdict_miss();
+    if (counter != NULL)
+        counter->hit++;
+    return verdict_hit();
+}
+
+static __always_inline int classify4(struct __sk_buff *skb, __u32 base, __u32 offset, __u32 direction)
+{
+    struct iphdr header;
+    if (bpf_skb_load_bytes_relative(skb, offset, &header, sizeof header, base) != 0 || header.version != 4)
+        return verdict_miss();
+    __u8 peer[16] = {0};
+    __builtin_memcpy(peer, direction == SQ_CLASSIFIER_OUT ? &header.daddr : &header.saddr, 4);
+
+    struct sq_prefix4 key = {.bits = 32};
+    __builtin_memcpy(key.address, peer, sizeof key.address);
+    if (bpf_map_lookup_elem(&peers4, &key) == NULL)
+        return verdict_miss();
+    if (has_exempt && bpf_map_lookup_elem(&exempt4, &key) != NULL)
+        return verdict_miss();
+
+    struct transport transport = {
+        .base = base,
+        .offset = offset + header.ihl * 4u,
+        .protocol = header.protocol,
+        .later_fragment = (header.frag_off & bpf_htons(FRAGMENT_OFFSET_MASK)) != 0,
+    };
+    return decide(skb, &transport, peer, 4, direction);
+}
+
+/* Walk the extension headers (RFC 8200, section 4) to the transport header. */
+static __always_inline void find_transport6(struct __sk_buff *skb, struct transport *transport)
+{
+#pragma unroll
+    for (int i = 0; i < EXTENSIONS_MAX; i++) {
+        __u8 head[4];
+        __u8 protocol = transport->protocol;
+        if (protocol != IPPROTO_HOPOPTS && protocol != IPPROTO_ROUTING && protocol != IPPROTO_DSTOPTS &&
+            protocol != IPPROTO_FRAGMENT && protocol != IPPROTO_AH)
+            return;
+        if (bpf_skb_load_bytes_relative(skb, transport->offset, head, sizeof head, transport->base) != 0) {
+            transport->protocol = IPPROTO_NONE;
+            return;
+        }
+        transport->protocol = head[0];
+        if (protocol == IPPROTO_FRAGMENT) {
+            transport->offset += 8;
+            __u16 position = (__u16)((head[2] << 8) | head[3]);
+            if ((position & FRAGMENT_OFFSET_MASK6) != 0) {
+                transport->later_fragment = 1;
+                return;
+            }
+        } else if (protocol == IPPROTO_AH) {
+            transport->offset += (head[1] + 2u) * 4;
+        } else {
+            transport->offset += (head[1] + 1u) * 8;
+        }
+    }
+}
+
+static __always_inline int classify6(struct __sk_buff *skb, __u32 base, __u32 offset, __u32 direction)
+{
+    struct ipv6hdr header;
+    if (bpf_skb_load_bytes_relative(skb, offset, &header, sizeof header, base) != 0 || header.version != 6)
+        return verdict_miss();
+    struct sq_prefix6 key = {.bits = 128};
+    __builtin_memcpy(key.address, direction == SQ_CLASSIFIER_OUT ? &header.daddr : &header.saddr, 16);
+    if (bpf_map_lookup_elem(&peers6, &key) == NULL)
+        return verdict_miss();
+    if (has_exempt && bpf_map_lookup_elem(&exempt6, &key) != NULL)
+        return verdict_miss();
+
+    struct transport transport = {.base = base, .offset = offset + sizeof header, .protocol = header.nexthdr};
+    find_transport6(skb, &transport);
+    if (transport.protocol == IPPROTO_ICMPV6 && !transport.later_fragment) {
+        __u8 type = 0;
+        if (bpf_skb_load_bytes_relative(skb, transport.offset, &type, sizeof type, base) == 0 &&
+            is_neighbour_discovery(type))
+            return verdict_miss();
+    }
+    return decide(skb, &transport, key.address, 6, direction);
+}
+
+static __always_inline int classify(struct __sk_buff *skb, __u32 direction)
+{
+    __u64 deadline = deadline_boot_ns;
+    if (deadline == 0 || bpf_ktime_get_boot_ns() >= deadline)
+        return verdict_miss();
+    __u32 base;
+    __u32 offset;
+    __be16 type = find_network_header(skb, &base, &offset);
+    if (type == bpf_htons(ETH_P_IP))
+        return classify4(skb, base, offset, direction);
+    if (type == bpf_htons(ETH_P_IPV6))
+        return classify6(skb, base, offset, direction);
+    return verdict_miss(); /* ARP and whatever else is not IP */
+}
+
+SEC("tc")
+int sq_in(struct __sk_buff *skb)
+{
+    return classify(skb, SQ_CLASSIFIER_IN);
+}
+
+SEC("tc")
+int sq_out(struct __sk_buff *skb)
+{
+    return classify(skb, SQ_CLASSIFIER_OUT);
+}
+
+char sq_license[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,31 @@
+/* Which interfaces and packets a network fault means, what it leaves alone, and its filters. Shared by the
+ * kinds. */
+#ifndef SQ_FAULTS_NETWORK_TARGET_H
+#define SQ_FAULTS_NETWORK_TARGET_H
+
+#include "faults/fault.h"
+#include "faults/network_undo.h"
+
+#include "kernel/classifier.h"
+
+/*
+ * Find the interfaces, refuse what is protected or cannot be exact, tell in report->lines what the fault
+ * touches and spares, and fill the record. Reads only. Errors: SQ_POLICY, SQ_UNABLE, SQ_NOBODY, SQ_LIMIT.
+ */
+int sq_network_preview(const struct sq_network_selector *selector, const struct sq_fault_env *env,
+                       struct sq_network_undo *record, struct sq_fault_report *report,
+                       struct sq_error *error);
+
+/* Load a classifier for the selector, switched off. The caller frees it. */
+int sq_network_load(const struct sq_network_selector *selector, const struct sq_fault_env *env,
+                    bool redirects, struct sq_classifier **classifier, struct sq_error *error);
+
+/*
+ * Make what the record says: clsact where there is none, and a filter on each side. `undo` holds `record` and
+ * is written anew through env->record when somebody else's clsact turns up in the place of squall's own.
+ */
+int sq_network_attach(struct sq_netlink *netlink, const struct sq_classifier *classifier,
+                      const struct sq_fault_env *env, struct sq_network_undo *record, struct sq_undo *undo,
+                      struct sq_error *error);
+
+#endif

@@ -1,0 +1,201 @@
+#include "kernel/classifier.h"
+
+#include "common/cleanup.h"
+#include "common/text.h"
+
+#include "bpf_program/classifier.h"
+#include "classifier.skel.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <linux/bpf.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+/* Attach types of Linux 6.6, which the headers of older systems do not name. */
+#define TCX_INGRESS 46
+#define TCX_EGRESS  47
+
+/* The last thing libbpf complained about, for the error message: it reports reasons through a callback alone.
+ */
+static _Thread_local char complaint[200];
+
+__attribute__((format(printf, 2, 0))) static int keep_complaint(enum libbpf_print_level level,
+                                                                const char *format, va_list arguments)
+{
+    if (level != LIBBPF_WARN)
+        return 0;
+    char text[sizeof complaint];
+    (void)vsnprintf(text, sizeof text, format, arguments);
+    text[strcspn(text, "\n")] = '\0';
+    if (complaint[0] == '\0') /* the first one is nearest to the cause */
+        memcpy(complaint, text, sizeof complaint);
+    return 0;
+}
+
+static int fail_load(struct sq_error *error, int number)
+{
+    if (number == EPERM || number == EACCES)
+        return sq_fail(
+            error, SQ_UNABLE,
+            "the kernel refused to load the classifier; squalld needs CAP_BPF and CAP_NET_ADMIN (%s)",
+            complaint[0] != '\0' ? complaint : strerror(number));
+    return sq_fail(
+        error, SQ_UNABLE,
+        "the kernel cannot load the classifier: %s (%s); it needs CONFIG_BPF_SYSCALL and Linux 5.8 or later",
+        strerror(number), complaint[0] != '\0' ? complaint : "no further reason");
+}
+
+static int add_range(const struct bpf_map *map4, const struct bpf_map *map6, const struct sq_cidr *range)
+{
+    const uint8_t present = 1;
+    if (range->family == 4) {
+        struct sq_prefix4 key = {.bits = range->prefix};
+        memcpy(key.address, range->address, sizeof key.address);
+        return bpf_map_update_elem(bpf_map__fd(map4), &key, &present, BPF_ANY);
+    }
+    struct sq_prefix6 key = {.bits = range->prefix};
+    memcpy(key.address, range->address, sizeof key.address);
+    return bpf_map_update_elem(bpf_map__fd(map6), &key, &present, BPF_ANY);
+}
+
+static int add_ranges(const struct bpf_map *map4, const struct bpf_map *map6, const struct sq_cidr_list *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        int result = add_range(map4, map6, &list->ranges[i]);
+        if (result != 0)
+            return result;
+    }
+    return 0;
+}
+
+static int add_session(const struct sq_classifier *classifier, const struct sq_classifier_session *session)
+{
+    const uint8_t present = 1;
+    struct sq_session key = {.agent_port = session->local_port, .family = session->peer.family};
+    memcpy(key.address, session->peer.address, sizeof key.address);
+    return bpf_map_update_elem(bpf_map__fd(classifier->maps.sessions), &key, &present, BPF_ANY);
+}
+
+static int fill(struct sq_classifier *classifier, const struct sq_classifier_config *config)
+{
+    const uint8_t present = 1;
+    int result = add_ranges(classifier->maps.peers4, classifier->maps.peers6, &config->peers);
+    for (size_t i = 0; i < 2 && result == 0; i++)
+        result = add_ranges(classifier->maps.exempt4, classifier->maps.exempt6, &config->exempt[i]);
+    for (size_t i = 0; i < config->port_count && result == 0; i++)
+        result = bpf_map_update_elem(bpf_map__fd(classifier->maps.protected_ports), &config->ports[i],
+                                     &present, BPF_ANY);
+    for (size_t i = 0; i < config->session_count && result == 0; i++)
+        result = add_session(classifier, &config->sessions[i]);
+    return result;
+}
+
+static int load(struct sq_classifier *classifier, const struct sq_classifier_config *config)
+{
+    classifier->rodata->mode = config->redirects ? SQ_CLASSIFIER_CLASSIFY : SQ_CLASSIFIER_CONSUME;
+    classifier->rodata->has_ports = config->port_count > 0 || config->session_count > 0;
+    classifier->rodata->has_exempt = config->exempt[0].count + config->exempt[1].count > 0;
+    classifier->rodata->session_count = (uint32_t)config->session_count;
+    int result = sq_classifier__load(classifier);
+    return result != 0 ? result : fill(classifier, config);
+}
+
+int sq_classifier_load(const struct sq_classifier_config *config, struct sq_classifier **classifier,
+                       struct sq_error *error)
+{
+    if (config->peers.count > SQ_CLASSIFIER_PEERS_MAX ||
+        config->exempt[0].count + config->exempt[1].count > SQ_CLASSIFIER_EXEMPT_MAX ||
+        config->port_count > SQ_CLASSIFIER_PORTS_MAX || config->session_count > SQ_CLASSIFIER_SESSIONS_MAX)
+        return sq_fail(error, SQ_LIMIT, "a network fault takes at most %d peers, %d exceptions and %d ports",
+                       SQ_CLASSIFIER_PEERS_MAX, SQ_CLASSIFIER_EXEMPT_MAX, SQ_CLASSIFIER_PORTS_MAX);
+    libbpf_print_fn_t before = libbpf_set_print(keep_complaint);
+    complaint[0] = '\0';
+    struct sq_classifier *opened = sq_classifier__open();
+    int number = opened == NULL ? errno : 0;
+    if (opened != NULL)
+        number = -load(opened, config);
+    (void)libbpf_set_print(before);
+    if (number != 0) {
+        sq_classifier__destroy(opened);
+        return fail_load(error, number);
+    }
+    *classifier = opened;
+    return 0;
+}
+
+void sq_classifier_free(struct sq_classifier *classifier)
+{
+    sq_classifier__destroy(classifier);
+}
+
+int sq_classifier_program_in(const struct sq_classifier *classifier)
+{
+    return bpf_program__fd(classifier->progs.sq_in);
+}
+
+int sq_classifier_program_out(const struct sq_classifier *classifier)
+{
+    return bpf_program__fd(classifier->progs.sq_out);
+}
+
+void sq_classifier_set_deadline(struct sq_classifier *classifier, uint64_t deadline_boot_ns)
+{
+    __atomic_store_n(&classifier->bss->deadline_boot_ns, deadline_boot_ns, __ATOMIC_SEQ_CST);
+}
+
+static int sum_counters(const struct sq_classifier *classifier, uint32_t direction,
+                        struct sq_classifier_totals *totals, struct sq_error *error)
+{
+    int processors = libbpf_num_possible_cpus();
+    if (processors <= 0)
+        return sq_fail_errno(error, -processors, "cannot count the processors");
+    sq_autofree struct sq_classifier_counters *values = calloc((size_t)processors, sizeof *values);
+    if (values == NULL)
+        return sq_fail_errno(error, ENOMEM, "cannot read the counters");
+    int result = bpf_map_lookup_elem(bpf_map__fd(classifier->maps.counters), &direction, values);
+    if (result != 0)
+        return sq_fail_errno(error, -result, "cannot read the counters");
+    *totals = (struct sq_classifier_totals){0};
+    for (int i = 0; i < processors; i++) {
+        totals->matched += values[i].matched;
+        totals->hit += values[i].hit;
+    }
+    return 0;
+}
+
+int sq_classifier_totals(const struct sq_classifier *classifier, struct sq_classifier_totals *in,
+                         struct sq_classifier_totals *out, struct sq_error *error)
+{
+    if (sum_counters(classifier, SQ_CLASSIFIER_IN, in, error) != 0)
+        return -1;
+    return sum_counters(classifier, SQ_CLASSIFIER_OUT, out, error);
+}
+
+int sq_tcx_programs(uint32_t ifindex, bool egress, uint32_t *ids, uint32_t most)
+{
+    union bpf_attr request = {0};
+    request.query.target_fd = ifindex; /* the same place as target_ifindex */
+    request.query.attach_type = egress ? TCX_EGRESS : TCX_INGRESS;
+    request.query.prog_ids = (uint64_t)(uintptr_t)ids;
+    request.query.prog_cnt = most;
+    if (syscall(SYS_bpf, BPF_PROG_QUERY, &request, sizeof request) != 0 && errno != ENOSPC)
+        return errno == EINVAL || errno == ENOENT || errno == EOPNOTSUPP ? 0 : -errno;
+    return (int)request.query.prog_cnt;
+}
+
+bool sq_bpf_program_name(uint32_t id, char *name, size_t size)
+{
+    name[0] = '\0';
+    sq_autoclose int fd = bpf_prog_get_fd_by_id(id);
+    if (fd < 0)
+        return false;
+    struct bpf_prog_info info = {0};
+    uint32_t length = sizeof info;
+    if (bpf_obj_get_info_by_fd(fd, &info, &length) != 0)
+        return false;
+    return sq_text_copy(name, size, info.name) && name[0] != '\0';
+}

@@ -1,0 +1,76 @@
+/*
+ * The classifier in the kernel: loading, filling and steering it. Loading allocates and takes about a
+ * millisecond; steering is one store to memory that the kernel reads.
+ */
+#ifndef SQ_KERNEL_CLASSIFIER_H
+#define SQ_KERNEL_CLASSIFIER_H
+
+#include "common/cidr.h"
+#include "common/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct sq_classifier; /* programs and maps of one fault; the kernel keeps them alive while a filter uses them
+                       */
+
+/* A TCP connection of the control plane: packets between `peer` (one address) and this local port are spared.
+ */
+struct sq_classifier_session {
+    struct sq_cidr peer;
+    uint16_t local_port;
+};
+
+/* Ranges of several sources are passed as several lists; the caller keeps them. */
+struct sq_cidr_list {
+    const struct sq_cidr *ranges;
+    size_t count;
+};
+
+struct sq_classifier_config {
+    bool redirects; /* false: the programs consume what matches. true: they only match, the filter's action
+                       follows */
+    struct sq_cidr_list peers;
+    struct sq_cidr_list exempt[2]; /* within the peers, but left alone */
+    const uint16_t *ports;         /* protected: packets from or to them are left alone */
+    size_t port_count;
+    const struct sq_classifier_session *sessions;
+    size_t session_count;
+};
+
+struct sq_classifier_totals {
+    uint64_t matched; /* packets of the peers, the spared ones included, while the fault was on */
+    uint64_t hit;     /* of them, those that the fault was applied to */
+};
+
+/*
+ * Load and fill the programs, switched off. The caller frees with sq_classifier_free. SQ_UNABLE says what the
+ * kernel or the privileges lack.
+ */
+int sq_classifier_load(const struct sq_classifier_config *config, struct sq_classifier **classifier,
+                       struct sq_error *error);
+void sq_classifier_free(struct sq_classifier *classifier); /* closes descriptors; NULL is fine */
+
+/* Descriptors of the programs for a filter; owned by the classifier. */
+int sq_classifier_program_in(const struct sq_classifier *classifier);
+int sq_classifier_program_out(const struct sq_classifier *classifier);
+
+/* From now on until the deadline; 0 is off. Cannot fail, cannot block. */
+void sq_classifier_set_deadline(struct sq_classifier *classifier, uint64_t deadline_boot_ns);
+
+/* Sums over all processors. */
+int sq_classifier_totals(const struct sq_classifier *classifier, struct sq_classifier_totals *in,
+                         struct sq_classifier_totals *out, struct sq_error *error);
+
+/*
+ * The tcx programs on one side of an interface, which run before every clsact filter. Returns how many there
+ * are and the ids of the first `most`; 0 also on kernels that know no tcx, and on -errno nothing is known.
+ */
+int sq_tcx_programs(uint32_t ifindex, bool egress, uint32_t *ids, uint32_t most);
+
+/* A BPF program's name by its id; needs CAP_SYS_ADMIN. Returns false and an empty name if it cannot be told.
+ */
+bool sq_bpf_program_name(uint32_t id, char *name, size_t size);
+
+#endif
