@@ -277,6 +277,12 @@ uint64_t sq_experiment_step_end_ns(const struct sq_experiment *experiment, uint3
     return sq_ns_add(sq_experiment_step_start_ns(experiment, i), experiment->steps[i].duration_ns);
 }
 
+bool sq_experiment_steps_overlap(const struct sq_experiment *experiment, uint32_t a, uint32_t b)
+{
+    return sq_experiment_step_start_ns(experiment, a) < sq_experiment_step_end_ns(experiment, b) &&
+           sq_experiment_step_start_ns(experiment, b) < sq_experiment_step_end_ns(experiment, a);
+}
+
 uint64_t sq_experiment_length_ns(const struct sq_experiment *experiment)
 {
     uint64_t length_ns = 0;

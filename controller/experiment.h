@@ -127,6 +127,7 @@ void sq_experiment_cleanup(struct sq_experiment **experiment);
 /* When step `i` starts and ends, in nanoseconds after the first injection. */
 uint64_t sq_experiment_step_start_ns(const struct sq_experiment *experiment, uint32_t i);
 uint64_t sq_experiment_step_end_ns(const struct sq_experiment *experiment, uint32_t i);
+bool sq_experiment_steps_overlap(const struct sq_experiment *experiment, uint32_t a, uint32_t b);
 uint64_t sq_experiment_length_ns(const struct sq_experiment *experiment); /* until the last step ends */
 
 #endif

@@ -280,11 +280,8 @@ static void check_collisions(struct sq_node method, const struct sq_experiment *
         for (uint32_t j = 0; j < i; j++) {
             const struct sq_step *step = &experiment->steps[i];
             const struct sq_step *other = &experiment->steps[j];
-            bool overlap =
-                sq_experiment_step_start_ns(experiment, i) < sq_experiment_step_end_ns(experiment, j) &&
-                sq_experiment_step_start_ns(experiment, j) < sq_experiment_step_end_ns(experiment, i);
-            if (!overlap || !sq_spec_collides(&step->spec, &other->spec) ||
-                !surely_meet(&step->targets, &other->targets))
+            if (!sq_experiment_steps_overlap(experiment, i, j) ||
+                !sq_spec_collides(&step->spec, &other->spec) || !surely_meet(&step->targets, &other->targets))
                 continue;
             struct sq_error error;
             (void)sq_node_fail(

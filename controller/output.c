@@ -89,14 +89,14 @@ enum sq_exit sq_exit_of(enum sq_code code)
 
 int sq_command_fail(const struct sq_options *options, const struct sq_error *error)
 {
-    enum sq_exit status = sq_exit_of(error->code);
+    int status = (int)sq_exit_of(error->code);
     /* Messages quote files, agents and arguments, which may hold escape sequences. */
     char text[SQ_ERROR_TEXT_MAX];
     (void)sq_text_copy(text, sizeof text, error->text);
     sq_text_make_printable(text);
     if (options->json) {
         (void)sq_output_json(json_pack("{s:{s:s, s:o}, s:i}", "error", "code", sq_code_name(error->code),
-                                       "message", sq_output_json_text(text), "exit", (int)status));
+                                       "message", sq_output_json_text(text), "exit", status));
         return status;
     }
     bool colored = sq_output_is_colored(options->color, stderr);

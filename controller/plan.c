@@ -22,12 +22,6 @@ static void gathering_free(struct gathering *gathering)
     free(gathering->chosen);
 }
 
-static bool steps_overlap(const struct sq_experiment *experiment, uint32_t a, uint32_t b)
-{
-    return sq_experiment_step_start_ns(experiment, a) < sq_experiment_step_end_ns(experiment, b) &&
-           sq_experiment_step_start_ns(experiment, b) < sq_experiment_step_end_ns(experiment, a);
-}
-
 static int fail_collision(const struct sq_experiment *experiment, uint32_t earlier, uint32_t later,
                           const struct sq_host *host, struct sq_error *error)
 {
@@ -57,7 +51,7 @@ static int add_fault(const struct sq_experiment *experiment, const struct sq_inv
             experiment->steps[step].name, SQ_FAULTS_MAX + 1, inventory->hosts[host].name, SQ_FAULTS_MAX);
     for (uint32_t i = 0; i < count; i++) {
         uint32_t other = gathering->steps[host][i];
-        if (steps_overlap(experiment, other, step) &&
+        if (sq_experiment_steps_overlap(experiment, other, step) &&
             sq_spec_collides(&experiment->steps[other].spec, &experiment->steps[step].spec))
             return fail_collision(experiment, other, step, &inventory->hosts[host], error);
     }

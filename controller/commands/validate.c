@@ -119,7 +119,7 @@ static int run_validate(const struct sq_options *options)
     if (options->hosts_given && sq_inventory_load(options->hosts_path, &inventory, &error) != 0)
         return sq_command_fail(options, &error);
     json_t *results = options->json ? json_array() : NULL;
-    enum sq_exit status = SQ_EXIT_COMPLETED;
+    int status = SQ_EXIT_COMPLETED;
     for (uint32_t i = 0; i < options->operand_count; i++) {
         struct verdict verdict = {.path = options->operands[i]};
         verdict.is_inventory = looks_like_inventory(verdict.path);
