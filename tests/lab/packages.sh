@@ -81,7 +81,7 @@ disable_new_links() {
 # In a session of its own, so that Ctrl-C cannot leave a package half installed.
 run_apt() {
     local status=0 child
-    DEBIAN_FRONTEND=noninteractive setsid apt-get -q -o DPkg::Lock::Timeout=120 "$@" </dev/null &
+    DEBIAN_FRONTEND=noninteractive setsid apt-get -q -o DPkg::Lock::Timeout=120 "$@" </dev/null >>"$log" 2>&1 &
     child=$!
     wait "$child" || status=$?
     while kill -0 "$child" 2>/dev/null; do # a signal ended the wait, not apt-get
@@ -99,7 +99,7 @@ have_lists() {
 
 update_lists() {
     say 'reading the package lists'
-    run_apt update >>"$log" 2>&1 || say "apt-get update had problems (see $log); going on with what there is"
+    run_apt update || say "apt-get update had problems (see $log); going on with what there is"
 }
 
 install_missing() {
@@ -109,10 +109,10 @@ install_missing() {
         updated=yes
     fi
     say "installing: $*"
-    if run_apt install -y --no-install-recommends "$@" >>"$log" 2>&1; then return; fi
+    if run_apt install -y --no-install-recommends "$@"; then return; fi
     if [[ $updated == no ]]; then
         update_lists
-        if run_apt install -y --no-install-recommends "$@" >>"$log" 2>&1; then return; fi
+        if run_apt install -y --no-install-recommends "$@"; then return; fi
     fi
     tail -n 15 "$log" >&2
     die "apt-get could not install them; the whole log is $log"
