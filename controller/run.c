@@ -170,8 +170,11 @@ static void judge_answers(struct sq_run *run, void (*next)(struct sq_run *run))
             continue;
         enum sq_exit own = sq_exit_of(host->problem.code);
         /* An agent that calls our order malformed is no mistake of the command line. */
-        if (own == SQ_EXIT_WRONG || own == SQ_EXIT_COMPLETED)
+        if (own == SQ_EXIT_WRONG)
             own = SQ_EXIT_FAILED;
+        /* What an earlier experiment left there stands in our way; we have done nothing. */
+        if (own == SQ_EXIT_UNCLEAN)
+            own = SQ_EXIT_REFUSED;
         if (ending == SQ_EXIT_COMPLETED || own == SQ_EXIT_REFUSED)
             ending = own;
         if (problems++ > 0)

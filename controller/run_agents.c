@@ -9,8 +9,9 @@
 
 #define HELLO_TIMEOUT_NS   (5 * SQ_NS_PER_SECOND)
 #define PREPARE_TIMEOUT_NS (10 * SQ_NS_PER_SECOND)
-#define RENEW_MOST_NS      (1 * SQ_NS_PER_SECOND) /* states and counters are seen this often, whatever the lease \
-                                                   */
+#define RENEW_MOST_NS                                                                                        \
+    (1 * SQ_NS_PER_SECOND) /* states and counters are seen this often, whatever the lease                    \
+                            */
 #define RETRY_LEAST_NS   (50 * SQ_NS_PER_MILLISECOND)
 #define INJECT_MARGIN_NS (20 * SQ_NS_PER_MILLISECOND)
 #define INJECT_LATEST_NS                                                                                     \
@@ -191,8 +192,9 @@ static void judge_report(struct sq_run *run, const struct sq_run_host *host,
     case SQ_END_SHUTDOWN:
     case SQ_END_FAILURE:
     case SQ_END_RECOVERY:
-        sq_run_end(run, SQ_EXIT_FAILED, "%s ended \"%s\" by itself: %s", host->name, step,
-                   sq_end_reason_name(report->end_reason));
+        sq_run_end(run, SQ_EXIT_FAILED, "%s ended \"%s\" by itself: %s%s%s", host->name, step,
+                   sq_end_reason_name(report->end_reason), report->message[0] != '\0' ? ": " : "",
+                   report->message);
         break;
     default:
         break;
@@ -298,12 +300,11 @@ static void take_prepare(struct sq_run *run, struct sq_run_host *host, const str
         host->problem = answer->error;
         return;
     }
+    note_reports(run, host, &answer->reply);
     if (answer->reply.code != SQ_OK) {
-        host->refused = true;
         note_refusal(host, &answer->reply);
         return;
     }
-    note_reports(run, host, &answer->reply);
     if (run->phase != SQ_PHASE_PREPARE) {
         /* It came after the rollback began: whatever was confirmed before it does not count. */
         host->clean = false;
@@ -312,6 +313,7 @@ static void take_prepare(struct sq_run *run, struct sq_run_host *host, const str
         return;
     }
     host->prepared = true;
+    host->lease_end_boot_ns = sq_ns_add(answer->answered_boot_ns, run->experiment->lease_ns + LEASE_SLACK_NS);
     host->renewed_boot_ns = answer->sent_boot_ns;
     host->next_renew_boot_ns = answer->sent_boot_ns + renew_interval_ns(run);
 }

@@ -10,7 +10,13 @@
 #define TRY_PAUSE_NS    (100 * SQ_NS_PER_MILLISECOND)
 #define STATUS_PAUSE_NS (50 * SQ_NS_PER_MILLISECOND)
 #define PATIENCE_NS     (5 * SQ_NS_PER_SECOND)  /* for an agent that does not answer, beyond its lease */
+#define INSIST_NS       (3 * SQ_NS_PER_SECOND)  /* for what an agent could not undo at once */
 #define REMOVE_MOST_NS  (30 * SQ_NS_PER_SECOND) /* for what is clean to be removed as well */
+
+static bool is_settled(const struct sq_run_host *host)
+{
+    return host->removed || host->left || host->unconfirmed;
+}
 
 static void send_try(struct sq_run *run, struct sq_run_host *host, enum sq_verb verb)
 {
@@ -48,10 +54,10 @@ void sq_run_revert_due(struct sq_run *run, uint64_t now_boot_ns)
 {
     for (uint32_t i = 0; i < run->host_count; i++) {
         struct sq_run_host *host = &run->hosts[i];
-        if (!host->ordered || host->removed || host->unconfirmed || host->revert_under_way ||
-            host->status_under_way || now_boot_ns < host->next_try_boot_ns)
+        if (!host->ordered || is_settled(host) || host->revert_under_way || host->status_under_way ||
+            now_boot_ns < host->next_try_boot_ns)
             continue;
-        send_try(run, host, host->clean ? SQ_VERB_STATUS : SQ_VERB_REVERT);
+        send_try(run, host, host->clean && !sq_run_host_is_unclean(host) ? SQ_VERB_STATUS : SQ_VERB_REVERT);
     }
 }
 
@@ -59,11 +65,12 @@ static bool fault_is_clean(const struct sq_fault_report *report)
 {
     switch (report->state) {
     case SQ_STATE_NONE:
-    case SQ_STATE_REVERTING:
     case SQ_STATE_REVERTED:
         return true;
-    case SQ_STATE_FAILED:
+    case SQ_STATE_REVERTING:
         return report->clean_boot_ns != 0;
+    case SQ_STATE_FAILED:
+        return report->clean_boot_ns != 0 || report->prepared_boot_ns == 0;
     default:
         return false;
     }
@@ -111,14 +118,21 @@ static void judge(struct sq_run *run, struct sq_run_host *host, uint64_t seen_bo
     bool clean = true;
     bool final = true;
     for (uint32_t i = 0; i < host->report_count; i++) {
-        clean = clean && (fault_is_clean(&host->reports[i]) || host->reports[i].state == SQ_STATE_FAILED);
+        clean = clean && fault_is_clean(&host->reports[i]);
         final = final && fault_is_final(&host->reports[i]);
     }
+    host->next_try_boot_ns = seen_boot_ns + STATUS_PAUSE_NS;
     if (clean)
         note_clean(run, host, seen_boot_ns);
-    if (clean && final)
+    if (final && sq_run_host_is_unclean(host)) {
+        /* A REVERT makes the agent try again what it could not undo. */
+        host->left = seen_boot_ns >= sq_ns_add(run->rollback_boot_ns, INSIST_NS);
+        host->next_try_boot_ns = seen_boot_ns + TRY_PAUSE_NS;
+        if (host->left)
+            sq_run_record_decision(run, "left", host->name);
+    } else if (clean && final) {
         note_removed(run, host, seen_boot_ns);
-    host->next_try_boot_ns = seen_boot_ns + STATUS_PAUSE_NS;
+    }
 }
 
 void sq_run_take_revert(struct sq_run *run, struct sq_run_host *host, const struct sq_answer *answer)
@@ -145,17 +159,17 @@ void sq_run_take_status(struct sq_run *run, struct sq_run_host *host, const stru
 {
     const struct sq_reply *reply = &answer->reply;
     host->status_under_way = false;
-    if (run->phase != SQ_PHASE_REVERT || host->removed)
+    if (run->phase != SQ_PHASE_REVERT || is_settled(host))
         return;
-    if (answer->failed || reply->code != SQ_OK) {
+    if (!answer->failed && sq_id_equal(&reply->experiment, &run->options.id)) {
+        judge(run, host, answer->answered_boot_ns);
+        return;
+    }
+    if (answer->failed || (reply->code != SQ_OK && reply->code != SQ_UNKNOWN && reply->code != SQ_STALE)) {
         host->problem = answer->error;
         if (!answer->failed)
             (void)sq_fail(&host->problem, reply->code, "%s: %s", host->name, reply->message);
         host->next_try_boot_ns = answer->answered_boot_ns + TRY_PAUSE_NS;
-        return;
-    }
-    if (sq_id_equal(&reply->experiment, &run->options.id)) {
-        judge(run, host, answer->answered_boot_ns);
         return;
     }
     /*
@@ -180,7 +194,7 @@ bool sq_run_is_rolled_back(struct sq_run *run, uint64_t now_boot_ns)
     bool done = true;
     for (uint32_t i = 0; i < run->host_count; i++) {
         struct sq_run_host *host = &run->hosts[i];
-        if (!host->ordered || host->removed || host->unconfirmed)
+        if (!host->ordered || is_settled(host))
             continue;
         uint64_t patience_boot_ns = sq_ns_add(run->rollback_boot_ns, PATIENCE_NS);
         uint64_t until_boot_ns =
@@ -218,7 +232,7 @@ uint64_t sq_run_revert_next_boot_ns(const struct sq_run *run)
     uint64_t next_boot_ns = UINT64_MAX;
     for (uint32_t i = 0; i < run->host_count; i++) {
         const struct sq_run_host *host = &run->hosts[i];
-        if (host->ordered && !host->removed && !host->unconfirmed && host->next_try_boot_ns < next_boot_ns &&
+        if (host->ordered && !is_settled(host) && host->next_try_boot_ns < next_boot_ns &&
             !host->revert_under_way && !host->status_under_way)
             next_boot_ns = host->next_try_boot_ns;
     }

@@ -27,7 +27,6 @@ struct sq_run_host {
     struct sq_agent_clock clock;
     int64_t wall_offset_ns; /* the agent's wall clock minus ours */
     bool answered;          /* HELLO or PREPARE, whatever this phase waits for */
-    bool refused;
     struct sq_error problem;
     bool ordered;             /* a PREPARE went out: from now on it takes a proof that it is clean */
     bool prepared;            /* and was accepted */
@@ -45,6 +44,7 @@ struct sq_run_host {
     uint64_t clean_boot_ns;
     bool removed;
     uint64_t removed_boot_ns;
+    bool left;        /* the agent could not undo all of it, and says so */
     bool unconfirmed; /* the lease was waited out in vain */
     bool forgotten;   /* the agent knows nothing of it: it was restarted, and cleaned up before it answered */
     uint32_t report_count;

@@ -1,0 +1,734 @@
+/* libraries: sq_controller sq_table sq_common PkgConfig::JANSSON */
+/*
+ * A whole run against agents that are played here: this file defines the functions of controller/client.h, so
+ * that the library's own are not linked. The clock is the real one, durations are short.
+ */
+#include "controller/run.h"
+
+#include "common/clock.h"
+#include "common/file.h"
+#include "controller/client.h"
+#include "controller/experiment.h"
+#include "controller/inventory.h"
+#include "controller/plan.h"
+
+#include <arpa/inet.h>
+#include <jansson.h>
+#include <poll.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define HOSTS   3
+#define PENDING 64
+#define MS      SQ_NS_PER_MILLISECOND
+
+/* --- the agents --- */
+
+enum mood {
+    WELL,
+    GONE,            /* answers nothing, failures come at the timeout */
+    REFUSES_PREPARE, /* by policy */
+    OLD,             /* speaks another version */
+    FAILS_TO_INJECT,
+    LEAVES_SOMETHING,  /* cannot undo all of it */
+    GOES_AFTER_INJECT, /* dies once the fault is in */
+    RESTARTS_AFTER_INJECT,
+    HALTED_AFTER_INJECT,
+    SLOW_TO_PREPARE,
+};
+
+struct agent {
+    enum mood mood;
+    struct sq_fault_report report;
+    uint64_t duration_ns;
+    uint64_t lease_ns;
+    uint64_t lease_end_boot_ns;
+    struct sq_id experiment;
+    uint64_t inject_at_boot_ns;
+    uint64_t clock_offset_ns; /* every agent has booted at another time */
+    uint32_t reverts;
+    uint32_t injects;
+    uint32_t prepares;
+    uint32_t renewals;
+};
+
+struct sq_client {
+    int fd;
+    struct {
+        bool used;
+        uint64_t due_boot_ns;
+        struct sq_answer *answer;
+    } pending[PENDING];
+};
+
+static struct agent agents[HOSTS];
+static struct sq_client fake;
+static int raise_at_prepare; /* a signal to send to ourselves when the first PREPARE comes */
+static int raise_at_revert;
+
+static uint64_t agent_now(const struct agent *agent)
+{
+    return sq_boot_ns() + agent->clock_offset_ns;
+}
+
+static void end_fault(struct agent *agent, enum sq_end_reason reason)
+{
+    if (agent->report.state != SQ_STATE_PREPARED && agent->report.state != SQ_STATE_INJECTED)
+        return;
+    agent->report.end_reason = reason;
+    agent->report.clean_boot_ns = agent_now(agent);
+    if (agent->mood == LEAVES_SOMETHING) {
+        agent->report.state = SQ_STATE_FAILED;
+        agent->report.code = SQ_UNCLEAN;
+        (void)strcpy(agent->report.message, "not all of it could be undone");
+        sq_report_line(&agent->report, SQ_LINE_LEFT, "device ifb7: ip link delete ifb7");
+        return;
+    }
+    agent->report.removed_boot_ns = agent_now(agent);
+    agent->report.proved = true;
+    agent->report.state = SQ_STATE_REVERTED;
+}
+
+/* What time does to an agent. */
+static void live_on(struct agent *agent)
+{
+    uint64_t now_boot_ns = agent_now(agent);
+    if (agent->report.state == SQ_STATE_PREPARED && agent->inject_at_boot_ns != 0 &&
+        now_boot_ns >= agent->inject_at_boot_ns) {
+        agent->report.state = SQ_STATE_INJECTED;
+        agent->report.injected_boot_ns = agent->inject_at_boot_ns;
+        agent->report.touched = true;
+        sq_report_count(&agent->report, "dropped-in", 7);
+        if (agent->mood == GOES_AFTER_INJECT)
+            agent->mood = GONE;
+        if (agent->mood == HALTED_AFTER_INJECT)
+            end_fault(agent, SQ_END_HALT);
+        if (agent->mood == FAILS_TO_INJECT) {
+            (void)strcpy(agent->report.message, "the device went away");
+            end_fault(agent, SQ_END_FAILURE);
+            agent->report.state = SQ_STATE_FAILED;
+            agent->report.code = SQ_SYSTEM;
+        }
+        if (agent->mood == RESTARTS_AFTER_INJECT) {
+            memset(&agent->experiment, 0, sizeof(agent->experiment));
+            memset(&agent->report, 0, sizeof(agent->report));
+        }
+    }
+    if (agent->report.state == SQ_STATE_INJECTED &&
+        now_boot_ns >= agent->report.injected_boot_ns + agent->duration_ns)
+        end_fault(agent, SQ_END_DURATION);
+    if (agent->lease_end_boot_ns != 0 && now_boot_ns >= agent->lease_end_boot_ns)
+        end_fault(agent, SQ_END_LEASE);
+}
+
+static void prepare(struct agent *agent, const struct sq_request *request, struct sq_reply *reply)
+{
+    agent->prepares++;
+    if (agent->mood == REFUSES_PREPARE) {
+        reply->code = SQ_POLICY;
+        (void)strcpy(reply->message, "the policy does not allow network.partition");
+        return;
+    }
+    agent->experiment = request->experiment;
+    agent->duration_ns = request->faults[0].duration_ns;
+    agent->lease_ns = request->lease_ns;
+    agent->report = (struct sq_fault_report){
+        .index = request->faults[0].index,
+        .kind = request->faults[0].spec.kind,
+        .state = SQ_STATE_PREPARED,
+        .prepared_boot_ns = agent_now(agent),
+    };
+    if (raise_at_prepare != 0)
+        (void)kill(getpid(), raise_at_prepare);
+}
+
+static void act(struct agent *agent, const struct sq_request *request, struct sq_reply *reply)
+{
+    bool known = sq_id_equal(&agent->experiment, &request->experiment) && !sq_id_is_zero(&agent->experiment);
+    if (request->verb == SQ_VERB_PREPARE)
+        prepare(agent, request, reply);
+    else if (request->verb != SQ_VERB_HELLO && !known)
+        reply->code = SQ_UNKNOWN;
+    else if (request->verb == SQ_VERB_INJECT) {
+        agent->injects++;
+        agent->inject_at_boot_ns = request->at_boot_ns;
+    } else if (request->verb == SQ_VERB_REVERT) {
+        end_fault(agent, SQ_END_ORDERED);
+        if (raise_at_revert != 0)
+            (void)kill(getpid(), raise_at_revert);
+    }
+    if (request->verb == SQ_VERB_REVERT)
+        agent->reverts++;
+    if (request->verb == SQ_VERB_RENEW)
+        agent->renewals++;
+    if (request->verb == SQ_VERB_PREPARE || request->verb == SQ_VERB_RENEW)
+        agent->lease_end_boot_ns = agent_now(agent) + agent->lease_ns;
+    live_on(agent);
+    if (!sq_id_is_zero(&agent->experiment)) {
+        reply->experiment = agent->experiment;
+        reply->fault_count = 1;
+        reply->faults[0] = agent->report;
+    }
+}
+
+/* --- controller/client.h --- */
+
+int sq_client_open(const struct sq_inventory *inventory, struct sq_client **client, struct sq_error *error)
+{
+    (void)inventory;
+    (void)error;
+    memset(&fake, 0, sizeof(fake));
+    fake.fd = eventfd(1, EFD_CLOEXEC);
+    *client = &fake;
+    return 0;
+}
+
+void sq_client_close(struct sq_client *client)
+{
+    for (size_t i = 0; i < PENDING; i++) {
+        free(client->pending[i].answer);
+        client->pending[i].answer = NULL;
+    }
+    (void)close(client->fd);
+}
+
+int sq_client_fd(const struct sq_client *client)
+{
+    /* Readable whenever something is under way, which is fine for a test: the loop then looks all the time.
+     */
+    for (size_t i = 0; i < PENDING; i++)
+        if (client->pending[i].used)
+            return client->fd;
+    return -1;
+}
+
+int sq_client_send(struct sq_client *client, uint32_t host, uint64_t tag, const struct sq_request *request,
+                   uint64_t timeout_ns, struct sq_error *error)
+{
+    struct agent *agent = &agents[host];
+    size_t i = 0;
+    (void)error;
+    while (i < PENDING && client->pending[i].used)
+        i++;
+    assert_true(i < PENDING);
+    struct sq_answer *answer = calloc(1, sizeof(*answer));
+    assert_non_null(answer);
+    answer->host = host;
+    answer->tag = tag;
+    answer->sent_boot_ns = sq_boot_ns();
+    client->pending[i].used = true;
+    client->pending[i].answer = answer;
+    client->pending[i].due_boot_ns = answer->sent_boot_ns + MS;
+    live_on(agent);
+    if (agent->mood == SLOW_TO_PREPARE && request->verb == SQ_VERB_PREPARE)
+        client->pending[i].due_boot_ns += 400 * MS;
+    if (agent->mood == GONE || agent->mood == OLD) {
+        answer->failed = true;
+        (void)sq_fail(&answer->error, agent->mood == GONE ? SQ_TIMEOUT : SQ_VERSION_GAP, "web%u: %s",
+                      host + 1, agent->mood == GONE ? "no answer" : "speaks version 9");
+        client->pending[i].due_boot_ns = answer->sent_boot_ns + (agent->mood == GONE ? timeout_ns : MS);
+        return 0;
+    }
+    answer->reply.version = SQ_PROTOCOL_VERSION;
+    answer->reply.verb = request->verb;
+    answer->reply.instance.bytes[0] = (uint8_t)(host + 1);
+    answer->reply.now_boot_ns = agent_now(agent);
+    answer->reply.hello.real_ns = sq_real_ns();
+    act(agent, request, &answer->reply);
+    return 0;
+}
+
+bool sq_client_next(struct sq_client *client, struct sq_answer *answer)
+{
+    uint64_t now_boot_ns = sq_boot_ns();
+    for (size_t i = 0; i < PENDING; i++) {
+        if (!client->pending[i].used || client->pending[i].due_boot_ns > now_boot_ns)
+            continue;
+        *answer = *client->pending[i].answer;
+        answer->answered_boot_ns = now_boot_ns;
+        free(client->pending[i].answer);
+        client->pending[i].answer = NULL;
+        client->pending[i].used = false;
+        return true;
+    }
+    return false;
+}
+
+/* --- a web server with one answer, for the probes --- */
+
+struct server {
+    int fd;
+    int port;
+    pthread_t thread;
+    volatile int status;
+    volatile bool closing;
+};
+
+static struct server server;
+
+static void *serve(void *cookie)
+{
+    (void)cookie;
+    while (!server.closing) {
+        int fd = accept(server.fd, NULL, NULL);
+        char text[1024];
+        if (fd < 0)
+            break;
+        (void)!read(fd, text, sizeof(text));
+        int length =
+            snprintf(text, sizeof(text), "HTTP/1.1 %d X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+                     server.status);
+        (void)!write(fd, text, (size_t)length);
+        (void)close(fd);
+    }
+    return NULL;
+}
+
+static void server_start(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof(address);
+    server.status = 200;
+    server.closing = false;
+    server.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(server.fd, (struct sockaddr *)&address, size), 0);
+    assert_int_equal(listen(server.fd, 16), 0);
+    assert_int_equal(getsockname(server.fd, (struct sockaddr *)&address, &size), 0);
+    server.port = ntohs(address.sin_port);
+    assert_int_equal(pthread_create(&server.thread, NULL, serve, NULL), 0);
+}
+
+static void server_stop(void)
+{
+    server.closing = true;
+    (void)shutdown(server.fd, SHUT_RDWR);
+    (void)pthread_join(server.thread, NULL);
+    (void)close(server.fd);
+}
+
+/* --- a run --- */
+
+static char folder[64];
+static char record_path[128];
+static int signal_fd;
+static json_t *recorded;
+static char report_text[16384];
+
+static const char inventory_text[] = "hosts:\n"
+                                     "- {name: web1, agent: \"ipc:///a\"}\n"
+                                     "- {name: web2, agent: \"ipc:///b\"}\n"
+                                     "- {name: web3, agent: \"ipc:///c\"}\n";
+
+static const char no_hypothesis[] = "";
+static const char http_hypothesis[] =
+    "steady-state-hypothesis:\n"
+    "  title: it is served\n"
+    "  recover-within: 1s\n"
+    "  probes:\n"
+    "  - {name: front page, http: \"http://127.0.0.1:%d/\", every: 100ms, abort-after-misses: 3}\n";
+
+static void write_experiment(char *text, size_t size, const char *hypothesis, const char *duration)
+{
+    char probes[512];
+    /* The two texts above are the only formats. */
+    if (hypothesis == http_hypothesis)
+        (void)snprintf(probes, sizeof(probes), http_hypothesis, server.port);
+    else
+        probes[0] = '\0';
+    (void)snprintf(text, size,
+                   "title: test\n%s"
+                   "lease: 500ms\n"
+                   "method:\n"
+                   "- name: cut\n"
+                   "  fault: network.partition\n"
+                   "  targets: {hosts: [web1, web2, web3]}\n"
+                   "  with: {direction: both, to: [192.0.2.0/24]}\n"
+                   "  duration: %s\n",
+                   probes, duration);
+}
+
+static void on_alarm(union sigval value)
+{
+    (void)kill(getpid(), value.sival_int);
+}
+
+/* Send a signal, or turn the server's answers bad (0), some time from now. */
+static void later(uint64_t after_ns, void (*what)(union sigval), int value)
+{
+    struct sigevent event = {
+        .sigev_notify = SIGEV_THREAD, .sigev_notify_function = what, .sigev_value.sival_int = value};
+    struct itimerspec at = {.it_value = {.tv_sec = (time_t)(after_ns / SQ_NS_PER_SECOND),
+                                         .tv_nsec = (long)(after_ns % SQ_NS_PER_SECOND)}};
+    timer_t timer;
+    assert_int_equal(timer_create(CLOCK_MONOTONIC, &event, &timer), 0);
+    assert_int_equal(timer_settime(timer, 0, &at, NULL), 0);
+}
+
+static void on_status(union sigval value)
+{
+    server.status = value.sival_int;
+}
+
+static enum sq_exit run(const char *hypothesis, const char *duration)
+{
+    char text[2048];
+    struct sq_error error = {0};
+    struct sq_experiment *experiment = NULL;
+    struct sq_inventory *inventory = NULL;
+    struct sq_plan *plan = NULL;
+    struct sq_client *client = NULL;
+    struct sq_console *console = NULL;
+    struct sq_record *record = NULL;
+    struct sq_run *engine = NULL;
+    write_experiment(text, sizeof(text), hypothesis, duration);
+    if (sq_experiment_parse("test.yaml", text, strlen(text), NULL, 0, &experiment, &error) != 0 ||
+        sq_inventory_parse("hosts.yaml", inventory_text, strlen(inventory_text), &inventory, &error) != 0 ||
+        sq_plan_make(experiment, inventory, &plan, &error) != 0 ||
+        sq_client_open(inventory, &client, &error) != 0 ||
+        sq_console_open(STDERR_FILENO, false, &console, &error) != 0 ||
+        sq_record_open(record_path, &record, &error) != 0)
+        fail_msg("%s", error.text);
+    struct sq_run_options options = {.plan = plan,
+                                     .client = client,
+                                     .record = record,
+                                     .console = console,
+                                     .operator_name = "tester@here",
+                                     .signal_fd = signal_fd};
+    assert_int_equal(sq_id_make(&options.id, &error), 0);
+    assert_int_equal(sq_run_new(&options, &engine, &error), 0);
+    enum sq_exit ending = sq_run_execute(engine);
+    sq_run_report_record(engine);
+    assert_int_equal(sq_record_finish(record, &error), 0);
+    memset(report_text, 0, sizeof(report_text));
+    FILE *stream = fmemopen(report_text, sizeof(report_text) - 1, "w");
+    sq_run_report(engine, false, record_path, stream);
+    (void)fclose(stream);
+    sq_run_free(engine);
+    sq_record_close(record);
+    sq_console_close(console, 0);
+    sq_client_close(client);
+    sq_plan_free(plan);
+    sq_inventory_free(inventory);
+    sq_experiment_free(experiment);
+    json_error_t problem;
+    json_decref(recorded);
+    recorded = json_load_file(record_path, JSON_REJECT_DUPLICATES, &problem);
+    if (recorded == NULL)
+        fail_msg("the record is not JSON: line %d: %s", problem.line, problem.text);
+    assert_int_equal(json_integer_value(json_object_get(recorded, "exit_status")), ending);
+    return ending;
+}
+
+static size_t count_events(const char *type, const char *key, const char *value)
+{
+    size_t i;
+    size_t count = 0;
+    json_t *event;
+    json_array_foreach(json_object_get(recorded, "events"), i, event)
+    {
+        const char *text = key != NULL ? json_string_value(json_object_get(event, key)) : "";
+        if (strcmp(json_string_value(json_object_get(event, "type")), type) == 0 &&
+            (key == NULL || (text != NULL && strcmp(text, value) == 0)))
+            count++;
+    }
+    return count;
+}
+
+static void expect_reported(const char *text)
+{
+    if (strstr(report_text, text) == NULL)
+        fail_msg("the report does not say \"%s\":\n%s", text, report_text);
+}
+
+/* Nobody has anything in, and whoever prepared was told to revert. */
+static void expect_all_clean(void)
+{
+    for (size_t i = 0; i < HOSTS; i++) {
+        assert_int_not_equal(agents[i].report.state, SQ_STATE_PREPARED);
+        assert_int_not_equal(agents[i].report.state, SQ_STATE_INJECTED);
+        if (agents[i].report.state != SQ_STATE_NONE)
+            assert_true(agents[i].reverts > 0);
+    }
+}
+
+static void expect_nothing_injected(void)
+{
+    for (size_t i = 0; i < HOSTS; i++) {
+        assert_int_equal(agents[i].injects, 0);
+        assert_true(agents[i].report.injected_boot_ns == 0);
+    }
+    expect_reported("nothing was injected");
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    memset(agents, 0, sizeof(agents));
+    for (size_t i = 0; i < HOSTS; i++)
+        agents[i].clock_offset_ns = (i * 86400 + 5) * SQ_NS_PER_SECOND;
+    raise_at_prepare = 0;
+    raise_at_revert = 0;
+    server_start();
+    (void)strcpy(folder, "/tmp/sq-test-run-XXXXXX");
+    if (mkdtemp(folder) == NULL)
+        return -1;
+    (void)snprintf(record_path, sizeof(record_path), "%s/run.json", folder);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    const char *name;
+    (void)state;
+    server_stop();
+    while (sq_run_is_interrupted(signal_fd, &name))
+        continue;
+    (void)unlink(record_path);
+    (void)rmdir(folder);
+    return 0;
+}
+
+static void test_completed(void **state)
+{
+    (void)state;
+    assert_int_equal(run(http_hypothesis, "300ms"), SQ_EXIT_COMPLETED);
+    expect_all_clean();
+    uint64_t first_boot_ns = agents[0].inject_at_boot_ns - agents[0].clock_offset_ns;
+    for (size_t i = 0; i < HOSTS; i++) {
+        uint64_t at_boot_ns = agents[i].inject_at_boot_ns - agents[i].clock_offset_ns;
+        uint64_t apart_ns =
+            at_boot_ns > first_boot_ns ? at_boot_ns - first_boot_ns : first_boot_ns - at_boot_ns;
+        /* One moment on three clocks, as exact as half a round trip of the fake wire. */
+        assert_true(apart_ns < 5 * MS);
+        assert_int_equal(agents[i].injects, 1);
+        assert_int_equal(agents[i].report.end_reason, SQ_END_DURATION);
+    }
+    expect_reported("completed: the hypothesis held before, during and after");
+    expect_reported("dropped-in 7");
+    expect_reported("nothing left: compared");
+    assert_true(count_events("measurement", "probe", "front page") >= 5);
+    assert_int_equal(count_events("request", "verb", "inject"), 3);
+    assert_int_equal(count_events("request", "verb", "revert"), 3);
+    assert_int_equal(count_events("state", "state", "INJECTED"), 3);
+    assert_int_equal(count_events("phase", NULL, NULL), 7);
+}
+
+static void test_no_hypothesis(void **state)
+{
+    (void)state;
+    assert_int_equal(run(no_hypothesis, "200ms"), SQ_EXIT_COMPLETED);
+    expect_all_clean();
+}
+
+static void test_deviated(void **state)
+{
+    (void)state;
+    later(500 * MS, on_status, 503);
+    later(1500 * MS, on_status, 200);
+    assert_int_equal(run(http_hypothesis, "20s"), SQ_EXIT_DEVIATED);
+    expect_all_clean();
+    for (size_t i = 0; i < HOSTS; i++)
+        assert_int_equal(agents[i].report.end_reason, SQ_END_ORDERED);
+    expect_reported("deviated: probe \"front page\" missed 3 times in a row");
+    expect_reported("first miss, of probe \"front page\"");
+    expect_reported("last allowed miss");
+    expect_reported("every host was clean");
+    expect_reported("everything was removed");
+    expect_reported("the hypothesis held again");
+}
+
+static void test_deviated_and_not_recovered(void **state)
+{
+    (void)state;
+    later(300 * MS, on_status, 503);
+    assert_int_equal(run(http_hypothesis, "20s"), SQ_EXIT_DEVIATED);
+    expect_all_clean();
+    expect_reported("it did not recover: probe \"front page\" did not hold again within 1s");
+    assert_true(json_is_false(json_object_get(recorded, "recovered")));
+}
+
+static void test_held_but_not_recovered(void **state)
+{
+    (void)state;
+    /* Two misses are allowed; then the faults end, and it stays bad. */
+    later(400 * MS, on_status, 503);
+    assert_int_equal(run(http_hypothesis, "400ms"), SQ_EXIT_DEVIATED);
+    expect_all_clean();
+    expect_reported("did not hold again");
+}
+
+static void test_not_steady(void **state)
+{
+    (void)state;
+    server.status = 500;
+    assert_int_equal(run(http_hypothesis, "20s"), SQ_EXIT_REFUSED);
+    expect_all_clean();
+    expect_nothing_injected();
+    expect_reported(
+        "refused: probe \"front page\" is out of tolerance before anything was injected: status 500");
+}
+
+static void test_one_refuses(void **state)
+{
+    (void)state;
+    agents[1].mood = REFUSES_PREPARE;
+    agents[2].mood = SLOW_TO_PREPARE;
+    assert_int_equal(run(no_hypothesis, "20s"), SQ_EXIT_REFUSED);
+    assert_int_equal(agents[0].prepares, 1);
+    expect_all_clean();
+    expect_nothing_injected();
+    expect_reported("refused: web2: the policy does not allow network.partition");
+}
+
+static void test_one_is_old(void **state)
+{
+    (void)state;
+    agents[2].mood = OLD;
+    assert_int_equal(run(no_hypothesis, "20s"), SQ_EXIT_FAILED);
+    assert_int_equal(agents[0].prepares, 0);
+    expect_nothing_injected();
+    expect_reported("failed: web3: speaks version 9");
+}
+
+static void test_one_fails_to_inject(void **state)
+{
+    (void)state;
+    agents[1].mood = FAILS_TO_INJECT;
+    assert_int_equal(run(no_hypothesis, "20s"), SQ_EXIT_FAILED);
+    expect_all_clean();
+    expect_reported("the device went away");
+}
+
+static void test_one_goes_away(void **state)
+{
+    (void)state;
+    agents[0].mood = GOES_AFTER_INJECT;
+    assert_int_equal(run(no_hypothesis, "20s"), SQ_EXIT_UNCLEAN);
+    assert_int_equal(agents[1].report.state, SQ_STATE_REVERTED);
+    assert_int_equal(agents[2].report.state, SQ_STATE_REVERTED);
+    expect_reported("web1 did not answer for a whole lease (500ms)");
+    expect_reported("web1: not confirmed as clean: web1: no answer");
+    expect_reported("squalld --recover");
+    assert_null(strstr(report_text, "every host was clean"));
+}
+
+static void test_one_restarts(void **state)
+{
+    (void)state;
+    agents[0].mood = RESTARTS_AFTER_INJECT;
+    assert_int_equal(run(no_hypothesis, "20s"), SQ_EXIT_FAILED);
+    expect_all_clean();
+    expect_reported("web1 renews no lease");
+}
+
+static void test_one_is_halted(void **state)
+{
+    (void)state;
+    agents[2].mood = HALTED_AFTER_INJECT;
+    assert_int_equal(run(no_hypothesis, "20s"), SQ_EXIT_ABORTED);
+    expect_all_clean();
+    expect_reported("aborted: somebody halted web3");
+}
+
+static void test_something_is_left(void **state)
+{
+    (void)state;
+    agents[1].mood = LEAVES_SOMETHING;
+    assert_int_equal(run(no_hypothesis, "200ms"), SQ_EXIT_UNCLEAN);
+    assert_true(agents[1].reverts > 1);
+    expect_reported("device ifb7: ip link delete ifb7");
+    assert_null(strstr(report_text, "everything was removed"));
+}
+
+static void expect_aborted(void)
+{
+    expect_all_clean();
+    expect_reported("aborted: stopped by SIG");
+    for (size_t i = 0; i < HOSTS; i++)
+        assert_true(agents[i].reverts > 0);
+}
+
+static void test_signals_end_with_a_rollback(void **state)
+{
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGUSR1};
+    (void)state;
+    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+        uint64_t began_boot_ns = sq_boot_ns();
+        memset(agents, 0, sizeof(agents));
+        later(300 * MS, on_alarm, signals[i]);
+        assert_int_equal(run(no_hypothesis, "20s"), SQ_EXIT_ABORTED);
+        expect_aborted();
+        assert_true(agents[0].injects == 1);
+        assert_true(sq_boot_ns() - began_boot_ns < 2 * SQ_NS_PER_SECOND);
+    }
+}
+
+static void test_signal_while_preparing(void **state)
+{
+    (void)state;
+    agents[2].mood = SLOW_TO_PREPARE;
+    raise_at_prepare = SIGINT;
+    assert_int_equal(run(no_hypothesis, "20s"), SQ_EXIT_ABORTED);
+    expect_aborted();
+    expect_nothing_injected();
+}
+
+static void test_signals_do_not_skip_the_rollback(void **state)
+{
+    (void)state;
+    later(300 * MS, on_alarm, SIGINT);
+    raise_at_revert = SIGINT;
+    assert_int_equal(run(no_hypothesis, "20s"), SQ_EXIT_ABORTED);
+    expect_aborted();
+    assert_true(count_events("decision", "what", "asked-to-stop") >= 2);
+}
+
+static void test_many_leases_long(void **state)
+{
+    (void)state;
+    assert_int_equal(run(no_hypothesis, "1700ms"), SQ_EXIT_COMPLETED);
+    for (size_t i = 0; i < HOSTS; i++) {
+        assert_int_equal(agents[i].report.end_reason, SQ_END_DURATION);
+        assert_true(agents[i].renewals >= 9);
+    }
+}
+
+#define RUN_TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
+int main(void)
+{
+    struct sq_error error;
+    if (sq_run_block_signals(&signal_fd, &error) != 0)
+        return 1;
+    const struct CMUnitTest tests[] = {
+        RUN_TEST(test_completed),
+        RUN_TEST(test_no_hypothesis),
+        RUN_TEST(test_deviated),
+        RUN_TEST(test_deviated_and_not_recovered),
+        RUN_TEST(test_held_but_not_recovered),
+        RUN_TEST(test_not_steady),
+        RUN_TEST(test_one_refuses),
+        RUN_TEST(test_one_is_old),
+        RUN_TEST(test_one_fails_to_inject),
+        RUN_TEST(test_one_goes_away),
+        RUN_TEST(test_one_restarts),
+        RUN_TEST(test_one_is_halted),
+        RUN_TEST(test_something_is_left),
+        RUN_TEST(test_signals_end_with_a_rollback),
+        RUN_TEST(test_signal_while_preparing),
+        RUN_TEST(test_signals_do_not_skip_the_rollback),
+        RUN_TEST(test_many_leases_long),
+    };
+    int status = cmocka_run_group_tests(tests, NULL, NULL);
+    json_decref(recorded);
+    return status;
+}
