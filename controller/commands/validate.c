@@ -68,11 +68,12 @@ static void print_verdict(const struct sq_options *options, const struct verdict
     const struct sq_problems *problems = &verdict->problems;
     if (problems->count > 0) {
         bool colored = sq_output_is_colored(options->color, stderr);
+        /* Nothing in front of the place, so that editors and CI find it. */
         for (uint32_t i = 0; i < problems->count; i++)
-            (void)fprintf(stderr, "%ssquall:%s %s\n", sq_style_begin(colored, SQ_STYLE_BAD),
-                          sq_style_end(colored), problems->errors[i].text);
+            (void)fprintf(stderr, "%s%s%s\n", sq_style_begin(colored, SQ_STYLE_BAD), problems->errors[i].text,
+                          sq_style_end(colored));
         if (problems->dropped > 0)
-            (void)fprintf(stderr, "squall: %s: and %u more problems\n", verdict->path, problems->dropped);
+            (void)fprintf(stderr, "%s: and %u more problems\n", verdict->path, problems->dropped);
         return;
     }
     bool colored = sq_output_is_colored(options->color, stdout);
