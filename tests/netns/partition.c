@@ -1,0 +1,154 @@
+#include "partition.h"
+
+#include "common/clock.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const struct sq_fault_ops *const ops = &sq_network_partition_ops;
+
+static int count_record(void *cookie, const struct sq_undo *undo, struct sq_error *error)
+{
+    (void)undo;
+    (void)error;
+    struct partition *partition = cookie;
+    partition->records++;
+    return 0;
+}
+
+static struct sq_network_selector *selector_of(struct partition *partition)
+{
+    return &partition->order.spec.partition.selector;
+}
+
+void partition_init(struct partition *partition, enum sq_direction direction, const char *interface)
+{
+    memset(partition, 0, sizeof *partition);
+    partition->order.spec.kind = SQ_NETWORK_PARTITION;
+    selector_of(partition)->direction = direction;
+    if (interface != NULL)
+        strncpy(selector_of(partition)->interface, interface, SQ_INTERFACE_NAME_MAX - 1);
+    partition->env.protection = &partition->protection;
+    partition->env.record = count_record;
+    partition->env.cookie = partition;
+    assert_int_equal(sq_id_make(&partition->env.experiment, NULL), 0);
+}
+
+static void parse(const char *range, struct sq_cidr *cidr)
+{
+    struct sq_error error;
+    if (sq_cidr_parse(range, cidr, &error) != 0)
+        fail_msg("%s", error.text);
+}
+
+void partition_to(struct partition *partition, const char *range)
+{
+    parse(range, &selector_of(partition)->to[selector_of(partition)->to_count++]);
+}
+
+void partition_except(struct partition *partition, const char *range)
+{
+    parse(range, &selector_of(partition)->except[selector_of(partition)->except_count++]);
+}
+
+void partition_protect(struct partition *partition, const char *range)
+{
+    parse(range, &partition->protection.peers[partition->protection.peer_count++]);
+}
+
+void partition_spare(struct partition *partition, const char *controller, uint16_t port)
+{
+    struct sq_spared *spared = &partition->env.spared[partition->env.spared_count++];
+    parse(controller, &spared->controller);
+    spared->agent_port = port;
+}
+
+int partition_preview(struct partition *partition)
+{
+    memset(&partition->report, 0, sizeof partition->report);
+    return ops->preview(&partition->order, &partition->env, &partition->undo, &partition->report,
+                        &partition->error);
+}
+
+int partition_prepare(struct partition *partition)
+{
+    partition->state = calloc(1, ops->state_size);
+    assert_non_null(partition->state);
+    return ops->prepare(partition->state, &partition->order, &partition->env, &partition->undo,
+                        &partition->error);
+}
+
+void partition_inject(struct partition *partition, unsigned milliseconds)
+{
+    uint64_t deadline = sq_boot_ns() + milliseconds * SQ_NS_PER_MILLISECOND;
+    assert_int_equal(ops->inject(partition->state, &partition->undo, deadline, &partition->error), 0);
+}
+
+static void must(struct partition *partition, int result)
+{
+    if (result != 0)
+        fail_msg("%s", partition->error.text);
+}
+
+void partition_start(struct partition *partition)
+{
+    must(partition, partition_preview(partition));
+    must(partition, partition_prepare(partition));
+    partition_inject(partition, 60000);
+}
+
+static void release(struct partition *partition)
+{
+    ops->release(partition->state);
+    free(partition->state);
+    partition->state = NULL;
+}
+
+void partition_stop(struct partition *partition)
+{
+    must(partition, ops->clean(partition->state, &partition->undo, &partition->error));
+    must(partition, ops->remove(partition->state, &partition->undo, &partition->report, &partition->error));
+    release(partition);
+    for (uint32_t i = 0; i < partition->report.line_count; i++)
+        if (partition->report.lines[i].kind == SQ_LINE_FOREIGN)
+            print_message("%s\n", partition->report.lines[i].text);
+    assert_true(partition->report.proved);
+}
+
+int partition_recover(struct partition *partition)
+{
+    must(partition, ops->clean(NULL, &partition->undo, &partition->error));
+    return ops->remove(NULL, &partition->undo, &partition->report, &partition->error);
+}
+
+uint64_t partition_counter(struct partition *partition, const char *name)
+{
+    ops->status(partition->state, &partition->undo, &partition->report);
+    for (uint32_t i = 0; i < partition->report.counter_count; i++)
+        if (strcmp(partition->report.counters[i].name, name) == 0)
+            return partition->report.counters[i].value;
+    fail_msg("there is no counter '%s'", name);
+    return 0;
+}
+
+bool partition_says(const struct partition *partition, enum sq_line_kind kind, const char *text)
+{
+    for (uint32_t i = 0; i < partition->report.line_count; i++)
+        if (partition->report.lines[i].kind == kind && strstr(partition->report.lines[i].text, text) != NULL)
+            return true;
+    return false;
+}
+
+void partition_assert_refused(struct partition *partition, enum sq_code code, const char *text)
+{
+    assert_int_equal(partition_preview(partition), -1);
+    print_message("refused: %s\n", partition->error.text);
+    assert_int_equal(partition->error.code, code);
+    if (strstr(partition->error.text, text) == NULL)
+        fail_msg("'%s' is not in: %s", text, partition->error.text);
+}

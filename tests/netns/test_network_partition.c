@@ -1,0 +1,378 @@
+/* libraries: sq_netns_fixture sq_faults sq_kernel sq_table sq_common */
+/* What a partition does to packets: exactly the named peers, exactly the named direction, nothing else. */
+#include "fixture.h"
+#include "partition.h"
+
+#include "common/clock.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static struct fixture lab;
+static struct partition fault;
+
+static int set_up(void **state)
+{
+    (void)state;
+    fixture_open(&lab);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    fixture_close(&lab);
+    return 0;
+}
+
+/* Datagrams that pass for the peer 2 in each direction, and that all of the neighbour 3's do. */
+static void assert_passing(unsigned out4, unsigned in4, unsigned out6, unsigned in6)
+{
+    assert_int_equal(fixture_out4(&lab, "2"), out4);
+    assert_int_equal(fixture_in4(&lab, "2"), in4);
+    assert_int_equal(fixture_out6(&lab, "2"), out6);
+    assert_int_equal(fixture_in6(&lab, "2"), in6);
+    assert_int_equal(fixture_out4(&lab, "3"), FIXTURE_COUNT);
+    assert_int_equal(fixture_in4(&lab, "3"), FIXTURE_COUNT);
+    assert_int_equal(fixture_out6(&lab, "3"), FIXTURE_COUNT);
+    assert_int_equal(fixture_in6(&lab, "3"), FIXTURE_COUNT);
+}
+
+static void cut(enum sq_direction direction, unsigned out, unsigned in)
+{
+    char *before = fixture_tc("eth0");
+    partition_init(&fault, direction, NULL);
+    partition_to(&fault, "10.9.0.2");
+    partition_to(&fault, "fd09::2");
+    assert_passing(FIXTURE_COUNT, FIXTURE_COUNT, FIXTURE_COUNT, FIXTURE_COUNT);
+    partition_start(&fault);
+    assert_passing(out, in, out, in);
+    assert_int_equal(partition_counter(&fault, "dropped-out"), 2 * (FIXTURE_COUNT - out));
+    assert_int_equal(partition_counter(&fault, "dropped-in"), 2 * (FIXTURE_COUNT - in));
+    assert_true(fault.report.touched);
+    partition_stop(&fault);
+    assert_passing(FIXTURE_COUNT, FIXTURE_COUNT, FIXTURE_COUNT, FIXTURE_COUNT);
+    fixture_assert_tc("eth0", before);
+}
+
+static void test_both_directions(void **state)
+{
+    (void)state;
+    cut(SQ_DIRECTION_BOTH, 0, 0);
+}
+
+static void test_out_alone(void **state)
+{
+    (void)state;
+    cut(SQ_DIRECTION_OUT, 0, FIXTURE_COUNT);
+}
+
+static void test_in_alone(void **state)
+{
+    (void)state;
+    cut(SQ_DIRECTION_IN, FIXTURE_COUNT, 0);
+}
+
+static void test_family_is_exact(void **state)
+{
+    (void)state;
+    partition_init(&fault, SQ_DIRECTION_BOTH, "eth0");
+    partition_to(&fault, "10.9.0.2");
+    partition_start(&fault);
+    assert_passing(0, 0, FIXTURE_COUNT, FIXTURE_COUNT);
+    partition_stop(&fault);
+}
+
+static void test_prepared_alone_does_nothing(void **state)
+{
+    (void)state;
+    partition_init(&fault, SQ_DIRECTION_BOTH, "eth0");
+    partition_to(&fault, "10.9.0.2");
+    assert_int_equal(partition_preview(&fault), 0);
+    assert_int_equal(partition_prepare(&fault), 0);
+    assert_passing(FIXTURE_COUNT, FIXTURE_COUNT, FIXTURE_COUNT, FIXTURE_COUNT);
+    assert_int_equal(partition_counter(&fault, "matched-out"), 0);
+    assert_false(fault.report.touched);
+    partition_stop(&fault);
+}
+
+static void test_exceptions_and_protected_peers_pass(void **state)
+{
+    (void)state;
+    partition_init(&fault, SQ_DIRECTION_BOTH, "eth0");
+    partition_to(&fault, "10.9.0.0/24");
+    partition_to(&fault, "fd09::/64");
+    partition_except(&fault, "10.9.0.3");
+    partition_except(&fault, "fd09::3");
+    partition_protect(&fault, "10.9.0.4/32");
+    partition_protect(&fault, "fd09::4/128");
+    partition_start(&fault);
+    assert_true(partition_says(&fault, SQ_LINE_SPARES, "10.9.0.3/32"));
+    assert_true(partition_says(&fault, SQ_LINE_SPARES, "policy: 10.9.0.4/32"));
+    assert_passing(0, 0, 0, 0);
+    assert_int_equal(fixture_out4(&lab, "4"), FIXTURE_COUNT);
+    assert_int_equal(fixture_in4(&lab, "4"), FIXTURE_COUNT);
+    assert_int_equal(fixture_out6(&lab, "4"), FIXTURE_COUNT);
+    assert_int_equal(fixture_in6(&lab, "4"), FIXTURE_COUNT);
+    partition_stop(&fault);
+}
+
+static void test_control_connection_survives_everything(void **state)
+{
+    (void)state;
+    partition_init(&fault, SQ_DIRECTION_BOTH, "eth0");
+    partition_to(&fault, "0.0.0.0/0");
+    partition_to(&fault, "::/0");
+    partition_spare(&fault, "10.9.0.2", 7433);
+    partition_spare(&fault, "fd09::2", 7433);
+    partition_start(&fault);
+    assert_true(partition_says(&fault, SQ_LINE_SPARES, "10.9.0.2/32 to TCP port 7433"));
+    /* Empty neighbour tables: ARP and neighbour discovery have to pass as well. */
+    fixture_must(lab.host, "ip neigh flush dev eth0 && ip -6 neigh flush dev eth0");
+    fixture_must(lab.net, "ip neigh flush dev eth0 && ip -6 neigh flush dev eth0");
+    assert_true(fixture_tcp_works(&lab, "10.9.0.2", "10.9.0.1", 7433));
+    assert_true(fixture_tcp_works(&lab, "fd09::2", "fd09::1", 7433));
+    assert_false(fixture_tcp_works(&lab, "10.9.0.2", "10.9.0.1", 7434));
+    assert_false(fixture_tcp_works(&lab, "10.9.0.3", "10.9.0.1", 7433));
+    assert_int_equal(fixture_out4(&lab, "2"), 0);
+    assert_int_equal(fixture_in6(&lab, "2"), 0);
+    partition_stop(&fault);
+}
+
+static void test_protected_ports_pass_at_either_end(void **state)
+{
+    (void)state;
+    partition_init(&fault, SQ_DIRECTION_BOTH, "eth0");
+    partition_to(&fault, "10.9.0.2");
+    partition_to(&fault, "fd09::2");
+    fault.protection.ports[fault.protection.port_count++] = 53;
+    partition_start(&fault);
+    struct fixture_flow flow = {.from = "10.9.0.1", .to = "10.9.0.2", .to_port = 53, .count = FIXTURE_COUNT};
+    assert_int_equal(fixture_send(&lab, &flow), FIXTURE_COUNT);
+    flow =
+        (struct fixture_flow){.from = "10.9.0.2", .to = "10.9.0.1", .from_port = 53, .count = FIXTURE_COUNT};
+    assert_int_equal(fixture_send(&lab, &flow), FIXTURE_COUNT);
+    flow = (struct fixture_flow){.from = "fd09::2", .to = "fd09::1", .to_port = 53, .count = FIXTURE_COUNT};
+    assert_int_equal(fixture_send(&lab, &flow), FIXTURE_COUNT);
+    flow.to_port = 54;
+    assert_int_equal(fixture_send(&lab, &flow), 0);
+    assert_passing(0, 0, 0, 0);
+    partition_stop(&fault);
+}
+
+/* Datagrams beyond the MTU: only their first fragment has ports. */
+static void test_fragments(void **state)
+{
+    (void)state;
+    partition_init(&fault, SQ_DIRECTION_BOTH, "eth0");
+    partition_to(&fault, "10.9.0.2");
+    partition_to(&fault, "fd09::2");
+    fault.protection.ports[fault.protection.port_count++] = 53;
+    partition_start(&fault);
+    struct fixture_flow flow = {.from = "10.9.0.1", .to = "10.9.0.2", .count = 4, .size = 8000};
+    assert_int_equal(fixture_send(&lab, &flow), 0);
+    flow.to_port = 53;
+    assert_int_equal(fixture_send(&lab, &flow), 4);
+    flow = (struct fixture_flow){.from = "fd09::2", .to = "fd09::1", .count = 4, .size = 8000};
+    assert_int_equal(fixture_send(&lab, &flow), 0);
+    flow.to_port = 53;
+    assert_int_equal(fixture_send(&lab, &flow), 4);
+    partition_stop(&fault);
+}
+
+/* Send a frame with `tags` tags of virtual LANs in its data, from 10.9.0.1 to 10.9.0.2 or back. */
+static void send_tagged(int namespace, bool from_host, unsigned tags)
+{
+    uint8_t frame[14 + 2 * 4 + 28] = {[0] = 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 1};
+    size_t length = 12;
+    for (unsigned i = 0; i < tags; i++) {
+        const uint8_t tag[] = {0x81, 0x00, 0x00, (uint8_t)(7 + i)};
+        memcpy(frame + length, tag, sizeof tag);
+        length += sizeof tag;
+    }
+    const uint8_t packet[] = {0x08, 0x00, 0x45, 0,  0, 28, 0, 0,    0,    0,    64,   17, 0, 0, 10,
+                              9,    0,    1,    10, 9, 0,  2, 0x30, 0x39, 0x30, 0x39, 0,  8, 0, 0};
+    memcpy(frame + length, packet, sizeof packet);
+    frame[length + 2 + 15] = from_host ? 1 : 2;
+    frame[length + 2 + 19] = from_host ? 2 : 1;
+    length += sizeof packet;
+    assert_int_equal(setns(namespace, CLONE_NEWNET), 0);
+    int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+    struct sockaddr_ll to = {
+        .sll_family = AF_PACKET,
+        .sll_protocol = htons(tags > 0 ? ETH_P_8021Q : ETH_P_IP),
+        .sll_ifindex = (int)if_nametoindex("eth0"),
+    };
+    ssize_t sent = sendto(fd, frame, length, 0, (struct sockaddr *)&to, sizeof to);
+    close(fd);
+    assert_int_equal(setns(lab.host, CLONE_NEWNET), 0);
+    assert_int_equal(sent, length);
+}
+
+static void test_tagged_packets(void **state)
+{
+    (void)state;
+    partition_init(&fault, SQ_DIRECTION_BOTH, "eth0");
+    partition_to(&fault, "10.9.0.2");
+    partition_start(&fault);
+    for (unsigned tags = 0; tags <= 2; tags++) {
+        send_tagged(lab.host, true, tags);
+        send_tagged(lab.net, false, tags);
+        usleep(20000);
+        assert_int_equal(partition_counter(&fault, "dropped-out"), tags + 1);
+        assert_int_equal(partition_counter(&fault, "dropped-in"), tags + 1);
+    }
+    partition_stop(&fault);
+}
+
+/* A device without a link layer: packets start with their IP header. */
+static void test_device_without_link_layer(void **state)
+{
+    (void)state;
+    if (fixture_run(lab.host, "ip tuntap add dev tun0 mode tun 2>&1") != 0) {
+        print_message("not checked: this kernel has no tun device\n");
+        skip();
+    }
+    int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+    struct ifreq request = {.ifr_flags = IFF_TUN | IFF_NO_PI};
+    memcpy(request.ifr_name, "tun0", 5);
+    assert_true(fd >= 0 && ioctl(fd, TUNSETIFF, &request) == 0);
+    fixture_must(lab.host, "ip addr add 10.6.0.1/24 dev tun0 && ip link set tun0 up");
+    partition_init(&fault, SQ_DIRECTION_OUT, "tun0");
+    partition_to(&fault, "10.6.0.2");
+    partition_start(&fault);
+    int sender = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(9), .sin_addr = {htonl(0x0a060002)}};
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(sendto(sender, "x", 1, 0, (struct sockaddr *)&to, sizeof to), 1);
+    close(sender);
+    assert_int_equal(partition_counter(&fault, "dropped-out"), 5);
+    partition_stop(&fault);
+    close(fd);
+}
+
+static void test_deadline_and_renewal(void **state)
+{
+    (void)state;
+    partition_init(&fault, SQ_DIRECTION_OUT, "eth0");
+    partition_to(&fault, "10.9.0.2");
+    partition_start(&fault);
+    partition_inject(&fault, 250);
+    assert_int_equal(fixture_out4(&lab, "2"), 0);
+    partition_inject(&fault, 1000); /* a renewal is the same act */
+    usleep(400000);
+    assert_int_equal(fixture_out4(&lab, "2"), 0);
+    usleep(700000);
+    assert_int_equal(fixture_out4(&lab, "2"), FIXTURE_COUNT);
+    partition_inject(&fault, 60000);
+    assert_int_equal(sq_network_partition_ops.clean(fault.state, &fault.undo, &fault.error), 0);
+    assert_int_equal(fixture_out4(&lab, "2"), FIXTURE_COUNT);
+    partition_stop(&fault);
+}
+
+static void test_untouched_is_told(void **state)
+{
+    (void)state;
+    partition_init(&fault, SQ_DIRECTION_BOTH, "eth0");
+    partition_to(&fault, "192.0.2.1");
+    partition_start(&fault);
+    assert_int_equal(partition_counter(&fault, "dropped-out"), 0);
+    assert_int_equal(partition_counter(&fault, "dropped-out"), 0);
+    assert_false(fault.report.touched);
+    assert_true(partition_says(&fault, SQ_LINE_WARNING, "touched nothing so far"));
+    uint32_t lines = fault.report.line_count;
+    sq_network_partition_ops.status(fault.state, &fault.undo, &fault.report);
+    assert_int_equal(fault.report.line_count, lines);
+    partition_stop(&fault);
+}
+
+static void test_most_peers(void **state)
+{
+    (void)state;
+    partition_init(&fault, SQ_DIRECTION_BOTH, "eth0");
+    for (unsigned i = 0; i + 1 < SQ_PEERS_MAX; i++) {
+        char range[40];
+        (void)snprintf(range, sizeof range, i % 2 == 0 ? "10.%u.%u.1" : "fd0a:%u::%u", 20 + i / 256, i % 256);
+        partition_to(&fault, range);
+    }
+    partition_to(&fault, "10.9.0.2");
+    uint64_t start = sq_boot_ns();
+    assert_int_equal(partition_preview(&fault), 0);
+    uint64_t previewed = sq_boot_ns();
+    assert_int_equal(partition_prepare(&fault), 0);
+    uint64_t prepared = sq_boot_ns();
+    partition_inject(&fault, 60000);
+    uint64_t injected = sq_boot_ns();
+    print_message("%u peers: preview %.0f us, prepare %.0f us, inject %.2f us\n", SQ_PEERS_MAX,
+                  (double)(previewed - start) / 1e3, (double)(prepared - previewed) / 1e3,
+                  (double)(injected - prepared) / 1e3);
+    assert_passing(0, 0, FIXTURE_COUNT, FIXTURE_COUNT);
+    partition_stop(&fault);
+}
+
+/* Two faults share one interface; whichever goes last takes the clsact with it. */
+static void share_interface(bool first_goes_first)
+{
+    static struct partition other;
+    char *before = fixture_tc("eth0");
+    partition_init(&fault, SQ_DIRECTION_OUT, "eth0");
+    partition_to(&fault, "10.9.0.2");
+    partition_start(&fault);
+    partition_init(&other, SQ_DIRECTION_OUT, "eth0");
+    other.env.slot = 1;
+    partition_to(&other, "10.9.0.4");
+    partition_start(&other);
+    assert_passing(0, FIXTURE_COUNT, FIXTURE_COUNT, FIXTURE_COUNT);
+    assert_int_equal(fixture_out4(&lab, "4"), 0);
+    partition_stop(first_goes_first ? &fault : &other);
+    assert_int_equal(fixture_out4(&lab, "2"), first_goes_first ? FIXTURE_COUNT : 0);
+    assert_int_equal(fixture_out4(&lab, "4"), first_goes_first ? 0 : FIXTURE_COUNT);
+    partition_stop(first_goes_first ? &other : &fault);
+    fixture_assert_tc("eth0", before);
+}
+
+static void test_two_faults_on_one_interface(void **state)
+{
+    (void)state;
+    share_interface(true);
+    share_interface(false);
+}
+
+int main(void)
+{
+    fixture_require_root();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_both_directions, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_out_alone, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_in_alone, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_family_is_exact, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_prepared_alone_does_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_exceptions_and_protected_peers_pass, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_control_connection_survives_everything, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_protected_ports_pass_at_either_end, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_fragments, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_tagged_packets, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_device_without_link_layer, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_deadline_and_renewal, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_untouched_is_told, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_most_peers, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_two_faults_on_one_interface, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,246 @@
+/* libraries: sq_netns_fixture sq_faults sq_kernel sq_table sq_common */
+/* The partition ends although everybody who could end it is dead, and its record alone is enough to remove
+ * it. */
+#include "fixture.h"
+#include "partition.h"
+
+#include "common/clock.h"
+#include "faults/network_undo.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define ROUNDS 20
+
+static struct fixture lab;
+static struct partition *shared; /* by the process that dies and the one that looks at what is left */
+
+static int set_up(void **state)
+{
+    (void)state;
+    fixture_open(&lab);
+    shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(shared, MAP_FAILED);
+    partition_init(shared, SQ_DIRECTION_BOTH, "eth0");
+    partition_to(shared, "10.9.0.2");
+    partition_to(shared, "fd09::2");
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    (void)munmap(shared, sizeof *shared);
+    fixture_close(&lab);
+    return 0;
+}
+
+static void assert_all_pass(void)
+{
+    assert_int_equal(fixture_out4(&lab, "2"), FIXTURE_COUNT);
+    assert_int_equal(fixture_in4(&lab, "2"), FIXTURE_COUNT);
+    assert_int_equal(fixture_out6(&lab, "2"), FIXTURE_COUNT);
+    assert_int_equal(fixture_in6(&lab, "2"), FIXTURE_COUNT);
+}
+
+/* A child that prepares and injects, and is killed after `delay_us`; 0: when it has injected. */
+static void die_with_fault(unsigned lease_ms, unsigned delay_us)
+{
+    int pipe_fds[2];
+    assert_int_equal(pipe(pipe_fds), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        char done = 1;
+        if (partition_prepare(shared) != 0)
+            _exit(1);
+        partition_inject(shared, lease_ms);
+        if (write(pipe_fds[1], &done, 1) != 1)
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    char done;
+    if (delay_us == 0)
+        assert_int_equal(read(pipe_fds[0], &done, 1), 1);
+    else
+        usleep(delay_us);
+    assert_int_equal(kill(child, SIGKILL), 0);
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+    close(pipe_fds[0]);
+    close(pipe_fds[1]);
+}
+
+static void test_deadline_needs_nobody(void **state)
+{
+    (void)state;
+    char *before = fixture_tc("eth0");
+    assert_int_equal(partition_preview(shared), 0);
+    die_with_fault(1500, 0);
+    uint64_t start = sq_boot_ns();
+    assert_int_equal(fixture_out4(&lab, "2"), 0);
+    assert_int_equal(fixture_in6(&lab, "2"), 0);
+    assert_int_equal(fixture_out4(&lab, "3"), FIXTURE_COUNT);
+    struct fixture_flow one = {.from = "10.9.0.1", .to = "10.9.0.2", .count = 1};
+    while (fixture_send(&lab, &one) == 0)
+        assert_true(sq_boot_ns() - start < 3 * SQ_NS_PER_SECOND);
+    uint64_t ended_ms = (sq_boot_ns() - start) / SQ_NS_PER_MILLISECOND;
+    print_message("traffic flowed %llu ms after the kill, the deadline was at 1500 ms\n",
+                  (unsigned long long)ended_ms);
+    assert_in_range(ended_ms, 1300, 1800); /* a lost datagram is waited for 150 ms */
+    assert_all_pass();
+    assert_int_equal(partition_recover(shared), 0);
+    assert_true(shared->report.proved);
+    fixture_assert_tc("eth0", before);
+}
+
+static void test_recovery_ends_it_at_once_and_twice(void **state)
+{
+    (void)state;
+    char *before = fixture_tc("eth0");
+    assert_int_equal(partition_preview(shared), 0);
+    die_with_fault(60000, 0);
+    assert_int_equal(fixture_out4(&lab, "2"), 0);
+    assert_int_equal(sq_network_partition_ops.clean(NULL, &shared->undo, &shared->error), 0);
+    assert_all_pass();
+    assert_int_equal(partition_recover(shared), 0);
+    assert_true(shared->report.proved);
+    assert_int_equal(partition_recover(shared), 0);
+    assert_true(shared->report.proved);
+    fixture_assert_tc("eth0", before);
+}
+
+static void test_killed_at_any_moment_of_preparing(void **state)
+{
+    (void)state;
+    char *before = fixture_tc("eth0");
+    unsigned half_way = 0;
+    srandom(2);
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        assert_int_equal(partition_preview(shared), 0);
+        die_with_fault(60000, 200 + (unsigned)random() % 4000);
+        char *now = fixture_tc("eth0");
+        half_way += strcmp(now, before) != 0;
+        free(now);
+        assert_int_equal(partition_recover(shared), 0);
+        assert_true(shared->report.proved);
+        now = fixture_tc("eth0");
+        assert_string_equal(now, before);
+        free(now);
+    }
+    print_message("%u of %u kills came when something had been made\n", half_way, ROUNDS);
+    assert_all_pass();
+    free(before);
+}
+
+/* Every state that a crash can leave, made by hand in the order in which prepare makes it. */
+static void test_every_half_way(void **state)
+{
+    (void)state;
+    char *before = fixture_tc("eth0");
+    for (int stage = 0; stage <= 3; stage++) {
+        assert_int_equal(partition_preview(shared), 0);
+        if (stage >= 1) {
+            if (stage == 1) {
+                fixture_must(lab.host, "tc qdisc add dev eth0 clsact");
+            } else {
+                assert_int_equal(partition_prepare(shared), 0);
+                sq_network_partition_ops.release(shared->state);
+                free(shared->state);
+            }
+            if (stage == 2)
+                fixture_must(lab.host, "tc filter del dev eth0 egress");
+        }
+        assert_int_equal(partition_recover(shared), 0);
+        assert_true(shared->report.proved);
+        char *now = fixture_tc("eth0");
+        assert_string_equal(now, before);
+        free(now);
+    }
+    free(before);
+}
+
+static void test_interface_gone(void **state)
+{
+    (void)state;
+    assert_int_equal(partition_preview(shared), 0);
+    die_with_fault(60000, 0);
+    fixture_must(lab.host, "ip link del eth0");
+    assert_int_equal(partition_recover(shared), 0);
+    assert_true(shared->report.proved);
+    assert_true(partition_says(shared, SQ_LINE_NOTE, "gone"));
+}
+
+static void test_interface_renamed(void **state)
+{
+    (void)state;
+    char *before = fixture_tc("eth0");
+    assert_int_equal(partition_preview(shared), 0);
+    die_with_fault(60000, 0);
+    fixture_must(lab.host, "ip link set eth0 down; ip link set eth0 name wan0 && ip link set wan0 up");
+    assert_int_equal(partition_recover(shared), 0);
+    assert_true(shared->report.proved);
+    fixture_must(lab.host, "ip link set wan0 down; ip link set wan0 name eth0");
+    fixture_assert_tc("eth0", before);
+}
+
+static void test_other_namespace_is_not_touched(void **state)
+{
+    (void)state;
+    assert_int_equal(partition_preview(shared), 0);
+    die_with_fault(60000, 0);
+    struct sq_network_undo record;
+    assert_int_equal(sq_network_undo_read(&shared->undo, &record, NULL), 0);
+    record.netns_inode++;
+    struct sq_undo there;
+    sq_network_undo_write(&record, SQ_NETWORK_PARTITION, &there);
+    assert_int_equal(sq_network_partition_ops.clean(NULL, &there, &shared->error), -1);
+    assert_int_equal(shared->error.code, SQ_UNCLEAN);
+    assert_int_equal(sq_network_partition_ops.remove(NULL, &there, &shared->report, &shared->error), -1);
+    assert_true(partition_says(shared, SQ_LINE_LEFT, "another network namespace"));
+    assert_int_equal(fixture_out4(&lab, "2"), 0);
+    assert_int_equal(partition_recover(shared), 0);
+    assert_all_pass();
+}
+
+static void test_unknown_layout_is_reported(void **state)
+{
+    (void)state;
+    assert_int_equal(partition_preview(shared), 0);
+    shared->undo.layout++;
+    assert_int_equal(sq_network_partition_ops.remove(NULL, &shared->undo, &shared->report, &shared->error),
+                     -1);
+    assert_int_equal(shared->error.code, SQ_UNCLEAN);
+    shared->undo.layout--;
+    shared->undo.size--;
+    assert_int_equal(sq_network_partition_ops.clean(NULL, &shared->undo, &shared->error), -1);
+    assert_int_equal(shared->error.code, SQ_UNCLEAN);
+}
+
+int main(void)
+{
+    fixture_require_root();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_deadline_needs_nobody, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_recovery_ends_it_at_once_and_twice, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_killed_at_any_moment_of_preparing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_every_half_way, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_interface_gone, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_interface_renamed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_other_namespace_is_not_touched, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_unknown_layout_is_reported, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
