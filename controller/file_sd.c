@@ -2,70 +2,94 @@
 #include "inventory_reader.h"
 
 #include "common/cleanup.h"
-#include "common/text.h"
 #include "table/message.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+struct target {
+    struct sq_node node;
+    char host[SQ_NAME_MAX];
+    bool is_ipv6;
+    bool is_repeated;
+};
+
 /* The host of a target: its port is that of what Prometheus scrapes, not the agent's. */
-static int target_host(struct sq_node target, char host[SQ_NAME_MAX], bool *is_ipv6, struct sq_error *error)
+static int read_target(struct sq_node node, struct target *target, struct sq_error *error)
 {
-    if (sq_node_expect(target, SQ_NODE_SCALAR, "a target", error) != 0)
+    if (sq_node_expect(node, SQ_NODE_SCALAR, "a target", error) != 0)
         return -1;
-    const char *text = sq_node_text(target);
+    const char *text = sq_node_text(node);
     if (strstr(text, "://") != NULL)
         return sq_node_fail(
-            target, error, SQ_BAD_INPUT,
+            node, error, SQ_BAD_INPUT,
             "the target '%.60s' is a URL, not a host; expected host:port (is this a file for the "
             "blackbox exporter?)",
             text);
-    *is_ipv6 = text[0] == '[';
-    const char *start = *is_ipv6 ? text + 1 : text;
-    size_t length = strcspn(start, *is_ipv6 ? "]" : ":");
-    if (length == 0 || length >= SQ_NAME_MAX)
-        return sq_node_fail(target, error, SQ_BAD_INPUT,
+    target->node = node;
+    target->is_ipv6 = text[0] == '[';
+    const char *start = target->is_ipv6 ? text + 1 : text;
+    size_t length = strcspn(start, target->is_ipv6 ? "]" : ":");
+    if (length == 0 || length >= sizeof target->host)
+        return sq_node_fail(node, error, SQ_BAD_INPUT,
                             "the target '%.70s' has no host of 1 to %d bytes; expected host:port", text,
                             SQ_NAME_MAX - 1);
-    memcpy(host, start, length);
-    host[length] = '\0';
+    memcpy(target->host, start, length);
+    target->host[length] = '\0';
     return 0;
 }
 
-static const char *label_text(struct sq_node labels, const char *name)
+static int by_host(const void *left, const void *right)
 {
-    return sq_node_text(sq_node_get(labels, name));
-}
-
-static int read_target(struct sq_inventory_reader *reader, struct sq_node target, struct sq_node labels,
-                       struct sq_error *error)
-{
-    char host[SQ_NAME_MAX];
-    bool is_ipv6;
-    if (target_host(target, host, &is_ipv6, error) != 0)
-        return -1;
-    char agent[SQ_AGENT_URL_MAX];
-    (void)snprintf(agent, sizeof agent, is_ipv6 ? "tls+tcp://[%s]:%d" : "tls+tcp://%s:%d", host,
-                   SQ_DEFAULT_PORT);
-    const char *name = label_text(labels, "squall_name");
-    const char *own_agent = label_text(labels, "squall_agent");
-    return sq_reader_add_host(reader, target, name != NULL ? name : host,
-                              own_agent != NULL ? own_agent : agent, labels, error);
+    const struct target *a = *(struct target *const *)left;
+    const struct target *b = *(struct target *const *)right;
+    int order = strcmp(a->host, b->host);
+    return order != 0 ? order : a < b ? -1 : a > b;
 }
 
 /* Several targets of one group on the same host are its several exporters, not several hosts. */
-static bool is_repeated(struct sq_node targets, size_t i)
+static int mark_repeated(struct target *targets, size_t count, struct sq_error *error)
 {
-    char host[SQ_NAME_MAX];
-    char other[SQ_NAME_MAX];
-    bool is_ipv6;
-    struct sq_error ignored;
-    if (target_host(sq_node_item(targets, i), host, &is_ipv6, &ignored) != 0)
-        return false;
-    for (size_t j = 0; j < i; j++)
-        if (target_host(sq_node_item(targets, j), other, &is_ipv6, &ignored) == 0 && strcmp(host, other) == 0)
-            return true;
-    return false;
+    sq_autofree struct target **sorted = calloc(count + 1, sizeof *sorted);
+    if (sorted == NULL)
+        return sq_fail(error, SQ_SYSTEM, "out of memory");
+    for (size_t i = 0; i < count; i++)
+        sorted[i] = &targets[i];
+    qsort(sorted, count, sizeof *sorted, by_host);
+    for (size_t i = 1; i < count; i++)
+        sorted[i]->is_repeated = strcmp(sorted[i - 1]->host, sorted[i]->host) == 0;
+    return 0;
+}
+
+static int add_target(struct sq_inventory_reader *reader, const struct target *target, struct sq_node labels,
+                      struct sq_error *error)
+{
+    char agent[SQ_AGENT_URL_MAX];
+    (void)snprintf(agent, sizeof agent, target->is_ipv6 ? "tls+tcp://[%s]:%d" : "tls+tcp://%s:%d",
+                   target->host, SQ_DEFAULT_PORT);
+    const char *name = sq_node_text(sq_node_get(labels, "squall_name"));
+    const char *own_agent = sq_node_text(sq_node_get(labels, "squall_agent"));
+    return sq_reader_add_host(reader, target->node, name != NULL ? name : target->host,
+                              own_agent != NULL ? own_agent : agent, labels, error);
+}
+
+static int read_targets(struct sq_inventory_reader *reader, struct sq_node nodes, struct sq_node labels,
+                        struct sq_error *error)
+{
+    size_t count = sq_node_count(nodes);
+    sq_autofree struct target *targets = calloc(count + 1, sizeof *targets);
+    if (targets == NULL)
+        return sq_fail(error, SQ_SYSTEM, "out of memory");
+    for (size_t i = 0; i < count; i++)
+        if (read_target(sq_node_item(nodes, i), &targets[i], error) != 0)
+            return -1;
+    if (mark_repeated(targets, count, error) != 0)
+        return -1;
+    for (size_t i = 0; i < count; i++)
+        if (!targets[i].is_repeated && add_target(reader, &targets[i], labels, error) != 0)
+            return -1;
+    return 0;
 }
 
 static int read_group(struct sq_inventory_reader *reader, struct sq_node group, struct sq_error *error)
@@ -78,11 +102,7 @@ static int read_group(struct sq_inventory_reader *reader, struct sq_node group, 
         return sq_node_fail(group, error, SQ_BAD_INPUT, "'targets' is missing in a file_sd group");
     if (sq_node_expect(targets, SQ_NODE_LIST, "'targets'", error) != 0)
         return -1;
-    for (size_t i = 0; i < sq_node_count(targets); i++)
-        if (!is_repeated(targets, i) &&
-            read_target(reader, sq_node_item(targets, i), sq_node_get(group, "labels"), error) != 0)
-            return -1;
-    return 0;
+    return read_targets(reader, targets, sq_node_get(group, "labels"), error);
 }
 
 int sq_file_sd_read(struct sq_inventory_reader *reader, struct sq_node root, struct sq_error *error)

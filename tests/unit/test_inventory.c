@@ -275,6 +275,14 @@ static void test_ten_thousand_hosts(void **state)
         fail_msg("%s", error.text);
     assert_int_equal(inventory->host_count, 10000);
     assert_string_equal(inventory->hosts[9999].name, "h9999");
+    used = (size_t)snprintf(text, size, "[{\"labels\": {\"a\": \"b\"}, \"targets\": [");
+    for (int i = 0; i < 20000; i++)
+        used += (size_t)snprintf(text + used, size - used, "%s\"h%d:%d\"", i == 0 ? "" : ", ", i / 2,
+                                 9100 + i % 2);
+    used += (size_t)snprintf(text + used, size - used, "]}]");
+    sq_autoinventory struct sq_inventory *file_sd_inventory = NULL;
+    assert_int_equal(sq_inventory_parse("sd.json", text, used, &file_sd_inventory, &error), -1);
+    assert_non_null(strstr(error.text, "there is no 'tls' section"));
     free(text);
 }
 
