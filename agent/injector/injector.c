@@ -158,15 +158,10 @@ static void serve_halt(struct injector *injector)
     sq_experiments_handle(&injector->experiments, &injector->request, &injector->reply);
     while (sq_experiments_remove_next(&injector->experiments))
         ;
-    struct sq_error error;
-    if (injector->log.live_count > 0 && recover_rest(injector, &error) != 0)
-        sq_reply_fail(&injector->reply, &error);
     if (was_live) {
         injector->request.verb = SQ_VERB_STATUS;
         injector->request.experiment = injector->experiments.current->id;
-        enum sq_code code = injector->reply.code;
         sq_experiments_handle(&injector->experiments, &injector->request, &injector->reply);
-        injector->reply.code = code;
     }
     sq_halt_answer(client, &injector->reply);
 }

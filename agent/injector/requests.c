@@ -19,7 +19,7 @@ enum relation {
 };
 
 /* What becomes of a request. Zero denies. */
-enum permit { DENY = 0, ACT, SHOW, CONFLICT, UNKNOWN, STALE };
+enum permit { DENY = 0, ACT, CONFLICT, UNKNOWN, STALE };
 
 static const uint8_t permits[SQ_VERB_MAX + 1][RELATION_COUNT] = {
     [SQ_VERB_PREVIEW] = {[RELATION_NONE] = ACT,
@@ -47,12 +47,13 @@ static const uint8_t permits[SQ_VERB_MAX + 1][RELATION_COUNT] = {
                         [RELATION_LIVE] = ACT,
                         [RELATION_OVER] = ACT,
                         [RELATION_FORGOTTEN] = STALE},
-    [SQ_VERB_STATUS] = {[RELATION_NONE] = UNKNOWN,
-                        [RELATION_OTHER] = UNKNOWN,
-                        [RELATION_LIVE] = SHOW,
-                        [RELATION_OVER] = SHOW,
-                        [RELATION_FORGOTTEN] = STALE},
+    /* Asking and halting are always possible. */
+    [SQ_VERB_STATUS] = {ACT, ACT, ACT, ACT, ACT},
+    [SQ_VERB_HALT] = {ACT, ACT, ACT, ACT, ACT},
 };
+
+typedef void handler(struct sq_experiments *experiments, const struct sq_request *request,
+                     struct sq_reply *reply);
 
 static uint64_t now_of(const struct sq_experiments *experiments)
 {
@@ -129,6 +130,11 @@ static int fail_over(const struct sq_experiments *experiments, enum relation rel
 
 static void make_env(const struct sq_experiments *experiments, const struct sq_request *request,
                      struct sq_experiment_fault *fault, uint32_t slot);
+
+static int fail_unknown(struct sq_error *error)
+{
+    return sq_fail(error, SQ_UNKNOWN, "this agent knows no such experiment");
+}
 
 /* What is known before anything is asked of the host itself. */
 static int check_order(const struct sq_experiments *experiments, const struct sq_fault_order *order,
@@ -418,13 +424,28 @@ static void handle_renew(struct sq_experiments *experiments, const struct sq_req
     show(experiments, reply);
 }
 
+/* True if the log holds more than what the current experiment accounts for: of an earlier life of the agent.
+ */
+static bool has_leftovers(const struct sq_experiments *experiments)
+{
+    uint32_t recorded = 0;
+    for (uint32_t i = 0; i < experiments->current->fault_count; i++)
+        recorded += experiments->current->faults[i].recorded;
+    return experiments->world.log->live_count > recorded;
+}
+
 static void report_unclean(const struct sq_experiments *experiments, struct sq_reply *reply)
 {
     struct sq_error error;
-    if (!sq_experiments_is_unclean(experiments))
+    if (sq_experiments_is_unclean(experiments))
+        (void)sq_fail(&error, SQ_UNCLEAN,
+                      "not everything could be undone on this host; the fault's report says what is left");
+    else if (has_leftovers(experiments))
+        (void)sq_fail(&error, SQ_UNCLEAN,
+                      "something of an earlier experiment is left on this host; the agent's log says what, "
+                      "`squall halt` tries again");
+    else
         return;
-    (void)sq_fail(&error, SQ_UNCLEAN,
-                  "not everything could be undone on this host; the fault's report says what is left");
     sq_reply_fail(reply, &error);
 }
 
@@ -447,13 +468,39 @@ static void handle_halt(struct sq_experiments *experiments, const struct sq_requ
                         struct sq_reply *reply)
 {
     bool was_live = sq_experiments_is_live(experiments);
+    struct sq_error error;
     sq_experiments_end(experiments, SQ_END_HALT);
     sq_experiments_remember(experiments, &request->experiment);
+    if (has_leftovers(experiments))
+        (void)make_room(experiments, &error);
     report_unclean(experiments, reply);
     if (was_live || sq_experiments_removal_is_due(experiments) || sq_experiments_is_unclean(experiments))
         show(experiments, reply);
     if (was_live)
         sq_log(SQ_LOG_WARNING, "experiment '%s': halted", experiments->current->title);
+}
+
+/* With an id: that experiment, also when it is over. Without: whatever is here now. */
+static void handle_status(struct sq_experiments *experiments, const struct sq_request *request,
+                          struct sq_reply *reply)
+{
+    struct sq_error error;
+    bool any = sq_id_is_zero(&request->experiment);
+    enum relation relation = relate(experiments, &request->experiment);
+    bool is_here = any ? sq_experiments_is_live(experiments) || sq_experiments_removal_is_due(experiments) ||
+                             sq_experiments_is_unclean(experiments)
+                       : relation == RELATION_LIVE || relation == RELATION_OVER;
+    if (is_here) {
+        show(experiments, reply);
+    } else if (!any) {
+        if (relation == RELATION_FORGOTTEN)
+            (void)fail_over(experiments, relation, &error);
+        else
+            (void)fail_unknown(&error);
+        sq_reply_fail(reply, &error);
+    }
+    if (has_leftovers(experiments))
+        report_unclean(experiments, reply);
 }
 
 /* The life of the agent that is meant, and the time until which the request may act. */
@@ -473,15 +520,13 @@ static int check_freshness(const struct sq_experiments *experiments, const struc
     return 0;
 }
 
-typedef void handler(struct sq_experiments *experiments, const struct sq_request *request,
-                     struct sq_reply *reply);
-
 static void act(struct sq_experiments *experiments, const struct sq_request *request, struct sq_reply *reply)
 {
     static handler *const handlers[SQ_VERB_MAX + 1] = {
         [SQ_VERB_PREVIEW] = handle_preview, [SQ_VERB_PREPARE] = handle_prepare,
         [SQ_VERB_INJECT] = handle_inject,   [SQ_VERB_RENEW] = handle_renew,
-        [SQ_VERB_REVERT] = handle_revert,
+        [SQ_VERB_REVERT] = handle_revert,   [SQ_VERB_STATUS] = handle_status,
+        [SQ_VERB_HALT] = handle_halt,
     };
     handlers[request->verb](experiments, request, reply);
 }
@@ -496,7 +541,7 @@ static void refuse(struct sq_experiments *experiments, const struct sq_request *
     else if (permit == STALE)
         (void)fail_over(experiments, relation, &error);
     else if (permit == UNKNOWN)
-        (void)sq_fail(&error, SQ_UNKNOWN, "this agent knows no such experiment");
+        (void)fail_unknown(&error);
     else
         (void)sq_fail(&error, SQ_BAD_INPUT, "%s is not possible now", sq_verb_name(request->verb));
     /* What was ordered to end must not begin when its PREPARE arrives late. */
@@ -515,26 +560,14 @@ void sq_experiments_handle(struct sq_experiments *experiments, const struct sq_r
     if (request->verb != SQ_VERB_HALT && request->verb != SQ_VERB_REVERT)
         sq_experiments_tick(experiments);
     sq_experiments_fill_reply(experiments, request->verb, reply);
-    if (request->verb == SQ_VERB_HALT) {
-        handle_halt(experiments, request, reply);
-        return;
-    }
     if (check_freshness(experiments, request, &error) != 0) {
         sq_reply_fail(reply, &error);
-        return;
-    }
-    if (request->verb == SQ_VERB_STATUS && sq_id_is_zero(&request->experiment)) {
-        if (sq_experiments_is_live(experiments) || sq_experiments_removal_is_due(experiments) ||
-            sq_experiments_is_unclean(experiments))
-            show(experiments, reply);
         return;
     }
     enum relation relation = relate(experiments, &request->experiment);
     enum permit permit = (enum permit)permits[request->verb][relation];
     if (permit == ACT)
         act(experiments, request, reply);
-    else if (permit == SHOW)
-        show(experiments, reply);
     else
         refuse(experiments, request, relation, permit, reply);
 }
