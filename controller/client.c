@@ -26,6 +26,8 @@
 /* A dial that takes longer than this is looked into; a handshake takes some 15 ms. */
 #define DIAGNOSE_AFTER_NS (250 * SQ_NS_PER_MILLISECOND)
 
+#define CLOSE_PATIENCE_S 2
+
 struct agent {
     struct sq_client *client;
     uint32_t host;
@@ -163,6 +165,8 @@ static void on_connection(nng_pipe pipe, nng_pipe_ev event, void *argument)
     } else if (agent->connections > 0) {
         agent->connections--;
         agent->lost++;
+        if (!agent->client->closing)
+            sq_diagnoser_ask(agent->client->diagnoser, agent->host, DIAGNOSE_AFTER_NS);
     }
     (void)pthread_mutex_unlock(&agent->client->mutex);
 }
@@ -254,6 +258,37 @@ static void call_free(struct call *call)
     free(call);
 }
 
+static void *close_each(void *argument)
+{
+    struct sq_client *client = argument;
+    for (uint32_t i = 0; i < client->inventory->host_count; i++)
+        if (client->agents[i].opened)
+            (void)nng_close(client->agents[i].socket);
+    return NULL;
+}
+
+/*
+ * nng_close of nng 1.5 can wait for ever when a connection breaks at the same moment (nng issues 1543, 1813).
+ * No verb of ours may hang on that: after a while the thread that waits is left behind, with what it uses.
+ * False: it is.
+ */
+static bool close_sockets(struct sq_client *client)
+{
+    pthread_t thread;
+    if (client->agents == NULL)
+        return true;
+    int code = pthread_create(&thread, NULL, close_each, client);
+    if (code != 0)
+        return false;
+    struct timespec until;
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += CLOSE_PATIENCE_S;
+    if (pthread_timedjoin_np(thread, NULL, &until) == 0)
+        return true;
+    (void)pthread_detach(thread);
+    return false;
+}
+
 void sq_client_close(struct sq_client *client)
 {
     if (client == NULL)
@@ -276,9 +311,8 @@ void sq_client_close(struct sq_client *client)
         list_remove(&client->done, call);
         call_free(call);
     }
-    for (uint32_t i = 0; client->agents != NULL && i < client->inventory->host_count; i++)
-        if (client->agents[i].opened)
-            (void)nng_close(client->agents[i].socket);
+    if (!close_sockets(client))
+        return;
     free(client->agents);
     sq_client_tls_free(client->tls);
     if (client->event_fd >= 0)

@@ -384,6 +384,19 @@ static void *diagnose(void *argument)
     return NULL;
 }
 
+/* The thread takes no signals: those are the main thread's. */
+static int start_thread(struct sq_diagnoser *diagnoser)
+{
+    sigset_t all;
+    sigset_t before;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    int code = pthread_create(&diagnoser->thread, NULL, diagnose, diagnoser);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    diagnoser->started = code == 0;
+    return code == 0 ? 0 : -1;
+}
+
 int sq_diagnoser_start(const struct sq_inventory *inventory, const struct sq_client_tls *tls,
                        const struct sq_diagnoser_calls *calls, struct sq_diagnoser **result,
                        struct sq_error *error)
@@ -397,9 +410,9 @@ int sq_diagnoser_start(const struct sq_inventory *inventory, const struct sq_cli
     (void)pthread_mutex_init(&diagnoser->mutex, NULL);
     diagnoser->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     diagnoser->asked = calloc(inventory->host_count > 0 ? inventory->host_count : 1, sizeof(bool));
-    if (diagnoser->wake_fd < 0 || diagnoser->asked == NULL) {
+    if (diagnoser->wake_fd < 0 || diagnoser->asked == NULL || start_thread(diagnoser) != 0) {
         sq_diagnoser_stop(diagnoser);
-        return sq_fail(error, SQ_SYSTEM, "out of memory or file descriptors");
+        return sq_fail(error, SQ_SYSTEM, "out of memory, threads or file descriptors");
     }
     *result = diagnoser;
     return 0;
@@ -430,22 +443,8 @@ void sq_diagnoser_stop(struct sq_diagnoser *diagnoser)
     free(diagnoser);
 }
 
-/* The thread starts with the first question, and takes no signals: those are the main thread's. */
-static void start_thread(struct sq_diagnoser *diagnoser)
-{
-    if (diagnoser->started)
-        return;
-    sigset_t all;
-    sigset_t before;
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    diagnoser->started = pthread_create(&diagnoser->thread, NULL, diagnose, diagnoser) == 0;
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-}
-
 void sq_diagnoser_ask(struct sq_diagnoser *diagnoser, uint32_t host, uint64_t after_ns)
 {
-    start_thread(diagnoser);
     struct look *look = calloc(1, sizeof(*look));
     if (look == NULL)
         return; /* the request then ends with its timeout, unexplained */
