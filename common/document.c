@@ -10,6 +10,7 @@
 #include <yaml.h>
 
 #define MAP_KEYS_MAX    1000
+#define ANCHORS_MAX     1000
 #define NODE_VISITS_MAX 4000000
 
 struct sq_document {
@@ -140,6 +141,68 @@ static int load_one(yaml_parser_t *parser, struct sq_document *document, struct 
     return check_tree(sq_document_root(document), 0, &visits, error);
 }
 
+/* Counts one event of the parser; *depth is that of the lists and maps around it. */
+static int check_event(const yaml_event_t *event, const char *name, int *depth, int *anchors,
+                       struct sq_error *error)
+{
+    const yaml_char_t *anchor = NULL;
+    if (event->type == YAML_SEQUENCE_START_EVENT)
+        anchor = event->data.sequence_start.anchor;
+    else if (event->type == YAML_MAPPING_START_EVENT)
+        anchor = event->data.mapping_start.anchor;
+    else if (event->type == YAML_SCALAR_EVENT)
+        anchor = event->data.scalar.anchor;
+    if (event->type == YAML_SEQUENCE_START_EVENT || event->type == YAML_MAPPING_START_EVENT)
+        ++*depth;
+    if (event->type == YAML_SEQUENCE_END_EVENT || event->type == YAML_MAPPING_END_EVENT)
+        --*depth;
+    *anchors += anchor != NULL;
+    size_t line = event->start_mark.line + 1;
+    size_t column = event->start_mark.column + 1;
+    if (*depth > SQ_DOCUMENT_DEPTH_MAX)
+        return sq_fail(error, SQ_BAD_INPUT, "%s:%zu:%zu: nested more than %d levels deep", name, line, column,
+                       SQ_DOCUMENT_DEPTH_MAX);
+    if (*anchors > ANCHORS_MAX)
+        return sq_fail(error, SQ_BAD_INPUT, "%s:%zu:%zu: more than %d anchors", name, line, column,
+                       ANCHORS_MAX);
+    return 0;
+}
+
+static void start_parser(yaml_parser_t *parser, const char *content, size_t length)
+{
+    /* libyaml takes a byte order mark for a column of its own, and then finds the first line indented. */
+    size_t mark = length >= 3 && memcmp(content, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+    yaml_parser_set_encoding(parser, YAML_UTF8_ENCODING);
+    yaml_parser_set_input_string(parser, (const unsigned char *)content + mark, length - mark);
+}
+
+/*
+ * Reads the file once as a stream, to stop early at what libyaml would chew on for minutes before it made a
+ * tree: its time grows with the square of the nesting and of the number of anchors.
+ */
+static int check_stream(const char *name, const char *content, size_t length, struct sq_error *error)
+{
+    yaml_parser_t parser;
+    if (!yaml_parser_initialize(&parser))
+        return sq_fail(error, SQ_SYSTEM, "out of memory");
+    start_parser(&parser, content, length);
+    int depth = 0;
+    int anchors = 0;
+    int result = 0;
+    for (bool ended = false; result == 0 && !ended;) {
+        yaml_event_t event;
+        if (!yaml_parser_parse(&parser, &event)) {
+            result = fail_parser(&parser, name, error);
+            break;
+        }
+        result = check_event(&event, name, &depth, &anchors, error);
+        ended = event.type == YAML_STREAM_END_EVENT;
+        yaml_event_delete(&event);
+    }
+    yaml_parser_delete(&parser);
+    return result;
+}
+
 int sq_document_parse(const char *name, const char *content, size_t length, struct sq_document **document,
                       struct sq_error *error)
 {
@@ -147,11 +210,12 @@ int sq_document_parse(const char *name, const char *content, size_t length, stru
     if (fresh == NULL)
         return sq_fail(error, SQ_SYSTEM, "out of memory");
     (void)sq_text_copy(fresh->name, sizeof fresh->name, name);
+    if (check_stream(fresh->name, content, length, error) != 0)
+        return -1;
     yaml_parser_t parser;
     if (!yaml_parser_initialize(&parser))
         return sq_fail(error, SQ_SYSTEM, "out of memory");
-    yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&parser, (const unsigned char *)content, length);
+    start_parser(&parser, content, length);
     int result = load_one(&parser, fresh, error);
     yaml_parser_delete(&parser);
     if (result == 0)
