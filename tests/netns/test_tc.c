@@ -1,0 +1,278 @@
+/* libraries: sq_netns_fixture sq_faults sq_kernel sq_table sq_common PkgConfig::LIBBPF */
+/* The kernel's side by itself: what the host can do, the classifier's two modes, and whose verdict ends what.
+ */
+#include "fixture.h"
+#include "partition.h"
+
+#include "common/clock.h"
+#include "kernel/classifier.h"
+#include "kernel/tc.h"
+#include "kernel/tc_ability.h"
+#include "kernel/tc_snapshot.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <linux/pkt_cls.h>
+#include <net/if.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define TIMED 200
+
+static struct fixture lab;
+
+static int set_up(void **state)
+{
+    (void)state;
+    fixture_open(&lab);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    fixture_close(&lab);
+    return 0;
+}
+
+static void test_ability_leaves_nothing(void **state)
+{
+    (void)state;
+    struct sq_error error;
+    char *before = fixture_tc("lo");
+    if (sq_tc_check_ability(&error) != 0)
+        fail_msg("%s", error.text);
+    fixture_assert_tc("lo", before);
+}
+
+/* What a program says to an Ethernet frame with an IPv4 packet from 10.0.0.1 to 10.0.0.2. */
+static int verdict(int program)
+{
+    uint8_t frame[64] = {[12] = 0x08, [14] = 0x45, [17] = 28, [22] = 64, [23] = 17};
+    const uint8_t addresses[] = {10, 0, 0, 1, 10, 0, 0, 2};
+    memcpy(frame + 26, addresses, sizeof addresses);
+    LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = frame, .data_size_in = sizeof frame, .repeat = 1);
+    assert_int_equal(bpf_prog_test_run_opts(program, &run), 0);
+    return (int)run.retval;
+}
+
+static struct sq_classifier *load_for(const char *peer, bool redirects)
+{
+    struct sq_cidr range;
+    struct sq_error error;
+    assert_int_equal(sq_cidr_parse(peer, &range, &error), 0);
+    struct sq_classifier_config config = {.redirects = redirects, .peers = {&range, 1}};
+    struct sq_classifier *classifier = NULL;
+    if (sq_classifier_load(&config, &classifier, &error) != 0)
+        fail_msg("%s", error.text);
+    return classifier;
+}
+
+/* With direct action: consume or go on. Without: match (-1) or not (0), and the filter's action does the
+ * rest. */
+static void test_two_modes(void **state)
+{
+    (void)state;
+    for (int redirects = 0; redirects <= 1; redirects++) {
+        int hit = redirects ? -1 : TC_ACT_STOLEN;
+        int miss = redirects ? 0 : TC_ACT_UNSPEC;
+        struct sq_classifier *classifier = load_for("10.0.0.2/32", redirects != 0);
+        int out = sq_classifier_program_out(classifier);
+        assert_int_equal(verdict(out), miss);
+        sq_classifier_set_deadline(classifier, sq_boot_ns() + SQ_NS_PER_SECOND);
+        assert_int_equal(verdict(out), hit);
+        assert_int_equal(verdict(sq_classifier_program_in(classifier)), miss); /* that is from 10.0.0.1 */
+        sq_classifier_set_deadline(classifier, sq_boot_ns() - 1);
+        assert_int_equal(verdict(out), miss);
+        sq_classifier_set_deadline(classifier, 0);
+        assert_int_equal(verdict(out), miss);
+        struct sq_classifier_totals totals_in;
+        struct sq_classifier_totals totals_out;
+        assert_int_equal(sq_classifier_totals(classifier, &totals_in, &totals_out, NULL), 0);
+        assert_int_equal(totals_out.hit, 1);
+        assert_int_equal(totals_in.matched, 0);
+        sq_classifier_free(classifier);
+    }
+}
+
+static void test_limits_are_refused(void **state)
+{
+    (void)state;
+    static struct sq_cidr peers[SQ_PEERS_MAX + 1];
+    struct sq_classifier_config config = {.peers = {peers, SQ_PEERS_MAX + 1}};
+    struct sq_classifier *classifier = NULL;
+    struct sq_error error;
+    assert_int_equal(sq_classifier_load(&config, &classifier, &error), -1);
+    assert_int_equal(error.code, SQ_LIMIT);
+    assert_null(classifier);
+}
+
+/*
+ * Is our judgement of foreign filters the kernel's? Each is put in front of a partition that stands already,
+ * where no preview could refuse it: a harmless one must not let a single datagram of the peer past.
+ */
+static void test_judgement_is_the_kernels(void **state)
+{
+    (void)state;
+    static struct partition fault;
+    static const struct {
+        const char *filter;
+        bool passes;
+    } filters[] = {
+        {"bpf bytecode '1,6 0 0 0' direct-action", true},
+        {"bpf bytecode '1,6 0 0 1'", true},
+        {"protocol ip u32 match u32 0 0 flowid 1:1", true},
+        {"protocol ip u32 match u32 0 0 action mirred egress mirror dev lo",
+         true}, /* the last action pipes */
+        {"bpf bytecode '1,6 0 0 2' direct-action", false},
+        {"bpf bytecode '1,6 0 0 3' direct-action", false}, /* no verdict that cls_bpf knows: goes on */
+        {"bpf bytecode '1,6 0 0 4294967295' direct-action", false},
+        {"bpf bytecode '1,6 0 0 0'", false},
+        {"protocol ip u32 match u32 0 0 action mirred egress mirror dev lo continue", false},
+    };
+    partition_init(&fault, SQ_DIRECTION_OUT, "eth0");
+    partition_to(&fault, "10.9.0.2");
+    partition_start(&fault);
+    for (size_t i = 0; i < sizeof filters / sizeof filters[0]; i++) {
+        fixture_must(lab.host, "tc filter add dev eth0 egress prio 9 %s", filters[i].filter);
+        bool dropped = strstr(filters[i].filter, "0 0 2'") != NULL;
+        unsigned arrived = fixture_out4(&lab, "2");
+        if (arrived != (filters[i].passes ? FIXTURE_COUNT : 0))
+            fail_msg("%s: %u datagrams passed", filters[i].filter, arrived);
+        /* And the neighbour loses nothing, unless the filter is a dropping one. */
+        assert_int_equal(fixture_out4(&lab, "3"), dropped ? 0 : FIXTURE_COUNT);
+        static struct partition judged;
+        partition_init(&judged, SQ_DIRECTION_OUT, "eth0");
+        judged.env.slot = 1;
+        partition_to(&judged, "10.9.0.4");
+        if ((partition_preview(&judged) != 0) != filters[i].passes)
+            fail_msg("%s: misjudged", filters[i].filter);
+        fixture_must(lab.host, "tc filter del dev eth0 egress prio 9");
+    }
+    partition_stop(&fault);
+}
+
+/* The clsact that is there goes on working for others while one of ours comes and goes. */
+static void test_remove_checks_the_name(void **state)
+{
+    (void)state;
+    struct sq_netlink netlink;
+    struct sq_error error;
+    assert_int_equal(sq_netlink_open(&netlink, &error), 0);
+    uint32_t ifindex = if_nametoindex("eth0");
+    assert_int_equal(sq_tc_make_clsact(&netlink, ifindex, NULL, 0), 0);
+    assert_int_equal(sq_tc_make_clsact(&netlink, ifindex, NULL, 0), -EEXIST);
+    struct sq_classifier *classifier = load_for("10.9.0.2/32", false);
+    struct sq_tc_place place = {
+        .ifindex = ifindex, .side = SQ_TC_OUT, .preference = SQ_TC_PREFERENCE, .handle = SQ_TC_HANDLE};
+    int program = sq_classifier_program_out(classifier);
+    assert_int_equal(sq_tc_add_filter(&netlink, &place, "squall/one/0", program, &error), 0);
+    assert_int_equal(sq_tc_add_filter(&netlink, &place, "squall/two/0", program, &error), -1);
+    assert_int_equal(error.code, SQ_CONFLICT);
+    assert_int_equal(sq_tc_remove_filter(&netlink, &place, "squall/two/0"), -ENOENT);
+    struct sq_tc_tenants tenants;
+    assert_int_equal(sq_tc_count_tenants(&netlink, ifindex, &tenants), 0);
+    assert_int_equal(tenants.ours, 1);
+    assert_false(tenants.made_by_squall);
+    assert_int_equal(sq_tc_remove_filter(&netlink, &place, "squall/one/0"), 0);
+    assert_int_equal(sq_tc_remove_filter(&netlink, &place, "squall/one/0"), -ENOENT);
+    assert_int_equal(sq_tc_remove_clsact(&netlink, ifindex), 0);
+    sq_classifier_free(classifier);
+    sq_netlink_close(&netlink);
+}
+
+/* A snapshot notices a changed parameter and does not notice traffic. */
+static void test_snapshot_sees_configuration_alone(void **state)
+{
+    (void)state;
+    struct sq_netlink netlink;
+    assert_int_equal(sq_netlink_open(&netlink, NULL), 0);
+    uint32_t ifindex = if_nametoindex("eth0");
+    fixture_must(lab.host,
+                 "tc qdisc add dev eth0 root handle 1: htb default 77 2>/dev/null && "
+                 "tc filter add dev eth0 parent 1: protocol ip prio 1 u32 match ip dport 7000 0xffff "
+                 "flowid 1:20");
+    struct sq_tc_snapshot before;
+    struct sq_tc_snapshot after;
+    assert_int_equal(sq_tc_take_snapshot(&netlink, ifindex, &before), 0);
+    assert_int_equal(before.parts[SQ_TC_QDISCS].count, 1);
+    assert_true(before.parts[SQ_TC_ROOT_FILTERS].count > 0);
+    assert_int_equal(fixture_out4(&lab, "2"),
+                     FIXTURE_COUNT); /* unclassified: HTB counts them in its parameters */
+    assert_int_equal(sq_tc_take_snapshot(&netlink, ifindex, &after), 0);
+    assert_memory_equal(&before, &after, sizeof before);
+    fixture_must(lab.host,
+                 "tc filter add dev eth0 parent 1: protocol ip prio 1 u32 match ip dport 7001 0xffff "
+                 "flowid 1:20");
+    assert_int_equal(sq_tc_take_snapshot(&netlink, ifindex, &after), 0);
+    assert_memory_equal(&before.parts[SQ_TC_QDISCS], &after.parts[SQ_TC_QDISCS], sizeof before.parts[0]);
+    assert_memory_not_equal(&before.parts[SQ_TC_ROOT_FILTERS], &after.parts[SQ_TC_ROOT_FILTERS],
+                            sizeof before.parts[0]);
+    sq_netlink_close(&netlink);
+}
+
+static int compare_numbers(const void *a, const void *b)
+{
+    const uint64_t *x = a;
+    const uint64_t *y = b;
+    return *x < *y ? -1 : *x > *y;
+}
+
+static double median_us(uint64_t times_ns[TIMED])
+{
+    qsort(times_ns, TIMED, sizeof times_ns[0], compare_numbers);
+    return (double)times_ns[TIMED / 2] / 1e3;
+}
+
+/* Figures for a person; nothing depends on them. */
+static void test_figures(void **state)
+{
+    (void)state;
+    static struct partition fault;
+    static uint64_t preview_ns[TIMED];
+    static uint64_t prepare_ns[TIMED];
+    static uint64_t inject_ns[TIMED];
+    static uint64_t remove_ns[TIMED];
+    for (int i = 0; i < TIMED; i++) {
+        partition_init(&fault, SQ_DIRECTION_BOTH, "eth0");
+        partition_to(&fault, "10.9.0.2");
+        uint64_t t0 = sq_boot_ns();
+        assert_int_equal(partition_preview(&fault), 0);
+        uint64_t t1 = sq_boot_ns();
+        assert_int_equal(partition_prepare(&fault), 0);
+        uint64_t t2 = sq_boot_ns();
+        partition_inject(&fault, 60000);
+        uint64_t t3 = sq_boot_ns();
+        partition_stop(&fault);
+        uint64_t t4 = sq_boot_ns();
+        preview_ns[i] = t1 - t0;
+        prepare_ns[i] = t2 - t1;
+        inject_ns[i] = t3 - t2;
+        remove_ns[i] = t4 - t3;
+    }
+    print_message(
+        "medians of %d: preview %.0f us, prepare %.0f us, inject %.2f us, clean+remove+release %.0f us\n",
+        TIMED, median_us(preview_ns), median_us(prepare_ns), median_us(inject_ns), median_us(remove_ns));
+}
+
+int main(void)
+{
+    fixture_require_root();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_ability_leaves_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_two_modes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_limits_are_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_judgement_is_the_kernels, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_remove_checks_the_name, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_snapshot_sees_configuration_alone, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_figures, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
