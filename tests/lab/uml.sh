@@ -54,7 +54,8 @@ export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
-mkdir -p /dev/pts /dev/shm
+mkdir -p /dev/pts /dev/shm /dev/net
+[ -e /dev/net/tun ] || mknod /dev/net/tun c 10 200
 mount -t devpts devpts /dev/pts
 mount -t tmpfs shm /dev/shm
 $cover_tmp
@@ -63,7 +64,7 @@ mount -t cgroup2 cgroup2 /sys/fs/cgroup 2>/dev/null
 mkdir -p /run/netns /run/kernel/lib
 ln -s /usr/lib/uml/modules /run/kernel/lib/modules
 for module in veth bridge ifb sch_ingress sch_netem sch_htb sch_tbf sch_prio sch_fq_codel \
-    cls_bpf cls_u32 cls_matchall act_mirred act_gact; do
+    cls_bpf cls_u32 cls_matchall act_mirred act_gact tun; do
     modprobe -q -d /run/kernel \$module || echo "uml: module \$module is missing" >>$work/output
 done
 ip link set lo up

@@ -499,6 +499,11 @@ static void test_a_reused_pid_is_refused(void **state)
     assert_int_equal(errno, ESRCH);
 
     /* The same through the whole fault: the pid is taken again between preview and prepare. */
+    if (access("/proc/sys/kernel/ns_last_pid", W_OK) != 0) {
+        print_message(
+            "not checked: a pid taken again, since this kernel does not let a test choose the next pid\n");
+        return;
+    }
     set(run, "executable", WEB);
     must(run, preview(run));
     (void)kill(web, SIGKILL);
