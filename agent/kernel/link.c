@@ -76,12 +76,12 @@ int sq_link_by_name(struct sq_netlink *netlink, const char *name, struct sq_link
                     struct sq_error *error)
 {
     struct name_search search;
-    int result;
-    do {
+    int result = -EAGAIN;
+    for (int i = 0; i < SQ_NETLINK_ATTEMPTS && result == -EAGAIN; i++) {
         search = (struct name_search){.name = name, .link = link};
         struct link_request request = {.header = {.nlmsg_len = sizeof request, .nlmsg_type = RTM_GETLINK}};
         result = sq_netlink_dump(netlink, &request.header, compare_name, &search);
-    } while (result == -EAGAIN);
+    }
     if (result != 0)
         return sq_fail_errno(error, -result, "cannot list the network interfaces");
     if (search.found)

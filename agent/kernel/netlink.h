@@ -19,6 +19,10 @@ struct sq_netlink {
     uint32_t sequence;
 };
 
+/* How often an inconsistent dump is asked for again: changes that never stop must not keep a revert waiting.
+ */
+#define SQ_NETLINK_ATTEMPTS 16
+
 #define sq_autonetlink sq_auto(sq_netlink_close)
 
 int sq_netlink_open(struct sq_netlink *netlink, struct sq_error *error);

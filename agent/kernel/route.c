@@ -184,8 +184,8 @@ static int take_route(const struct nlmsghdr *message, void *cookie)
 /* All unicast routes of one family. The caller frees table->ways. */
 static int read_table(struct sq_netlink *netlink, int family, struct table *table, struct sq_error *error)
 {
-    int result;
-    do {
+    int result = -EAGAIN;
+    for (int i = 0; i < SQ_NETLINK_ATTEMPTS && result == -EAGAIN; i++) {
         table->count = 0;
         table->family = family;
         struct {
@@ -196,7 +196,7 @@ static int read_table(struct sq_netlink *netlink, int family, struct table *tabl
             .info = {.rtm_family = (unsigned char)family},
         };
         result = sq_netlink_dump(netlink, &request.header, take_route, table);
-    } while (result == -EAGAIN);
+    }
     if (result == -EAFNOSUPPORT || result == -EOPNOTSUPP)
         return 0; /* a kernel without IPv6 */
     if (result == -E2BIG)

@@ -116,8 +116,7 @@ int sq_tc_filters(struct sq_netlink *netlink, uint32_t ifindex, uint32_t parent,
     request.info.tcm_parent = parent;
     struct filter_walk walk = {.ifindex = ifindex, .visit = visit, .cookie = cookie};
     int result = sq_netlink_dump(netlink, &request.header, walk_filter, &walk);
-    /* Linux says so when there is no such qdisc or interface, and then there are no filters. */
-    return result == -EINVAL || result == -ENODEV || result == -ENOENT ? 0 : result;
+    return result == -ENODEV ? 0 : result; /* without the interface there are no filters */
 }
 
 struct qdisc_walk {
@@ -165,11 +164,11 @@ static int notice_clsact(const struct sq_tc_qdisc *qdisc, void *cookie)
 
 int sq_tc_find_clsact(struct sq_netlink *netlink, uint32_t ifindex, struct sq_tc_clsact *clsact)
 {
-    int result;
-    do {
+    int result = -EAGAIN;
+    for (int i = 0; i < SQ_NETLINK_ATTEMPTS && result == -EAGAIN; i++) {
         *clsact = (struct sq_tc_clsact){0};
         result = sq_tc_qdiscs(netlink, ifindex, notice_clsact, clsact);
-    } while (result == -EAGAIN);
+    }
     return result;
 }
 
@@ -264,10 +263,9 @@ static int notice_own(const struct sq_tc_filter *filter, void *cookie)
 int sq_tc_remove_filter(struct sq_netlink *netlink, const struct sq_tc_place *place, const char *name)
 {
     struct own_search search = {.place = place, .name = name};
-    int result;
-    do
+    int result = -EAGAIN;
+    for (int i = 0; i < SQ_NETLINK_ATTEMPTS && result == -EAGAIN; i++)
         result = sq_tc_filters(netlink, place->ifindex, sq_tc_side_parent(place->side), notice_own, &search);
-    while (result == -EAGAIN);
     if (result != 0)
         return result;
     if (!search.found)
@@ -307,12 +305,12 @@ static int notice_tenant(const struct sq_tc_filter *filter, void *cookie)
 
 int sq_tc_count_tenants(struct sq_netlink *netlink, uint32_t ifindex, struct sq_tc_tenants *tenants)
 {
-    int result;
-    do {
+    int result = -EAGAIN;
+    for (int i = 0; i < SQ_NETLINK_ATTEMPTS && result == -EAGAIN; i++) {
         *tenants = (struct sq_tc_tenants){0};
         result = sq_tc_filters(netlink, ifindex, sq_tc_side_parent(SQ_TC_IN), notice_tenant, tenants);
         if (result == 0)
             result = sq_tc_filters(netlink, ifindex, sq_tc_side_parent(SQ_TC_OUT), notice_tenant, tenants);
-    } while (result == -EAGAIN);
+    }
     return result;
 }

@@ -248,10 +248,9 @@ int sq_tc_check_front(struct sq_netlink *netlink, uint32_t ifindex, const char *
         return -1;
     struct front_search search = {
         .interface = interface, .side = side, .preference = preference, .error = error};
-    int result;
-    do
+    int result = -EAGAIN;
+    for (int i = 0; i < SQ_NETLINK_ATTEMPTS && result == -EAGAIN; i++)
         result = sq_tc_filters(netlink, ifindex, sq_tc_side_parent(side), judge, &search);
-    while (result == -EAGAIN);
     if (result == 0 || result == -EBUSY)
         return result == 0 ? 0 : -1;
     return sq_fail_errno(error, -result, "cannot list the %s filters of %s", sq_tc_side_name(side),

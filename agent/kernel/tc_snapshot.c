@@ -166,10 +166,10 @@ static int take(struct sq_netlink *netlink, uint32_t ifindex, struct sq_tc_snaps
 
 int sq_tc_take_snapshot(struct sq_netlink *netlink, uint32_t ifindex, struct sq_tc_snapshot *snapshot)
 {
-    int result;
-    do {
+    int result = -EAGAIN;
+    for (int i = 0; i < SQ_NETLINK_ATTEMPTS && result == -EAGAIN; i++) {
         *snapshot = (struct sq_tc_snapshot){0};
         result = take(netlink, ifindex, snapshot);
-    } while (result == -EAGAIN);
+    }
     return result;
 }
