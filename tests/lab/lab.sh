@@ -117,6 +117,8 @@ lab_build_tools() {
 lab_init() {
     local mode=$1 host status=0
     shift
+    trap 'exit 130' INT
+    trap 'exit 143' TERM HUP QUIT
     rm -f "$LAB_DIR/namespaces" "$LAB_DIR/ready"
     lab_note_namespaces self
     mount -t tmpfs -o mode=755 tmpfs /run

@@ -30,15 +30,11 @@ network() {
 }
 
 processes() {
-    local process namespace
+    local process
     [[ -e $lab/namespaces ]] || return 0
-    for process in /proc/[0-9]*; do
-        for namespace in net pid mnt; do
-            if grep -qsxF "$(readlink "$process/ns/$namespace" 2>/dev/null || echo gone)" "$lab/namespaces"; then
-                echo "${process#/proc/} $(cat "$process/comm" 2>/dev/null || true) in a namespace of the lab"
-                break
-            fi
-        done
+    for process in $(find /proc/[0-9]*/ns -printf '%h %l\n' 2>/dev/null | grep -F -f "$lab/namespaces" |
+        cut -d/ -f3 | sort -nu); do
+        echo "$process $(cat "/proc/$process/comm" 2>/dev/null || true) in a namespace of the lab"
     done
 }
 
