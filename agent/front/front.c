@@ -213,7 +213,11 @@ int sq_front_run(const struct sq_front_options *options, struct sq_error *error)
         announce(options->ready_fd);
         result = loop(&front, error);
     }
-    (void)nng_close(front.socket);
+    /*
+     * Not nng_close: it waits for its threads, and one of them for a peer that does not read; the end of the
+     * process closes everything at once.
+     */
+    sq_front_remove_sockets(options);
     free(front.request);
     free(front.reply);
     return result;

@@ -25,7 +25,10 @@ struct sq_front_options {
     int ready_fd;    /* one byte is written here when every listener listens; -1: nobody waits */
 };
 
-/* Run until the injector's end closes. Returns 0 then, or -1 if it could not start. Called in a process of its own. */
+/*
+ * Run until the injector's end closes. Returns 0 then, or -1 if it could not start. Called in a process of its own,
+ * which ends with the return: nng's threads and connections live until then.
+ */
 int sq_front_run(const struct sq_front_options *options, struct sq_error *error);
 
 #endif

@@ -179,6 +179,13 @@ int sq_front_listen(const struct sq_front_options *options, const struct sq_tls_
     return result;
 }
 
+void sq_front_remove_sockets(const struct sq_front_options *options)
+{
+    for (uint32_t i = 0; i < options->listen_count; i++)
+        if (starts_with(options->listen[i], IPC_SCHEME))
+            (void)unlink(options->listen[i] + strlen(IPC_SCHEME));
+}
+
 /* Connections to an IPv6 listener from IPv4 peers carry mapped addresses (RFC 4291, 2.5.5.2). */
 static void set_ipv6(struct sq_requester *requester, const uint8_t address[16])
 {

@@ -26,6 +26,9 @@ int sq_front_make_directories(const struct sq_front_options *options, struct sq_
 int sq_front_listen(const struct sq_front_options *options, const struct sq_tls_files *files,
                     nng_socket *socket, struct sq_error *error);
 
+/* Remove the files of the Unix sockets. */
+void sq_front_remove_sockets(const struct sq_front_options *options);
+
 /* Where a message came from. -1: its connection is gone. */
 int sq_front_requester(nng_msg *message, struct sq_requester *requester);
 

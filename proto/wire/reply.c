@@ -273,10 +273,12 @@ static int get_reply(const Squall__V1__Reply *message, struct sq_reply *reply, s
         if (get_report(message->faults[i], &reply->faults[i], error) != 0)
             return -1;
     reply->fault_count = (uint32_t)message->n_faults;
-    if (message->hello != NULL && get_hello(message->hello, &reply->hello, error) != 0)
-        return -1;
-    if (message->hello == NULL && reply->verb == SQ_VERB_HELLO && reply->code == SQ_OK)
+    if (reply->verb != SQ_VERB_HELLO || reply->code != SQ_OK)
+        return sq_reply_check(reply, error);
+    if (message->hello == NULL)
         return sq_fail(error, SQ_BAD_INPUT, "the agent's hello says nothing of itself");
+    if (get_hello(message->hello, &reply->hello, error) != 0)
+        return -1;
     return sq_reply_check(reply, error);
 }
 
