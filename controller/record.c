@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <math.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -150,7 +151,13 @@ int sq_record_open(const char *path, struct sq_record **record_out, struct sq_er
         sq_record_close(record);
         return sq_fail_in(error, "run record %s", path);
     }
+    /* A thread that took signals would take them from whoever waits for them. */
+    sigset_t all;
+    sigset_t before;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
     int number = pthread_create(&record->saver, NULL, save_thread, record);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (number != 0) {
         sq_record_close(record);
         return sq_fail_errno(error, number, "thread for the run record");

@@ -67,7 +67,8 @@ static uint32_t list_moments(const struct sq_run *run, struct moment moments[MOM
     (void)snprintf(text, sizeof(text), "first miss, of probe \"%s\"", run->first_missed);
     add_moment(moments, &count, "first_missed", run->first_missed_boot_ns, text);
     add_moment(moments, &count, "last_allowed_miss", run->deciding_boot_ns, "last allowed miss");
-    add_moment(moments, &count, "rollback", run->rollback_boot_ns, "the rollback began");
+    add_moment(moments, &count, "rollback", run->rollback_boot_ns,
+               run->ending == SQ_EXIT_COMPLETED ? "the method was over" : "the rollback began");
     add_moment(moments, &count, "clean", everywhere_boot_ns(run, false), "every host was clean");
     add_moment(moments, &count, "removed", everywhere_boot_ns(run, true), "everything was removed");
     add_moment(moments, &count, "recovered", run->recovered_boot_ns, "the hypothesis held again");

@@ -353,8 +353,7 @@ static void settle(struct sq_run *run)
     for (uint32_t i = 0; i < run->host_count; i++) {
         if (!sq_run_host_is_unclean(&run->hosts[i]))
             continue;
-        if (run->ending != SQ_EXIT_UNCLEAN)
-            sq_run_record_decision(run, "unclean", run->hosts[i].name);
+        sq_run_record_decision(run, "unclean", run->hosts[i].name);
         run->ending = SQ_EXIT_UNCLEAN;
     }
 }

@@ -169,8 +169,9 @@ void sq_run_record_begin(struct sq_run *run)
 
 void sq_run_record_phase(struct sq_run *run)
 {
+    static const char *const words[] = {"hello", "prepare", "steady", "watch", "revert", "recover", "done"};
     json_t *fields = json_object();
-    set_text(fields, "phase", sq_run_phase_name(run->phase));
+    set_text(fields, "phase", words[run->phase]);
     if (run->phase == SQ_PHASE_WATCH)
         set(fields, "inject_at", sq_record_time(run->options.record, run->inject_boot_ns));
     sq_record_event(run->options.record, run->phase_boot_ns, "phase", fields);
@@ -273,6 +274,18 @@ void sq_run_record_decision(struct sq_run *run, const char *what, const char *te
     set_text(fields, "what", what);
     set_text(fields, "text", text);
     sq_record_event(run->options.record, sq_boot_ns(), "decision", fields);
+}
+
+void sq_run_record_host(struct sq_run *run, const struct sq_run_host *host, const char *what,
+                        uint64_t since_boot_ns)
+{
+    json_t *fields = json_object();
+    set_text(fields, "host", host->name);
+    set_text(fields, "what", what);
+    set(fields, "since", sq_record_time(run->options.record, since_boot_ns));
+    if (host->problem.text[0] != '\0')
+        set_text(fields, "problem", host->problem.text);
+    sq_record_event(run->options.record, sq_boot_ns(), "host", fields);
 }
 
 static json_t *fault_json(const struct sq_run *run, const struct sq_run_host *host, uint32_t fault)

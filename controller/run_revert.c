@@ -95,7 +95,7 @@ static void note_clean(struct sq_run *run, struct sq_run_host *host, uint64_t se
     host->clean = true;
     host->clean_boot_ns =
         latest_boot_ns != 0 && latest_boot_ns < seen_boot_ns ? latest_boot_ns : seen_boot_ns;
-    sq_run_record_decision(run, "clean", host->name);
+    sq_run_record_host(run, host, "clean", host->clean_boot_ns);
 }
 
 static void note_removed(struct sq_run *run, struct sq_run_host *host, uint64_t seen_boot_ns)
@@ -109,7 +109,7 @@ static void note_removed(struct sq_run *run, struct sq_run_host *host, uint64_t 
     host->removed = true;
     host->removed_boot_ns =
         latest_boot_ns != 0 && latest_boot_ns < seen_boot_ns ? latest_boot_ns : seen_boot_ns;
-    sq_run_record_decision(run, "removed", host->name);
+    sq_run_record_host(run, host, "removed", host->removed_boot_ns);
 }
 
 /* What the reports say, once the agent has answered about our experiment. */
@@ -129,7 +129,7 @@ static void judge(struct sq_run *run, struct sq_run_host *host, uint64_t seen_bo
         host->left = seen_boot_ns >= sq_ns_add(run->rollback_boot_ns, INSIST_NS);
         host->next_try_boot_ns = seen_boot_ns + TRY_PAUSE_NS;
         if (host->left)
-            sq_run_record_decision(run, "left", host->name);
+            sq_run_record_host(run, host, "left", seen_boot_ns);
     } else if (clean && final) {
         note_removed(run, host, seen_boot_ns);
     }
@@ -186,7 +186,7 @@ static void give_up(struct sq_run *run, struct sq_run_host *host, const char *wh
     host->unconfirmed = true;
     sq_run_say(run, "%s: %s: %s", host->name, what,
                host->problem.text[0] != '\0' ? host->problem.text : "no answer");
-    sq_run_record_decision(run, "unconfirmed", host->name);
+    sq_run_record_host(run, host, "unconfirmed", sq_boot_ns());
 }
 
 bool sq_run_is_rolled_back(struct sq_run *run, uint64_t now_boot_ns)

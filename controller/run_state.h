@@ -136,6 +136,8 @@ void sq_run_record_state(struct sq_run *run, const struct sq_run_host *host,
                          const struct sq_fault_report *report);
 void sq_run_record_measurement(struct sq_run *run, const struct sq_measurement *measurement);
 void sq_run_record_decision(struct sq_run *run, const char *what, const char *text);
+void sq_run_record_host(struct sq_run *run, const struct sq_run_host *host, const char *what,
+                        uint64_t since_boot_ns);
 void sq_run_record_hosts(struct sq_run *run);
 
 #endif

@@ -171,11 +171,10 @@ static int make_ready(struct session *session, struct sq_error *error)
             session->options->operands[0]);
     if (load_experiment(session, error) != 0 || load_inventory(session, error) != 0 ||
         choose_prometheus(session, error) != 0 ||
-        sq_plan_make(session->experiment, session->inventory, &session->plan, error) != 0 ||
-        open_record(session, error) != 0)
+        sq_plan_make(session->experiment, session->inventory, &session->plan, error) != 0)
         return -1;
-    /* Before the client, whose library starts threads that inherit the mask. */
-    if (sq_run_block_signals(&session->signal_fd, error) != 0)
+    /* Before any thread is started, since threads inherit the mask. */
+    if (sq_run_block_signals(&session->signal_fd, error) != 0 || open_record(session, error) != 0)
         return -1;
     return sq_client_open(session->inventory, &session->client, error);
 }

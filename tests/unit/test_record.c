@@ -1,8 +1,12 @@
 /* libraries: sq_controller sq_common PkgConfig::JANSSON */
 #include "controller/record.h"
 
+#include "common/file.h"
+
+#include <dirent.h>
 #include <math.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,6 +68,35 @@ static void test_is_json_from_the_beginning(void **state)
     assert_int_equal(json_array_size(json_object_get(root, "events")), 0);
     assert_true(json_is_array(json_object_get(root, "events")));
     json_decref(root);
+    sq_record_close(record);
+}
+
+/* A thread that took signals would take them from the run, and end it without a rollback. */
+static void test_its_thread_takes_no_signals(void **state)
+{
+    (void)state;
+    struct sq_record *record = open_record();
+    DIR *tasks = opendir("/proc/self/task");
+    const struct dirent *task;
+    uint32_t others = 0;
+    assert_non_null(tasks);
+    while ((task = readdir(tasks)) != NULL) {
+        char name[300];
+        char status[4096];
+        unsigned long long blocked = 0;
+        if (task->d_name[0] == '.' || atoi(task->d_name) == getpid())
+            continue;
+        (void)snprintf(name, sizeof(name), "/proc/self/task/%s/status", task->d_name);
+        assert_true(sq_file_read_into(name, status, sizeof(status)) > 0);
+        const char *line = strstr(status, "SigBlk:");
+        assert_non_null(line);
+        assert_int_equal(sscanf(line, "SigBlk: %llx", &blocked), 1);
+        for (int number = 1; number < 32; number++)
+            assert_true(number == SIGKILL || number == SIGSTOP || (blocked >> (number - 1) & 1) == 1);
+        others++;
+    }
+    (void)closedir(tasks);
+    assert_true(others >= 1);
     sq_record_close(record);
 }
 
@@ -171,10 +204,10 @@ static void test_default_path(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        RECORD_TEST(test_is_json_from_the_beginning), RECORD_TEST(test_events_stand_in_order),
-        RECORD_TEST(test_saves_beside_the_run),       RECORD_TEST(test_saves_now_and_then),
-        RECORD_TEST(test_missing_values_are_told),    RECORD_TEST(test_unwritable_place),
-        cmocka_unit_test(test_default_path),
+        RECORD_TEST(test_is_json_from_the_beginning), RECORD_TEST(test_its_thread_takes_no_signals),
+        RECORD_TEST(test_events_stand_in_order),      RECORD_TEST(test_saves_beside_the_run),
+        RECORD_TEST(test_saves_now_and_then),         RECORD_TEST(test_missing_values_are_told),
+        RECORD_TEST(test_unwritable_place),           cmocka_unit_test(test_default_path),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
