@@ -92,8 +92,21 @@ static void warn_once(struct sq_fault_report *report, const char *text)
     sq_report_line(report, SQ_LINE_WARNING, "%s", text);
 }
 
+/* What was true of an earlier status and is no more. */
+static void take_back(struct sq_fault_report *report, const char *text)
+{
+    for (uint32_t i = 0; i < report->line_count; i++) {
+        if (strcmp(report->lines[i].text, text) != 0)
+            continue;
+        report->line_count--;
+        memmove(&report->lines[i], &report->lines[i + 1], (report->line_count - i) * sizeof(report->lines[0]));
+        return;
+    }
+}
+
 static void status(void *state, const struct sq_undo *undo, struct sq_fault_report *report)
 {
+    static const char nothing_yet[] = "it has touched nothing so far: no packet from or to the peers came by";
     (void)undo;
     struct partition_state *partition = state;
     struct sq_classifier_totals in;
@@ -106,8 +119,10 @@ static void status(void *state, const struct sq_undo *undo, struct sq_fault_repo
     sq_report_count(report, "matched-out", out.matched);
     sq_report_count(report, "dropped-out", out.hit);
     report->touched = in.hit + out.hit > 0;
-    if (partition->injected && !report->touched)
-        warn_once(report, "it has touched nothing so far: no packet from or to the peers came by");
+    if (report->touched)
+        take_back(report, nothing_yet);
+    else if (partition->injected)
+        warn_once(report, nothing_yet);
 }
 
 static void release(void *state)
