@@ -1,6 +1,7 @@
 /*
  * Fault parameters: lines "key value" set one after the other as an experiment does, and a whole spec of raw
- * bytes as a broken peer might send. What passes sq_spec_check is in range and reads back the same.
+ * bytes as a broken peer might send; the first byte picks which. What passes sq_spec_check is in range and
+ * reads back the same.
  */
 #include "table/message.h"
 #include "table/params.h"
