@@ -22,7 +22,7 @@
 #define VICTIMS_MAX      256
 #define RETURNED_MAX     256
 #define SPARED_LINES_MAX 8
-#define VICTIM_LINES_MAX 16
+#define VICTIM_LINES_MAX 8 /* with all other lines of this fault within SQ_LINES_MAX */
 #define SCAN_EVERY_NS    (100 * SQ_NS_PER_MILLISECOND)
 
 /* The undo record. Victims as parallel arrays, without padding, so that VICTIMS_MAX of them fit. */
@@ -487,13 +487,24 @@ static void look_for_returned(struct kill_state *kill, const struct kill_record 
     kill->matching_now = scan.matching;
 }
 
-/* Notes are written anew each time, so that "has not come back yet" does not outlive its truth. */
+/*
+ * Notes are written anew each time, so that "has not come back yet" does not outlive its truth. The preview
+ * may have filled every line with victims: the first few of them stay, to make room for what became of them.
+ */
 static void drop_notes(struct sq_fault_report *report)
 {
     uint32_t kept = 0;
-    for (uint32_t i = 0; i < report->line_count; i++)
-        if (report->lines[i].kind != SQ_LINE_NOTE)
-            report->lines[kept++] = report->lines[i];
+    uint32_t touches = 0;
+    for (uint32_t i = 0; i < report->line_count; i++) {
+        enum sq_line_kind kind = report->lines[i].kind;
+        if (kind == SQ_LINE_NOTE)
+            continue;
+        if (kind == SQ_LINE_TOUCHES && ++touches > VICTIM_LINES_MAX) {
+            report->lines_dropped++;
+            continue;
+        }
+        report->lines[kept++] = report->lines[i];
+    }
     report->line_count = kept;
 }
 
@@ -535,7 +546,7 @@ static void report_victim(const struct kill_state *kill, const struct kill_recor
         sq_report_line(report, SQ_LINE_NOTE, "%s got SIG%s and is still running", name, signal_name);
         break;
     case VICTIM_FAILED:
-        sq_report_line(report, SQ_LINE_WARNING, "%s could not be signalled", name);
+        sq_report_line(report, SQ_LINE_NOTE, "%s could not be signalled", name);
         break;
     case VICTIM_ENDED:
         if (*ended < kill->returned_count) {
