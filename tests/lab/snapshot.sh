@@ -61,7 +61,7 @@ services() {
 host() {
     network
     echo "== ip address"
-    ip -o address show | sed -E 's/ valid_lft.*//'
+    ip -o address show | sed -E 's/ (tentative|valid_lft.*)//g'
     echo "== /sys/fs/bpf"
     find /sys/fs/bpf -mindepth 1 2>/dev/null || true
 }
