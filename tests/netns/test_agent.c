@@ -1,0 +1,486 @@
+/* libraries: sq_netns_fixture sq_wire sq_table sq_common nng::nng */
+/* The whole agent, both processes, over its Unix socket, with a real partition: every way in which it ends.
+ */
+#include "fixture.h"
+
+#include "common/cleanup.h"
+#include "common/clock.h"
+#include "common/text.h"
+#include "table/params.h"
+#include "wire/wire.h"
+
+#include <fcntl.h>
+#include <nng/nng.h>
+#include <nng/protocol/reqrep0/req.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define SQUALLD    SQ_BINARY_DIR "/agent/squalld"
+#define TIMEOUT_MS 5000
+
+static struct fixture lab;
+static char directory[64];
+static char config_path[128];
+static char url[128];
+static pid_t agent;
+static char *tc_before;
+static struct sq_request request;
+static struct sq_reply reply;
+static struct sq_id instance;
+
+static void write_file(const char *name, const char *text)
+{
+    char path[128];
+    (void)snprintf(path, sizeof path, "%s/%s", directory, name);
+    FILE *file = fopen(path, "we");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* Start squalld with one more argument or NULL; its output goes to `output` in the directory if that is
+ * given. */
+static pid_t start(const char *argument, const char *output)
+{
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid > 0)
+        return pid;
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (output != NULL) {
+        char path[128];
+        (void)snprintf(path, sizeof path, "%s/%s", directory, output);
+        int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+        (void)dup2(fd, STDOUT_FILENO);
+        (void)dup2(fd, STDERR_FILENO);
+    }
+    (void)execl(SQUALLD, "squalld", "--config", config_path, argument, (char *)NULL);
+    _exit(127);
+}
+
+static int exit_status(pid_t pid)
+{
+    int status = 0;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static int run(const char *argument)
+{
+    return exit_status(start(argument, "output"));
+}
+
+static void assert_output_says(const char *name, const char *text)
+{
+    char path[128];
+    static char content[8192];
+    (void)snprintf(path, sizeof path, "%s/%s", directory, name);
+    FILE *file = fopen(path, "re");
+    assert_non_null(file);
+    content[fread(content, 1, sizeof content - 1, file)] = '\0';
+    assert_int_equal(fclose(file), 0);
+    if (strstr(content, text) == NULL)
+        fail_msg("'%s' is not in:\n%s", text, content);
+}
+
+static int exchange(nng_socket socket, const uint8_t *bytes, size_t length, struct sq_error *error)
+{
+    nng_msg *message = NULL;
+    if (nng_socket_set_ms(socket, NNG_OPT_RECVTIMEO, TIMEOUT_MS) != 0 ||
+        nng_socket_set_ms(socket, NNG_OPT_SENDTIMEO, TIMEOUT_MS) != 0 ||
+        nng_dial(socket, url, NULL, 0) != 0 || nng_msg_alloc(&message, 0) != 0)
+        return -1;
+    if (nng_msg_append(message, bytes, length) != 0 || nng_sendmsg(socket, message, 0) != 0) {
+        nng_msg_free(message);
+        return -1;
+    }
+    if (nng_recvmsg(socket, &message, 0) != 0)
+        return -1;
+    int result = sq_wire_decode_reply(nng_msg_body(message), nng_msg_len(message), &reply, error);
+    nng_msg_free(message);
+    return result;
+}
+
+/* Send `request` and wait for the answer; false if there is none. */
+static bool try_ask(enum sq_verb verb, uint8_t experiment)
+{
+    struct sq_error error;
+    sq_autofree uint8_t *bytes = NULL;
+    size_t length;
+    nng_socket socket;
+    request.version = SQ_PROTOCOL_VERSION;
+    request.verb = verb;
+    request.instance = instance;
+    request.experiment = (struct sq_id){{experiment}};
+    assert_int_equal(sq_wire_encode_request(&request, &bytes, &length, &error), 0);
+    assert_int_equal(nng_req0_open(&socket), 0);
+    int result = exchange(socket, bytes, length, &error);
+    (void)nng_close(socket);
+    return result == 0;
+}
+
+static enum sq_code ask(enum sq_verb verb, uint8_t experiment)
+{
+    assert_true(try_ask(verb, experiment));
+    return reply.code;
+}
+
+static void wait_until_it_serves(void)
+{
+    memset(&request, 0, sizeof request);
+    for (int i = 0; i < 200; i++) {
+        if (try_ask(SQ_VERB_HELLO, 0)) {
+            instance = reply.instance;
+            return;
+        }
+        (void)usleep(20000);
+    }
+    fail_msg("the agent does not serve");
+}
+
+static void start_agent(void)
+{
+    agent = start(NULL, "agent.log");
+    wait_until_it_serves();
+}
+
+static pid_t front_of_agent(void)
+{
+    char *text = fixture_output(lab.host, "pgrep -P %d", (int)agent);
+    pid_t pid = (pid_t)atoi(text);
+    free(text);
+    assert_true(pid > 1);
+    return pid;
+}
+
+static void prepare(uint8_t experiment, uint64_t lease_ns, uint64_t duration_ns)
+{
+    struct sq_error error;
+    memset(&request, 0, sizeof request);
+    request.lease_ns = lease_ns;
+    (void)strcpy(request.title, "cut off");
+    request.fault_count = 1;
+    struct sq_fault_order *order = &request.faults[0];
+    order->duration_ns = duration_ns;
+    sq_spec_init(&order->spec, sq_fault_by_kind(SQ_NETWORK_PARTITION));
+    struct sq_network_selector *selector = &order->spec.partition.selector;
+    selector->to_count = 2;
+    assert_int_equal(sq_cidr_parse("10.9.0.2", &selector->to[0], &error), 0);
+    assert_int_equal(sq_cidr_parse("fd09::2", &selector->to[1], &error), 0);
+    if (ask(SQ_VERB_PREPARE, experiment) != SQ_OK)
+        fail_msg("prepare: %s", reply.message);
+    assert_int_equal(reply.faults[0].state, SQ_STATE_PREPARED);
+    memset(&request, 0, sizeof request);
+}
+
+static void assert_cut(void)
+{
+    assert_int_equal(fixture_out4(&lab, "2"), 0);
+    assert_int_equal(fixture_in6(&lab, "2"), 0);
+    assert_int_equal(fixture_out4(&lab, "3"), FIXTURE_COUNT);
+}
+
+static void assert_passes(void)
+{
+    assert_int_equal(fixture_out4(&lab, "2"), FIXTURE_COUNT);
+    assert_int_equal(fixture_in6(&lab, "2"), FIXTURE_COUNT);
+}
+
+static void cut(uint8_t experiment, uint64_t lease_ns)
+{
+    prepare(experiment, lease_ns, 60 * SQ_NS_PER_SECOND);
+    if (ask(SQ_VERB_INJECT, experiment) != SQ_OK)
+        fail_msg("inject: %s", reply.message);
+    assert_int_equal(reply.faults[0].state, SQ_STATE_INJECTED);
+    assert_cut();
+}
+
+static void expect_removed(uint8_t experiment, enum sq_end_reason reason)
+{
+    for (int i = 0; i < 100; i++) {
+        assert_int_equal(ask(SQ_VERB_STATUS, experiment), SQ_OK);
+        if (reply.faults[0].state == SQ_STATE_REVERTED)
+            break;
+        (void)usleep(10000);
+    }
+    assert_int_equal(reply.faults[0].state, SQ_STATE_REVERTED);
+    assert_int_equal(reply.faults[0].end_reason, reason);
+    assert_true(reply.faults[0].proved);
+    assert_true(reply.faults[0].clean_boot_ns <= reply.faults[0].removed_boot_ns);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    fixture_open(&lab);
+    tc_before = fixture_tc("eth0");
+    (void)strcpy(directory, "/tmp/squall-agent-XXXXXX");
+    assert_non_null(mkdtemp(directory));
+    assert_int_equal(chmod(directory, 0755), 0);
+    assert_int_equal(mount("squall-test", directory, "tmpfs", 0, "mode=0755"), 0);
+    (void)snprintf(config_path, sizeof config_path, "%s/agent.yaml", directory);
+    (void)snprintf(url, sizeof url, "ipc://%s/run/agent.sock", directory);
+    write_file("agent.yaml",
+               "listen: ['ipc://run/agent.sock']\npolicy: policy.yaml\nrun: run\nuser: nobody\n");
+    write_file("policy.yaml", "allow: [network.partition]\nmax-duration: 2m\n");
+    agent = 0;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    if (agent > 0) {
+        (void)kill(agent, SIGKILL);
+        (void)waitpid(agent, NULL, 0);
+    }
+    (void)umount2(directory, MNT_DETACH);
+    (void)rmdir(directory);
+    fixture_assert_tc("eth0", tc_before);
+    fixture_close(&lab);
+    return 0;
+}
+
+static void test_hello(void **state)
+{
+    (void)state;
+    start_agent();
+    assert_int_equal(reply.code, SQ_OK);
+    assert_string_equal(reply.hello.agent_version, SQ_VERSION);
+    assert_string_equal(reply.hello.policy_problem, "");
+    assert_int_equal(reply.hello.max_duration_ns, 120 * SQ_NS_PER_SECOND);
+    assert_int_equal(reply.hello.ability_count, SQ_FAULT_KIND_MAX);
+    assert_true(reply.hello.abilities[0].able && reply.hello.abilities[0].permitted);
+    assert_false(reply.hello.abilities[1].permitted);
+    assert_non_null(strstr(reply.hello.abilities[1].reason, "process.kill"));
+
+    /* A policy that breaks while the agent runs allows nothing, and says so. */
+    write_file("policy.yaml", "allow: [network.partitoin]\n");
+    assert_int_equal(kill(agent, SIGHUP), 0);
+    assert_int_equal(ask(SQ_VERB_HELLO, 0), SQ_OK);
+    assert_non_null(strstr(reply.hello.policy_problem, "network.partition"));
+    assert_false(reply.hello.abilities[0].permitted);
+    write_file("policy.yaml", "allow: []\n");
+    assert_int_equal(kill(agent, SIGHUP), 0);
+    assert_int_equal(ask(SQ_VERB_HELLO, 0), SQ_OK);
+    assert_string_equal(reply.hello.policy_problem, "");
+    assert_int_equal(kill(agent, SIGTERM), 0);
+    assert_int_equal(exit_status(agent), 0);
+    agent = 0;
+}
+
+static void test_revert(void **state)
+{
+    (void)state;
+    start_agent();
+    cut(1, 20 * SQ_NS_PER_SECOND);
+    assert_int_equal(ask(SQ_VERB_REVERT, 1), SQ_OK);
+    assert_int_not_equal(reply.faults[0].clean_boot_ns, 0);
+    assert_passes();
+    expect_removed(1, SQ_END_ORDERED);
+    assert_true(reply.faults[0].touched);
+}
+
+static void test_lease_and_duration(void **state)
+{
+    (void)state;
+    start_agent();
+    prepare(1, SQ_NS_PER_SECOND / 2, 60 * SQ_NS_PER_SECOND);
+    assert_int_equal(ask(SQ_VERB_INJECT, 1), SQ_OK);
+    uint64_t lease_end_ns = reply.lease_boot_ns;
+    expect_removed(1, SQ_END_LEASE);
+    assert_true(reply.faults[0].clean_boot_ns >= lease_end_ns);
+    assert_true(reply.faults[0].clean_boot_ns < lease_end_ns + 100 * SQ_NS_PER_MILLISECOND);
+    assert_passes();
+
+    prepare(2, 20 * SQ_NS_PER_SECOND, SQ_NS_PER_SECOND / 2);
+    request.at_boot_ns = reply.now_boot_ns + 200 * SQ_NS_PER_MILLISECOND;
+    assert_int_equal(ask(SQ_VERB_INJECT, 2), SQ_OK);
+    assert_int_equal(reply.faults[0].state, SQ_STATE_PREPARED);
+    expect_removed(2, SQ_END_DURATION);
+    assert_true(reply.faults[0].injected_boot_ns >= request.at_boot_ns);
+    assert_true(reply.faults[0].injected_boot_ns < request.at_boot_ns + 50 * SQ_NS_PER_MILLISECOND);
+    assert_passes();
+}
+
+static void test_termination(void **state)
+{
+    (void)state;
+    start_agent();
+    cut(1, 20 * SQ_NS_PER_SECOND);
+    assert_int_equal(kill(agent, SIGTERM), 0);
+    assert_int_equal(exit_status(agent), 0);
+    agent = 0;
+    assert_passes();
+}
+
+/* Through the root-only socket, with a front that does nothing any more. */
+static void test_halt(void **state)
+{
+    (void)state;
+    start_agent();
+    cut(1, 60 * SQ_NS_PER_SECOND);
+    pid_t front = front_of_agent();
+    assert_int_equal(kill(front, SIGSTOP), 0);
+    assert_int_equal(run("--halt"), 0);
+    assert_output_says("output", "cut off");
+    assert_output_says("output", "REVERTED (halted)");
+    assert_output_says("output", "nothing is left");
+    assert_passes();
+    assert_int_equal(kill(front, SIGCONT), 0);
+    assert_int_equal(ask(SQ_VERB_INJECT, 1), SQ_STALE);
+    assert_int_equal(run("--halt"), 0);
+    assert_output_says("output", "nothing was injected");
+    assert_int_equal(run("--recover"), 3);
+    assert_output_says("output", "another squalld");
+}
+
+/* The front's death ends nothing, and another one takes its place. */
+static void test_front_dies(void **state)
+{
+    (void)state;
+    start_agent();
+    cut(1, 20 * SQ_NS_PER_SECOND);
+    assert_int_equal(kill(front_of_agent(), SIGKILL), 0);
+    struct sq_id before = instance;
+    wait_until_it_serves();
+    assert_true(sq_id_equal(&before, &instance));
+    assert_cut();
+    assert_int_equal(ask(SQ_VERB_REVERT, 1), SQ_OK);
+    assert_passes();
+    expect_removed(1, SQ_END_ORDERED);
+}
+
+static void kill_agent(void)
+{
+    pid_t front = front_of_agent();
+    assert_int_equal(kill(agent, SIGKILL), 0);
+    (void)exit_status(agent);
+    agent = 0;
+    /* The front goes with its injector; who reaps it, and when, is no matter of the agent's. */
+    fixture_must(lab.host,
+                 "for i in $(seq 100); do grep -q 'State:.[^Z]' /proc/%d/status 2>/dev/null || exit 0; "
+                 "sleep 0.01; done; exit 1",
+                 (int)front);
+}
+
+static void test_recover(void **state)
+{
+    (void)state;
+    start_agent();
+    cut(1, 60 * SQ_NS_PER_SECOND);
+    kill_agent();
+    assert_cut();
+    assert_int_equal(run("--recover"), 0);
+    assert_output_says("output", "undone: fault 0");
+    assert_passes();
+    fixture_assert_tc("eth0", tc_before);
+    tc_before = fixture_tc("eth0");
+    assert_int_equal(run("--recover"), 0);
+    assert_output_says("output", "nothing to undo");
+}
+
+static void test_halt_without_agent(void **state)
+{
+    (void)state;
+    start_agent();
+    cut(1, 60 * SQ_NS_PER_SECOND);
+    kill_agent();
+    assert_int_equal(run("--halt"), 0);
+    assert_output_says("output", "no agent is alive");
+    assert_output_says("output", "undone: fault 0");
+    assert_passes();
+}
+
+static void test_restart_recovers(void **state)
+{
+    (void)state;
+    start_agent();
+    cut(1, 60 * SQ_NS_PER_SECOND);
+    struct sq_id before = instance;
+    kill_agent();
+    start_agent();
+    assert_passes();
+    assert_false(sq_id_equal(&before, &instance));
+    instance = before;
+    assert_int_equal(ask(SQ_VERB_INJECT, 1), SQ_STALE);
+    assert_int_equal(ask(SQ_VERB_REVERT, 1), SQ_STALE);
+    assert_passes();
+    memset(&request, 0, sizeof request);
+    assert_int_equal(ask(SQ_VERB_STATUS, 0), SQ_OK);
+    assert_int_equal(reply.fault_count, 0);
+}
+
+/* Only the fewest privileges, and a timer that does not run when there is nothing to wait for. */
+static void test_idle(void **state)
+{
+    (void)state;
+    start_agent();
+    fixture_must(lab.host, "grep -q '^NoNewPrivs:.*1$' /proc/%d/status", (int)agent);
+    fixture_must(lab.host, "grep -q '^CapBnd:.*000000c0000811e4$' /proc/%d/status", (int)agent);
+    fixture_must(lab.host, "grep -q '^CapEff:.*0000000000000000$' /proc/%d/status", (int)front_of_agent());
+    (void)usleep(300000);
+    char *first = fixture_output(lab.host, "grep ctxt /proc/%d/status", (int)agent);
+    (void)usleep(2000000);
+    char *second = fixture_output(lab.host, "grep ctxt /proc/%d/status", (int)agent);
+    assert_string_equal(first, second);
+    free(first);
+    free(second);
+}
+
+static void test_wrong_use(void **state)
+{
+    (void)state;
+    assert_int_equal(run("--no-such-option"), 2);
+    assert_int_equal(run("--json"), 2);
+    assert_int_equal(run("surplus"), 2);
+    assert_int_equal(run("--help"), 0);
+    assert_output_says("output", "--recover");
+    assert_int_equal(run("--version"), 0);
+    assert_int_equal(run("--check"), 0);
+    assert_output_says("output", "network.partition");
+    assert_output_says("output", "NOT allowed");
+    assert_int_equal(run("--recover"), 0);
+    write_file("agent.yaml", "listen: ['tcp://127.0.0.1:7433']\nuser: nobody\n");
+    assert_int_equal(run("--check"), 2);
+    assert_output_says("output", "agent.yaml:1:10: ");
+    assert_int_equal(run(NULL), 2);
+}
+
+int main(void)
+{
+    fixture_require_root();
+    /* The test's tmpfs is nobody else's. */
+    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) {
+        printf("skipped: no mount namespace can be made here\n");
+        return 77;
+    }
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(test_hello),
+        TEST(test_revert),
+        TEST(test_lease_and_duration),
+        TEST(test_termination),
+        TEST(test_halt),
+        TEST(test_front_dies),
+        TEST(test_recover),
+        TEST(test_halt_without_agent),
+        TEST(test_restart_recovers),
+        TEST(test_idle),
+        TEST(test_wrong_use),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
