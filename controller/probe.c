@@ -12,6 +12,7 @@
 
 struct flight {
     const struct sq_probe *probe;
+    const char *prometheus_url;
     uint32_t index;
     sq_probe_done done;
     void *cookie;
@@ -31,18 +32,21 @@ static void judge_http(const struct sq_probe *probe, const struct sq_http_result
     sq_duration_format_rounded(took_ns, took);
     measurement->reason[0] = '\0';
     if (result->failure == SQ_HTTP_NOT_ASKED) {
-        sq_text_append(measurement->reason, SQ_REASON_MAX, "%s: %s", probe->target, result->reason);
+        sq_text_append(measurement->reason, SQ_REASON_MAX, "%.200s cannot be asked: %s", probe->target,
+                       result->reason);
         return;
     }
     /* A service that refuses, hangs or hangs up was measured: it does not serve. */
     measurement->measured = true;
     if (result->failure == SQ_HTTP_TIMED_OUT) {
         sq_duration_format(timeout_of_ns(probe), limit);
-        sq_text_append(measurement->reason, SQ_REASON_MAX, "no answer within %s", limit);
+        sq_text_append(measurement->reason, SQ_REASON_MAX, "no answer from %.200s within %s", probe->target,
+                       limit);
         return;
     }
     if (result->failure == SQ_HTTP_NO_ANSWER) {
-        sq_text_append(measurement->reason, SQ_REASON_MAX, "no answer: %s", result->reason);
+        sq_text_append(measurement->reason, SQ_REASON_MAX, "no answer from %.200s: %s", probe->target,
+                       result->reason);
         return;
     }
     uint32_t expected = probe->http_status != 0 ? probe->http_status : 200;
@@ -62,19 +66,21 @@ static void judge_http(const struct sq_probe *probe, const struct sq_http_result
     measurement->within = true;
 }
 
-static void judge_promql(const struct sq_probe *probe, const struct sq_http_result *result,
-                         struct sq_measurement *measurement)
+static void judge_promql(const struct sq_probe *probe, const char *prometheus_url,
+                         const struct sq_http_result *result, struct sq_measurement *measurement)
 {
     struct sq_error error = {0};
     char limit[SQ_UNIT_TEXT_MAX];
     measurement->reason[0] = '\0';
     if (result->failure == SQ_HTTP_TIMED_OUT) {
         sq_duration_format(timeout_of_ns(probe), limit);
-        sq_text_append(measurement->reason, SQ_REASON_MAX, "Prometheus did not answer within %s", limit);
+        sq_text_append(measurement->reason, SQ_REASON_MAX, "Prometheus at %.200s did not answer within %s",
+                       prometheus_url, limit);
         return;
     }
     if (result->failure != SQ_HTTP_ANSWERED) {
-        sq_text_append(measurement->reason, SQ_REASON_MAX, "Prometheus cannot be asked: %s", result->reason);
+        sq_text_append(measurement->reason, SQ_REASON_MAX, "Prometheus at %.200s cannot be asked: %s",
+                       prometheus_url, result->reason);
         return;
     }
     if (sq_prometheus_read(result->status, result->body, result->body_bytes, &measurement->value, &error) !=
@@ -93,8 +99,8 @@ static void judge_promql(const struct sq_probe *probe, const struct sq_http_resu
     }
 }
 
-void sq_probe_judge(const struct sq_probe *probe, const struct sq_http_result *result,
-                    struct sq_measurement *measurement)
+void sq_probe_judge(const struct sq_probe *probe, const char *prometheus_url,
+                    const struct sq_http_result *result, struct sq_measurement *measurement)
 {
     measurement->measured = false;
     measurement->within = false;
@@ -103,7 +109,7 @@ void sq_probe_judge(const struct sq_probe *probe, const struct sq_http_result *r
     if (probe->kind == SQ_PROBE_HTTP)
         judge_http(probe, result, measurement);
     else
-        judge_promql(probe, result, measurement);
+        judge_promql(probe, prometheus_url, result, measurement);
 }
 
 static void on_done(void *cookie, const struct sq_http_result *result)
@@ -114,21 +120,21 @@ static void on_done(void *cookie, const struct sq_http_result *result)
         .started_boot_ns = result->started_boot_ns,
         .ended_boot_ns = result->ended_boot_ns,
     };
-    sq_probe_judge(flight->probe, result, &measurement);
+    sq_probe_judge(flight->probe, flight->prometheus_url, result, &measurement);
     sq_probe_done done = flight->done;
     void *done_cookie = flight->cookie;
     free(flight);
     done(done_cookie, &measurement);
 }
 
-static int start(struct sq_http *http, struct flight *flight, const char *prometheus_url,
-                 struct sq_error *error)
+static int start(struct sq_http *http, struct flight *flight, struct sq_error *error)
 {
     const struct sq_probe *probe = flight->probe;
     if (probe->kind == SQ_PROBE_HTTP)
         return sq_http_get(http, probe->target, timeout_of_ns(probe), on_done, flight, error);
     sq_autofree char *url = NULL;
-    if (sq_prometheus_query_url(prometheus_url, probe->target, timeout_of_ns(probe), &url, error) != 0)
+    if (sq_prometheus_query_url(flight->prometheus_url, probe->target, timeout_of_ns(probe), &url, error) !=
+        0)
         return -1;
     return sq_http_get(http, url, timeout_of_ns(probe), on_done, flight, error);
 }
@@ -139,8 +145,9 @@ void sq_probe_start(struct sq_http *http, const struct sq_probe *probe, uint32_t
     struct sq_error error = {0};
     struct flight *flight = malloc(sizeof(*flight));
     if (flight != NULL) {
-        *flight = (struct flight){.probe = probe, .index = index, .done = done, .cookie = cookie};
-        if (start(http, flight, prometheus_url, &error) == 0)
+        *flight = (struct flight){
+            .probe = probe, .prometheus_url = prometheus_url, .index = index, .done = done, .cookie = cookie};
+        if (start(http, flight, &error) == 0)
             return;
         free(flight);
     } else {

@@ -19,8 +19,8 @@ void sq_probe_start(struct sq_http *http, const struct sq_probe *probe, uint32_t
                     const char *prometheus_url, sq_probe_done done, void *cookie);
 
 /* What an answer means for a probe. Pure. Fills all of `measurement` but the index and the times. */
-void sq_probe_judge(const struct sq_probe *probe, const struct sq_http_result *result,
-                    struct sq_measurement *measurement);
+void sq_probe_judge(const struct sq_probe *probe, const char *prometheus_url,
+                    const struct sq_http_result *result, struct sq_measurement *measurement);
 
 /* The probe's tolerance ("status 200, within 500ms") and a measured value ("0.98", "status 200 in 12ms"), as
  * text. */

@@ -19,6 +19,13 @@ static void set_text(json_t *object, const char *key, const char *text)
     set(object, key, sq_output_json_text(text));
 }
 
+/* Times that never came have no key. */
+static void set_time(json_t *object, const struct sq_run *run, const char *key, uint64_t boot_ns)
+{
+    if (boot_ns != 0)
+        set(object, key, sq_record_time(run->options.record, boot_ns));
+}
+
 static json_t *id_json(const struct sq_id *id)
 {
     char text[SQ_ID_TEXT_MAX];
@@ -190,7 +197,7 @@ void sq_run_record_request(struct sq_run *run, const struct sq_run_host *host, e
             if (fault_mask & UINT32_C(1) << i)
                 (void)json_array_append_new(steps, sq_output_json_text(sq_run_step_of(run, host, i)->name));
         set(fields, "steps", steps);
-        set(fields, "for", sq_record_time(run->options.record, at_boot_ns));
+        set_time(fields, run, "for", at_boot_ns);
     }
     sq_record_event(run->options.record, sq_boot_ns(), "request", fields);
 }
@@ -239,7 +246,7 @@ void sq_run_record_state(struct sq_run *run, const struct sq_run_host *host,
     set_text(fields, "host", host->name);
     set_step(fields, run, host, report->index);
     set_text(fields, "state", sq_state_name(report->state));
-    set(fields, "since", sq_record_time(run->options.record, since_boot_ns));
+    set_time(fields, run, "since", since_boot_ns);
     if (report->end_reason != SQ_END_NONE)
         set_text(fields, "reason", sq_end_reason_name(report->end_reason));
     if (report->message[0] != '\0')
@@ -282,7 +289,7 @@ void sq_run_record_host(struct sq_run *run, const struct sq_run_host *host, cons
     json_t *fields = json_object();
     set_text(fields, "host", host->name);
     set_text(fields, "what", what);
-    set(fields, "since", sq_record_time(run->options.record, since_boot_ns));
+    set_time(fields, run, "since", since_boot_ns);
     if (host->problem.text[0] != '\0')
         set_text(fields, "problem", host->problem.text);
     sq_record_event(run->options.record, sq_boot_ns(), "host", fields);
@@ -290,7 +297,6 @@ void sq_run_record_host(struct sq_run *run, const struct sq_run_host *host, cons
 
 static json_t *fault_json(const struct sq_run *run, const struct sq_run_host *host, uint32_t fault)
 {
-    const struct sq_record *record = run->options.record;
     const struct sq_fault_report *report = sq_run_report_of(host, fault);
     json_t *object = json_object();
     set_step(object, run, host, fault);
@@ -300,13 +306,10 @@ static json_t *fault_json(const struct sq_run *run, const struct sq_run_host *ho
     set_text(object, "ended_by", sq_end_reason_name(report->end_reason));
     if (report->message[0] != '\0')
         set_text(object, "message", report->message);
-    set(object, "prepared",
-        sq_record_time(record, sq_agent_clock_to_ours(&host->clock, report->prepared_boot_ns)));
-    set(object, "injected",
-        sq_record_time(record, sq_agent_clock_to_ours(&host->clock, report->injected_boot_ns)));
-    set(object, "clean", sq_record_time(record, sq_agent_clock_to_ours(&host->clock, report->clean_boot_ns)));
-    set(object, "removed",
-        sq_record_time(record, sq_agent_clock_to_ours(&host->clock, report->removed_boot_ns)));
+    set_time(object, run, "prepared", sq_agent_clock_to_ours(&host->clock, report->prepared_boot_ns));
+    set_time(object, run, "injected", sq_agent_clock_to_ours(&host->clock, report->injected_boot_ns));
+    set_time(object, run, "clean", sq_agent_clock_to_ours(&host->clock, report->clean_boot_ns));
+    set_time(object, run, "removed", sq_agent_clock_to_ours(&host->clock, report->removed_boot_ns));
     set(object, "proved", json_boolean(report->proved));
     set(object, "touched", json_boolean(report->touched));
     set(object, "counters", counters_json(report));
@@ -326,8 +329,8 @@ void sq_run_record_hosts(struct sq_run *run)
         set(object, "round_trip_s", sq_record_seconds(2 * host->clock.uncertainty_ns));
         set(object, "wall_clock_offset_s", json_real((double)host->wall_offset_ns / 1e9));
         set(object, "ordered", json_boolean(host->ordered));
-        set(object, "clean", sq_record_time(record, host->clean ? host->clean_boot_ns : 0));
-        set(object, "removed", sq_record_time(record, host->removed ? host->removed_boot_ns : 0));
+        set_time(object, run, "clean", host->clean ? host->clean_boot_ns : 0);
+        set_time(object, run, "removed", host->removed ? host->removed_boot_ns : 0);
         set(object, "unclean", json_boolean(sq_run_host_is_unclean(host)));
         if (host->problem.text[0] != '\0')
             set_text(object, "problem", host->problem.text);

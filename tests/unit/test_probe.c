@@ -196,9 +196,9 @@ static void test_http_misses(void **state)
     (void)state;
     expect_http_miss("/missing", true, "status 404 where 200 is tolerated");
     expect_http_miss("/moved", true, "status 302 where 200 is tolerated");
-    expect_http_miss("/hang", true, "no answer within 200ms");
-    expect_http_miss("/close", true, "no answer: ");
-    expect_http_miss("/noise", true, "no answer: ");
+    expect_http_miss("/hang", true, "/hang within 200ms");
+    expect_http_miss("/close", true, "no answer from http://127.0.0.1:");
+    expect_http_miss("/noise", true, "no answer from http://127.0.0.1:");
     expect_http_miss("/huge", false, "larger than 1 MiB");
 }
 
@@ -221,7 +221,7 @@ static void test_http_nobody_listens(void **state)
     struct sq_probe probe = http_probe("/");
     (void)strcpy(probe.target, "http://127.0.0.1:1/");
     struct sq_measurement measurement = measure(&probe, NULL);
-    expect_miss(&measurement, true, "no answer: ");
+    expect_miss(&measurement, true, "no answer from http://127.0.0.1:");
     (void)strcpy(probe.target, "http://no-such-host.invalid/");
     probe.timeout_ns = 10 * SQ_NS_PER_SECOND;
     measurement = measure(&probe, NULL);
@@ -273,10 +273,10 @@ static void test_promql_not_measurable(void **state)
     char base[64];
     struct sq_measurement measurement = measure_query("> 0", "http://127.0.0.1:1");
     (void)state;
-    expect_miss(&measurement, false, "Prometheus cannot be asked: ");
+    expect_miss(&measurement, false, "Prometheus at http://127.0.0.1:1 cannot be asked: ");
     (void)snprintf(base, sizeof(base), "http://127.0.0.1:%d/hang", port);
     measurement = measure_query("> 0", base);
-    expect_miss(&measurement, false, "Prometheus did not answer within 500ms");
+    expect_miss(&measurement, false, "/hang did not answer within 500ms");
     (void)snprintf(base, sizeof(base), "http://127.0.0.1:%d/empty", port);
     measurement = measure_query("> 0", base);
     expect_miss(&measurement, false, "no data");
