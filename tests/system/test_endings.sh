@@ -45,7 +45,7 @@ closed_pipe() {
     mkfifo "$work/pipe"
     setsid squall run --yes --record "$work/run.json" "$experiment" >"$work/pipe" 2>"$output" </dev/null &
     running=$!
-    head -n 1 <"$work/pipe" >/dev/null &
+    sleep 60 <"$work/pipe" & # holds the pipe open and reads nothing
     local reader=$!
     wait_injected web2
     kill "$reader" 2>/dev/null || true
