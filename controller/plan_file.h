@@ -26,7 +26,7 @@ struct sq_plan_file {
     const char *experiment_path; /* where the text came from; these three are owned by `content` */
     const char *experiment_text;
     const char *inventory_path;
-    bool offline; /* nobody was asked: there is nothing to compare with */
+    bool offline; /* nobody was asked what would be touched */
     uint32_t setting_count;
     struct sq_setting settings[SQ_PARAMETERS_MAX];
 };
@@ -56,8 +56,8 @@ int sq_plan_file_experiment(const struct sq_plan_file *file, struct sq_experimen
 /*
  * Is `plan` (made anew from the file's experiment and the inventory of now, and previewed) what the file
  * promised: the same hosts under the same agents' URLs, the same orders, and the same things touched and
- * spared? Else -1 with SQ_CONFLICT, and `differences` (a new text that the caller frees, one line each, host
- * by host).
+ * spared (an offline plan promised only the first two)? Else -1 with SQ_CONFLICT, and `differences` (a new
+ * text that the caller frees, one line each, host by host).
  */
 int sq_plan_file_compare(const struct sq_plan_file *file, const struct sq_plan *plan, char **differences,
                          struct sq_error *error);

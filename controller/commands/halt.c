@@ -1,0 +1,261 @@
+#include "common/cleanup.h"
+#include "common/clock.h"
+#include "common/units.h"
+#include "controller/agent_clock.h"
+#include "controller/command.h"
+#include "controller/everybody.h"
+#include "controller/output.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define HALT_TIMEOUT_NS   (5 * SQ_NS_PER_SECOND)
+#define STATUS_TIMEOUT_NS (2 * SQ_NS_PER_SECOND)
+#define PATIENCE_NS       (30 * SQ_NS_PER_SECOND)
+#define POLL_NS           (100 * SQ_NS_PER_MILLISECOND)
+
+enum outcome { NOTHING_THERE, UNDER_WAY, ALL_REMOVED, LEFT_BEHIND, UNREACHABLE };
+
+/* What became of one host. */
+struct halted {
+    enum outcome outcome;
+    bool was_halted; /* the halt arrived */
+    struct sq_agent_clock clock;
+    uint64_t sent_boot_ns;
+    struct sq_error error; /* UNREACHABLE, or why it is not clean */
+    uint32_t ended_count;  /* faults that this halt ended */
+};
+
+static bool is_there(const struct sq_answer *answer)
+{
+    return !answer->failed && answer->reply.code == SQ_OK;
+}
+
+static uint32_t count_ended(const struct sq_reply *reply)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < reply->fault_count; i++)
+        count += reply->faults[i].end_reason == SQ_END_HALT;
+    return count;
+}
+
+/* Look at a host's newest answer. A status that did not come leaves things as they were known. */
+static void judge(struct halted *halted, const struct sq_answer *answer)
+{
+    if (!is_there(answer)) {
+        if (!halted->was_halted)
+            halted->outcome = UNREACHABLE;
+        if (answer->failed)
+            halted->error = answer->error;
+        else
+            (void)sq_fail(&halted->error, answer->reply.code, "%s", answer->reply.message);
+        return;
+    }
+    const struct sq_reply *reply = &answer->reply;
+    sq_agent_clock_learn(&halted->clock, answer->sent_boot_ns, answer->answered_boot_ns, reply->now_boot_ns);
+    if (reply->verb == SQ_VERB_HALT && !halted->was_halted) {
+        halted->was_halted = true;
+        halted->sent_boot_ns = answer->sent_boot_ns;
+    }
+    halted->ended_count = count_ended(reply);
+    halted->outcome =
+        sq_id_is_zero(&reply->experiment) || reply->fault_count == 0 ? NOTHING_THERE : ALL_REMOVED;
+    for (uint32_t i = 0; i < reply->fault_count; i++) {
+        const struct sq_fault_report *report = &reply->faults[i];
+        if (report->state == SQ_STATE_FAILED &&
+            (report->injected_boot_ns != 0 || report->prepared_boot_ns != 0) &&
+            report->removed_boot_ns == 0) {
+            halted->outcome = LEFT_BEHIND;
+            (void)sq_fail(&halted->error, SQ_UNCLEAN, "%s", report->message);
+        } else if (report->state < SQ_STATE_REVERTED && halted->outcome == ALL_REMOVED) {
+            halted->outcome = UNDER_WAY;
+        }
+    }
+}
+
+static bool anybody_under_way(const struct halted *halted, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (halted[i].outcome == UNDER_WAY)
+            return true;
+    return false;
+}
+
+/* Ask for the state of those that are still removing things, until all are done or patience ends. */
+static int wait_for_removal(struct sq_everybody *everybody, struct halted *halted, struct sq_error *error)
+{
+    uint32_t count = everybody->inventory->host_count;
+    uint64_t until_boot_ns = sq_ns_add(sq_boot_ns(), PATIENCE_NS);
+    sq_autofree uint32_t *hosts = calloc((size_t)count + 1, sizeof(*hosts));
+    sq_autofree struct sq_answer *answers = calloc((size_t)count + 1, sizeof(*answers));
+    sq_autofree struct sq_request *request = calloc(1, sizeof(*request));
+    if (hosts == NULL || answers == NULL || request == NULL)
+        return sq_fail(error, SQ_SYSTEM, "out of memory");
+    request->verb = SQ_VERB_STATUS;
+    while (anybody_under_way(halted, count) && sq_boot_ns() < until_boot_ns) {
+        struct timespec pause = {.tv_nsec = POLL_NS};
+        (void)nanosleep(&pause, NULL);
+        uint32_t asked = 0;
+        for (uint32_t i = 0; i < count; i++)
+            if (halted[i].outcome == UNDER_WAY)
+                hosts[asked++] = i;
+        if (sq_client_ask(everybody->client, hosts, asked, request, STATUS_TIMEOUT_NS, -1, answers, error) !=
+            0)
+            return -1;
+        for (uint32_t i = 0; i < asked; i++) {
+            judge(&halted[hosts[i]], &answers[i]);
+            if (is_there(&answers[i]))
+                everybody->answers[hosts[i]] = answers[i];
+        }
+    }
+    return 0;
+}
+
+/* When the last fault that was ended became clean or was removed, after the halt was sent. */
+static uint64_t after_ns(const struct halted *halted, const struct sq_reply *reply, bool removed)
+{
+    uint64_t last_ns = 0;
+    for (uint32_t i = 0; i < reply->fault_count; i++) {
+        const struct sq_fault_report *report = &reply->faults[i];
+        if (report->end_reason != SQ_END_HALT)
+            continue;
+        uint64_t at = removed ? report->removed_boot_ns : report->clean_boot_ns;
+        uint64_t ours = sq_agent_clock_to_ours(&halted->clock, at);
+        uint64_t after = sq_ns_sub(ours, halted->sent_boot_ns);
+        last_ns = after > last_ns ? after : last_ns;
+    }
+    return last_ns;
+}
+
+static void print_lines(const struct sq_reply *reply)
+{
+    for (uint32_t i = 0; i < reply->fault_count; i++)
+        for (uint32_t j = 0; j < reply->faults[i].line_count; j++)
+            if (reply->faults[i].lines[j].kind == SQ_LINE_LEFT)
+                (void)printf("    %s: %s\n", sq_line_kind_name(SQ_LINE_LEFT), reply->faults[i].lines[j].text);
+}
+
+static void print_host(const struct sq_host *host, const struct halted *halted,
+                       const struct sq_answer *answer, bool colored)
+{
+    char clean[SQ_UNIT_TEXT_MAX];
+    char removed[SQ_UNIT_TEXT_MAX];
+    const char *bad = sq_style_begin(colored, SQ_STYLE_BAD);
+    const char *end = sq_style_end(colored);
+    switch (halted->outcome) {
+    case UNREACHABLE:
+        (void)printf("%s%s%s\n    what was injected there ends with its lease\n", bad, halted->error.text,
+                     end);
+        return;
+    case NOTHING_THERE:
+        (void)printf("%s: nothing to end\n", host->name);
+        return;
+    case UNDER_WAY:
+        (void)printf("%s: %sended \"%s\", but not all of it is removed yet%s: look with `squall status`\n",
+                     host->name, bad, answer->reply.title, end);
+        return;
+    case LEFT_BEHIND:
+        (void)printf("%s: %snot clean: %s%s\n", host->name, bad, halted->error.text, end);
+        print_lines(&answer->reply);
+        return;
+    case ALL_REMOVED:
+        break;
+    }
+    if (halted->ended_count == 0) {
+        (void)printf("%s: nothing to end; \"%s\" was over\n", host->name, answer->reply.title);
+        return;
+    }
+    sq_duration_format_rounded(after_ns(halted, &answer->reply, false), clean);
+    sq_duration_format_rounded(after_ns(halted, &answer->reply, true), removed);
+    (void)printf("%s: ended \"%s\", %u fault%s: clean after %s, removed after %s\n", host->name,
+                 answer->reply.title, halted->ended_count, halted->ended_count == 1 ? "" : "s", clean,
+                 removed);
+}
+
+static json_t *host_json(const struct sq_host *host, const struct halted *halted,
+                         const struct sq_answer *answer)
+{
+    static const char *const words[] = {"nothing", "under way", "removed", "unclean", "unreachable"};
+    json_t *entry = json_pack("{s:o, s:s, s:i}", "name", sq_output_json_text(host->name), "outcome",
+                              words[halted->outcome], "ended", (int)halted->ended_count);
+    if (halted->error.code != SQ_OK)
+        (void)json_object_set_new(entry, "problem", sq_output_json_text(halted->error.text));
+    if (halted->outcome == ALL_REMOVED && halted->ended_count > 0) {
+        (void)json_object_set_new(entry, "title", sq_output_json_text(answer->reply.title));
+        (void)json_object_set_new(entry, "clean-after-ns",
+                                  json_integer((json_int_t)after_ns(halted, &answer->reply, false)));
+        (void)json_object_set_new(entry, "removed-after-ns",
+                                  json_integer((json_int_t)after_ns(halted, &answer->reply, true)));
+    }
+    return entry;
+}
+
+static int exit_status(const struct halted *halted, uint32_t count)
+{
+    int status = SQ_EXIT_COMPLETED;
+    for (uint32_t i = 0; i < count; i++) {
+        if (halted[i].outcome == LEFT_BEHIND || halted[i].outcome == UNDER_WAY)
+            return SQ_EXIT_UNCLEAN;
+        if (halted[i].outcome == UNREACHABLE)
+            status = SQ_EXIT_FAILED;
+    }
+    return status;
+}
+
+static int run_halt(const struct sq_options *options)
+{
+    sq_autoeverybody struct sq_everybody everybody = {0};
+    struct sq_error error;
+    if (sq_everybody_open(options, &everybody, &error) != 0 ||
+        sq_everybody_ask(&everybody, SQ_VERB_HALT, HALT_TIMEOUT_NS, &error) != 0)
+        return sq_command_fail(options, &error);
+    uint32_t count = everybody.inventory->host_count;
+    sq_autofree struct halted *halted = calloc((size_t)count + 1, sizeof(*halted));
+    if (halted == NULL)
+        return SQ_EXIT_FAILED;
+    for (uint32_t i = 0; i < count; i++)
+        judge(&halted[i], &everybody.answers[i]);
+    if (wait_for_removal(&everybody, halted, &error) != 0)
+        return sq_command_fail(options, &error);
+    bool colored = sq_output_is_colored(options->color, stdout);
+    json_t *list = options->json ? json_array() : NULL;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct sq_host *host = &everybody.inventory->hosts[i];
+        if (options->json)
+            (void)json_array_append_new(list, host_json(host, &halted[i], &everybody.answers[i]));
+        else
+            print_host(host, &halted[i], &everybody.answers[i], colored);
+    }
+    int status = exit_status(halted, count);
+    if (options->json ? sq_output_json(json_pack("{s:o}", "hosts", list)) != 0 : fflush(stdout) != 0)
+        return status != SQ_EXIT_COMPLETED ? status : SQ_EXIT_FAILED;
+    return status;
+}
+
+const struct sq_command sq_command_halt = {
+    .name = "halt",
+    .synopsis = "halt",
+    .help = "stop everything on every host of the inventory, now\n"
+            "\n"
+            "Orders every agent at once to end all faults, whoever injected them, and to refuse what was "
+            "prepared for\n"
+            "later; asks nothing first. Then waits up to 30 s until what was made is removed, and says per "
+            "host when\n"
+            "it was clean (no fault applies any more) and when everything was removed. Where a host cannot "
+            "be reached\n"
+            "its faults end by themselves with their lease.\n"
+            "\n"
+            "On a host itself, `squalld --halt` does the same without a network.\n"
+            "\n"
+            "Example:\n"
+            "  squall halt --hosts lab.yaml\n"
+            "\n"
+            "Exit status: 0 when all hosts are clean, 4 when one could not be reached, 6 when something "
+            "could not be\n"
+            "undone.\n",
+    .options = "hosts json",
+    .operands_least = 0,
+    .operands_most = 0,
+    .run = run_halt,
+};

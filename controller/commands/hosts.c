@@ -1,0 +1,218 @@
+#include "common/cleanup.h"
+#include "common/clock.h"
+#include "common/text.h"
+#include "common/units.h"
+#include "controller/command.h"
+#include "controller/everybody.h"
+#include "controller/output.h"
+#include "controller/text_table.h"
+
+#include <stdlib.h>
+
+#define HOSTS_TIMEOUT_NS (2 * SQ_NS_PER_SECOND)
+#define FIRST_COLUMNS    5
+
+static bool is_there(const struct sq_answer *answer)
+{
+    return !answer->failed && answer->reply.code == SQ_OK;
+}
+
+static const char *why_not(const struct sq_answer *answer)
+{
+    return answer->failed ? answer->error.text : answer->reply.message;
+}
+
+/* The agent's wall clock minus ours, at the middle of the exchange. */
+static int64_t clock_offset_ns(const struct sq_answer *answer)
+{
+    uint64_t middle_boot_ns = answer->sent_boot_ns + (answer->answered_boot_ns - answer->sent_boot_ns) / 2;
+    uint64_t ours_ns = sq_ns_sub(sq_real_ns(), sq_ns_sub(sq_boot_ns(), middle_boot_ns));
+    return (int64_t)(answer->reply.hello.real_ns - ours_ns);
+}
+
+static void format_offset(int64_t offset_ns, char *text, size_t size)
+{
+    char distance[SQ_UNIT_TEXT_MAX];
+    sq_duration_format_rounded(offset_ns < 0 ? (uint64_t)-offset_ns : (uint64_t)offset_ns, distance);
+    text[0] = '\0';
+    sq_text_append(text, size, "%c%s", offset_ns < 0 ? '-' : '+', distance);
+}
+
+static const struct sq_ability *ability_of(const struct sq_hello *hello, enum sq_fault_kind kind)
+{
+    for (uint32_t i = 0; i < hello->ability_count; i++)
+        if (hello->abilities[i].kind == kind)
+            return &hello->abilities[i];
+    return NULL;
+}
+
+static const char *ability_word(const struct sq_ability *ability)
+{
+    if (ability == NULL)
+        return "unknown";
+    if (!ability->able)
+        return "unable";
+    return ability->permitted ? "yes" : "forbidden";
+}
+
+static void add_row(struct sq_text_table *table, const struct sq_host *host, const struct sq_answer *answer)
+{
+    sq_text_table_add(table, "%s", host->name);
+    sq_text_table_add(table, "%s", host->agent);
+    const struct sq_hello *hello = &answer->reply.hello;
+    char text[1024] = "";
+    if (is_there(answer)) {
+        format_offset(clock_offset_ns(answer), text, sizeof(text));
+        sq_text_table_add(table, "%s", hello->agent_version);
+        sq_text_table_add(table, "%s", text);
+    } else {
+        sq_text_table_add(table, "%s", answer->failed ? sq_code_name(answer->error.code) : "refused");
+        sq_text_table_add(table, "%s", "-");
+    }
+    text[0] = '\0';
+    for (uint32_t i = 0; i < host->label_count; i++)
+        sq_text_append(text, sizeof(text), "%s%s=%s", i > 0 ? "," : "", host->labels[i].name,
+                       host->labels[i].value);
+    sq_text_table_add(table, "%s", text[0] != '\0' ? text : "-");
+    for (size_t i = 0; i < sq_fault_table_count; i++)
+        sq_text_table_add(table, "%s",
+                          is_there(answer) ? ability_word(ability_of(hello, sq_fault_table[i]->kind)) : "-");
+}
+
+/* Everything that is not a plain "yes" is explained below the table. */
+static void print_reasons(const struct sq_everybody *everybody, bool colored)
+{
+    const char *begin = sq_style_begin(colored, SQ_STYLE_WARNING);
+    const char *end = sq_style_end(colored);
+    for (uint32_t i = 0; i < everybody->inventory->host_count; i++) {
+        const struct sq_answer *answer = &everybody->answers[i];
+        const char *name = everybody->inventory->hosts[i].name;
+        if (answer->failed) { /* names the host itself */
+            (void)printf("%s%s%s\n", sq_style_begin(colored, SQ_STYLE_BAD), answer->error.text, end);
+            continue;
+        }
+        if (answer->reply.code != SQ_OK) {
+            (void)printf("%s: %s%s%s\n", name, sq_style_begin(colored, SQ_STYLE_BAD), answer->reply.message,
+                         end);
+            continue;
+        }
+        const struct sq_hello *hello = &answer->reply.hello;
+        if (hello->policy_problem[0] != '\0')
+            (void)printf("%s: %s%s%s\n", name, begin, hello->policy_problem, end);
+        for (uint32_t j = 0; j < hello->ability_count; j++) {
+            const struct sq_ability *ability = &hello->abilities[j];
+            const struct sq_fault_info *info = sq_fault_by_kind(ability->kind);
+            bool told = ability->able && hello->policy_problem[0] != '\0';
+            if (ability->reason[0] != '\0' && !told)
+                (void)printf("%s: %s: %s%s%s\n", name, info != NULL ? info->name : "?", begin,
+                             ability->reason, end);
+        }
+    }
+}
+
+static int print_table(const struct sq_everybody *everybody, bool colored)
+{
+    struct sq_text_table *table = sq_text_table_new((uint32_t)(FIRST_COLUMNS + sq_fault_table_count));
+    if (table == NULL)
+        return -1;
+    static const char *const heads[FIRST_COLUMNS] = {"NAME", "AGENT", "VERSION", "CLOCK", "LABELS"};
+    for (size_t i = 0; i < FIRST_COLUMNS; i++)
+        sq_text_table_add(table, "%s", heads[i]);
+    for (size_t i = 0; i < sq_fault_table_count; i++)
+        sq_text_table_add(table, "%s", sq_fault_table[i]->name);
+    for (uint32_t i = 0; i < everybody->inventory->host_count; i++)
+        add_row(table, &everybody->inventory->hosts[i], &everybody->answers[i]);
+    sq_text_table_print(table, stdout);
+    sq_text_table_free(table);
+    print_reasons(everybody, colored);
+    return fflush(stdout) == 0 ? 0 : -1;
+}
+
+static json_t *hello_json(const struct sq_answer *answer)
+{
+    const struct sq_hello *hello = &answer->reply.hello;
+    char max_duration[SQ_UNIT_TEXT_MAX];
+    sq_duration_format(hello->max_duration_ns, max_duration);
+    json_t *faults = json_object();
+    for (uint32_t i = 0; i < hello->ability_count; i++) {
+        const struct sq_ability *ability = &hello->abilities[i];
+        const struct sq_fault_info *info = sq_fault_by_kind(ability->kind);
+        if (info != NULL)
+            (void)json_object_set_new(faults, info->name,
+                                      json_pack("{s:b, s:b, s:o}", "able", (int)ability->able, "permitted",
+                                                (int)ability->permitted, "reason",
+                                                sq_output_json_text(ability->reason)));
+    }
+    return json_pack(
+        "{s:o, s:o, s:o, s:I, s:I, s:s, s:o, s:o}", "version", sq_output_json_text(hello->agent_version),
+        "hostname", sq_output_json_text(hello->hostname), "kernel", sq_output_json_text(hello->kernel),
+        "clock-offset-ns", (json_int_t)clock_offset_ns(answer), "round-trip-ns",
+        (json_int_t)(answer->answered_boot_ns - answer->sent_boot_ns), "max-duration", max_duration,
+        "policy-problem", sq_output_json_text(hello->policy_problem), "faults", faults);
+}
+
+static json_t *everybody_json(const struct sq_everybody *everybody)
+{
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < everybody->inventory->host_count; i++) {
+        const struct sq_host *host = &everybody->inventory->hosts[i];
+        const struct sq_answer *answer = &everybody->answers[i];
+        json_t *labels = json_object();
+        for (uint32_t j = 0; j < host->label_count; j++)
+            (void)json_object_set_new(labels, host->labels[j].name,
+                                      sq_output_json_text(host->labels[j].value));
+        json_t *entry = json_pack("{s:o, s:o, s:o}", "name", sq_output_json_text(host->name), "agent",
+                                  sq_output_json_text(host->agent), "labels", labels);
+        if (is_there(answer))
+            (void)json_object_set_new(entry, "hello", hello_json(answer));
+        else
+            (void)json_object_set_new(
+                entry, "problem",
+                json_pack("{s:s, s:o}", "code",
+                          sq_code_name(answer->failed ? answer->error.code : answer->reply.code), "message",
+                          sq_output_json_text(why_not(answer))));
+        (void)json_array_append_new(list, entry);
+    }
+    return json_pack("{s:o}", "hosts", list);
+}
+
+static int run_hosts(const struct sq_options *options)
+{
+    sq_autoeverybody struct sq_everybody everybody = {0};
+    struct sq_error error;
+    if (sq_everybody_open(options, &everybody, &error) != 0 ||
+        sq_everybody_ask(&everybody, SQ_VERB_HELLO, HOSTS_TIMEOUT_NS, &error) != 0)
+        return sq_command_fail(options, &error);
+    int printed = options->json ? sq_output_json(everybody_json(&everybody))
+                                : print_table(&everybody, sq_output_is_colored(options->color, stdout));
+    if (printed != 0)
+        return SQ_EXIT_FAILED;
+    for (uint32_t i = 0; i < everybody.inventory->host_count; i++)
+        if (!is_there(&everybody.answers[i]))
+            return SQ_EXIT_FAILED;
+    return SQ_EXIT_COMPLETED;
+}
+
+const struct sq_command sq_command_hosts = {
+    .name = "hosts",
+    .synopsis = "hosts",
+    .help = "ask every agent who it is, and what it can inject and why not; changes nothing\n"
+            "\n"
+            "Asks all hosts of the inventory at once and waits 2 s at most. Per host: the agent's version, "
+            "how far its\n"
+            "wall clock is from ours, its labels, and per fault kind \"yes\", \"forbidden\" (by the host's "
+            "policy) or\n"
+            "\"unable\" (the kernel or the privileges do not allow it). What is not \"yes\", and why a host "
+            "cannot be\n"
+            "reached, is explained below the table.\n"
+            "\n"
+            "Examples:\n"
+            "  squall hosts --hosts lab.yaml\n"
+            "  squall hosts --local\n"
+            "\n"
+            "Exit status: 0 when every host answered, 4 when one did not.\n",
+    .options = "hosts local json",
+    .operands_least = 0,
+    .operands_most = 0,
+    .run = run_hosts,
+};

@@ -1,0 +1,145 @@
+#include "common/cleanup.h"
+#include "common/file.h"
+#include "controller/client.h"
+#include "controller/command.h"
+#include "controller/local_agent.h"
+#include "controller/output.h"
+#include "controller/plan_file.h"
+#include "controller/preview.h"
+
+#include <stdlib.h>
+
+struct planning {
+    struct sq_experiment *experiment;
+    struct sq_local_agent *local_agent;
+    struct sq_inventory *own_inventory;
+    const struct sq_inventory *inventory;
+    struct sq_plan *plan;
+    struct sq_client *client;
+    struct sq_error *problems;
+    char *text; /* the experiment's file */
+    char sha256[SQ_SHA256_TEXT_MAX];
+};
+
+static void planning_cleanup(struct planning *planning)
+{
+    sq_client_close(planning->client);
+    sq_local_agent_stop(planning->local_agent);
+    sq_plan_free(planning->plan);
+    sq_inventory_free(planning->own_inventory);
+    sq_experiment_free(planning->experiment);
+    free(planning->problems);
+    free(planning->text);
+}
+
+static int load(const struct sq_options *options, struct planning *planning, struct sq_error *error)
+{
+    const char *path = options->operands[0];
+    size_t length = 0;
+    if (sq_plan_file_is(path))
+        return sq_fail(
+            error, SQ_BAD_INPUT,
+            "%s is a plan already: `squall run %s` does what it says; to plan anew, name the experiment",
+            path, path);
+    if (sq_experiment_load(path, options->settings, options->setting_count, &planning->experiment, error) !=
+            0 ||
+        sq_file_read(path, SQ_DOCUMENT_BYTES_MAX, &planning->text, &length, error) != 0)
+        return -1;
+    if (options->local) {
+        if (options->offline)
+            return sq_fail(error, SQ_BAD_INPUT,
+                           "--local asks an agent and --offline asks none: take one of them");
+        if (sq_local_agent_start(&planning->local_agent, error) != 0)
+            return -1;
+        planning->inventory = sq_local_agent_inventory(planning->local_agent);
+        (void)fprintf(stderr, "squall: %s\n", sq_local_agent_note(planning->local_agent));
+    } else {
+        if (sq_inventory_load(options->hosts_path, &planning->own_inventory, error) != 0)
+            return -1;
+        planning->inventory = planning->own_inventory;
+    }
+    if (sq_plan_make(planning->experiment, planning->inventory, &planning->plan, error) != 0)
+        return -1;
+    planning->problems = calloc((size_t)planning->plan->host_count + 1, sizeof(*planning->problems));
+    return planning->problems != NULL ? 0 : sq_fail(error, SQ_SYSTEM, "out of memory");
+}
+
+static int print(const struct sq_options *options, const struct planning *planning)
+{
+    if (!options->json) {
+        sq_preview_print(planning->plan, planning->problems, options->offline,
+                         sq_output_is_colored(options->color, stdout), stdout);
+        (void)printf("Nothing was injected, nothing was changed%s.\n",
+                     options->output_path == NULL ? ", nothing was written" : " on any host");
+        return fflush(stdout) == 0 ? 0 : -1;
+    }
+    json_t *result = sq_preview_json(planning->plan, planning->problems);
+    if (result != NULL && planning->sha256[0] != '\0') {
+        (void)json_object_set_new(result, "plan-file", sq_output_json_text(options->output_path));
+        (void)json_object_set_new(result, "sha256", json_string(planning->sha256));
+    }
+    return sq_output_json(result);
+}
+
+static int run_plan(const struct sq_options *options)
+{
+    sq_auto(planning_cleanup) struct planning planning = {0};
+    struct sq_error error;
+    if (load(options, &planning, &error) != 0)
+        return sq_command_fail(options, &error);
+    int status = 0;
+    if (!options->offline)
+        status = sq_client_open(planning.inventory, &planning.client, &error) != 0
+                     ? -1
+                     : sq_preview(planning.plan, planning.client, -1, planning.problems, &error);
+    if (status != 0 && planning.client == NULL)
+        return sq_command_fail(options, &error);
+    /* A plan with a problem is shown, and not kept: it could not be run. */
+    if (status == 0 && options->output_path != NULL &&
+        sq_plan_file_write(options->output_path, planning.plan, options->offline, planning.text,
+                           options->settings, options->setting_count, planning.sha256, &error) != 0)
+        return sq_command_fail(options, &error);
+    if (print(options, &planning) != 0)
+        return SQ_EXIT_FAILED;
+    if (status != 0) {
+        (void)fprintf(stderr, "squall: %s\n", error.text);
+        if (options->output_path != NULL)
+            (void)fprintf(stderr, "squall: %s was not written\n", options->output_path);
+        return (int)sq_exit_of(error.code);
+    }
+    if (planning.sha256[0] != '\0' && !options->json)
+        (void)printf("The plan stands in %s, SHA-256 %s.\nRun exactly this with: squall run %s\n",
+                     options->output_path, planning.sha256, options->output_path);
+    return SQ_EXIT_COMPLETED;
+}
+
+const struct sq_command sq_command_plan = {
+    .name = "plan",
+    .synopsis = "plan FILE",
+    .help =
+        "show what an experiment would do, host by host, without doing it\n"
+        "\n"
+        "A dry run on the live agents: each is asked what its part would touch and what it would spare, by "
+        "the\n"
+        "same code that a run uses, under its host's own policy. Nothing is injected, changed or written on "
+        "any\n"
+        "host. Per step: the fault, its time, which hosts were chosen out of how many that match. Per host: "
+        "the\n"
+        "interfaces, peers and processes that would be hit, and what is spared.\n"
+        "\n"
+        "With -o PLAN the plan is written with its SHA-256; `squall run PLAN` then does exactly that, or "
+        "refuses\n"
+        "and shows what has changed. With --offline nobody is asked: the inventory alone tells the hosts.\n"
+        "\n"
+        "Examples:\n"
+        "  squall plan partition.yaml --set victims=2\n"
+        "  squall plan partition.yaml -o friday.plan && squall run friday.plan\n"
+        "\n"
+        "Exit status: 0 when it could be run as it stands, 2 for a wrong file, 3 when a host refuses "
+        "(policy,\n"
+        "conflict, limit, nobody to hit), 4 when a host cannot be reached.\n",
+    .options = "hosts set output offline local json",
+    .operands_least = 1,
+    .operands_most = 1,
+    .run = run_plan,
+};

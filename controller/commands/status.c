@@ -1,0 +1,179 @@
+#include "common/cleanup.h"
+#include "common/clock.h"
+#include "common/units.h"
+#include "controller/command.h"
+#include "controller/everybody.h"
+#include "controller/output.h"
+
+#include <stdlib.h>
+
+#define STATUS_TIMEOUT_NS (2 * SQ_NS_PER_SECOND)
+
+static bool is_there(const struct sq_answer *answer)
+{
+    return !answer->failed && answer->reply.code == SQ_OK;
+}
+
+static bool is_over(const struct sq_reply *reply)
+{
+    for (uint32_t i = 0; i < reply->fault_count; i++)
+        if (reply->faults[i].state < SQ_STATE_REVERTED)
+            return false;
+    return true;
+}
+
+/* "in 7.2s" on the agent's own clock, or "now". */
+static void format_left(uint64_t until_boot_ns, uint64_t now_boot_ns, char text[SQ_UNIT_TEXT_MAX + 4])
+{
+    char left[SQ_UNIT_TEXT_MAX];
+    sq_duration_format_rounded(sq_ns_sub(until_boot_ns, now_boot_ns), left);
+    (void)snprintf(text, SQ_UNIT_TEXT_MAX + 4, "%s%s", until_boot_ns > now_boot_ns ? "in " : "now",
+                   until_boot_ns > now_boot_ns ? left : "");
+}
+
+static void print_fault(const struct sq_reply *reply, const struct sq_fault_report *report)
+{
+    const struct sq_fault_info *info = sq_fault_by_kind(report->kind);
+    char left[SQ_UNIT_TEXT_MAX + 4];
+    (void)printf("    %-18s %s", info != NULL ? info->name : "?", sq_state_name(report->state));
+    if (report->state == SQ_STATE_INJECTED && report->deadline_boot_ns != 0) {
+        format_left(report->deadline_boot_ns, reply->now_boot_ns, left);
+        (void)printf(", ends %s", left);
+    }
+    if (report->end_reason != SQ_END_NONE)
+        (void)printf(", %s", sq_end_reason_name(report->end_reason));
+    for (uint32_t i = 0; i < report->counter_count; i++)
+        (void)printf(", %s %llu", report->counters[i].name, (unsigned long long)report->counters[i].value);
+    if (report->code != SQ_OK)
+        (void)printf(": %s", report->message);
+    (void)putchar('\n');
+    for (uint32_t i = 0; i < report->line_count; i++)
+        if (report->lines[i].kind >= SQ_LINE_NOTE)
+            (void)printf("      %s: %s\n", sq_line_kind_name(report->lines[i].kind), report->lines[i].text);
+}
+
+static void print_host(const struct sq_host *host, const struct sq_answer *answer, bool colored)
+{
+    const struct sq_reply *reply = &answer->reply;
+    if (!is_there(answer)) {
+        (void)printf("%s%s%s\n", sq_style_begin(colored, SQ_STYLE_BAD),
+                     answer->failed ? answer->error.text : reply->message, sq_style_end(colored));
+        return;
+    }
+    if (sq_id_is_zero(&reply->experiment)) {
+        (void)printf("%s: nothing\n", host->name);
+        return;
+    }
+    (void)printf("%s: %s%s%s", host->name, sq_style_begin(colored, SQ_STYLE_STRONG), reply->title,
+                 sq_style_end(colored));
+    if (reply->operator_name[0] != '\0')
+        (void)printf(", by %s", reply->operator_name);
+    if (is_over(reply)) {
+        (void)printf(", over");
+    } else if (reply->lease_boot_ns != 0) {
+        char left[SQ_UNIT_TEXT_MAX + 4];
+        format_left(reply->lease_boot_ns, reply->now_boot_ns, left);
+        (void)printf(", lease ends %s", left);
+    }
+    (void)putchar('\n');
+    for (uint32_t i = 0; i < reply->fault_count; i++)
+        print_fault(reply, &reply->faults[i]);
+}
+
+static json_t *fault_json(const struct sq_reply *reply, const struct sq_fault_report *report)
+{
+    const struct sq_fault_info *info = sq_fault_by_kind(report->kind);
+    json_t *counters = json_object();
+    for (uint32_t i = 0; i < report->counter_count; i++)
+        (void)json_object_set_new(counters, report->counters[i].name,
+                                  json_integer((json_int_t)report->counters[i].value));
+    json_t *lines = json_array();
+    for (uint32_t i = 0; i < report->line_count; i++)
+        (void)json_array_append_new(lines,
+                                    json_pack("{s:s, s:o}", "kind", sq_line_kind_name(report->lines[i].kind),
+                                              "text", sq_output_json_text(report->lines[i].text)));
+    uint64_t left_ns =
+        report->state == SQ_STATE_INJECTED ? sq_ns_sub(report->deadline_boot_ns, reply->now_boot_ns) : 0;
+    return json_pack("{s:i, s:s, s:s, s:s, s:s, s:o, s:I, s:b, s:b, s:o, s:o}", "index", (int)report->index,
+                     "fault", info != NULL ? info->name : "?", "state", sq_state_name(report->state),
+                     "end-reason",
+                     report->end_reason != SQ_END_NONE ? sq_end_reason_name(report->end_reason) : "", "code",
+                     sq_code_name(report->code), "message", sq_output_json_text(report->message), "left-ns",
+                     (json_int_t)left_ns, "proved", (int)report->proved, "touched", (int)report->touched,
+                     "counters", counters, "lines", lines);
+}
+
+static json_t *host_json(const struct sq_host *host, const struct sq_answer *answer)
+{
+    const struct sq_reply *reply = &answer->reply;
+    json_t *entry = json_pack("{s:o, s:o}", "name", sq_output_json_text(host->name), "agent",
+                              sq_output_json_text(host->agent));
+    if (!is_there(answer)) {
+        (void)json_object_set_new(
+            entry, "problem",
+            json_pack("{s:s, s:o}", "code", sq_code_name(answer->failed ? answer->error.code : reply->code),
+                      "message", sq_output_json_text(answer->failed ? answer->error.text : reply->message)));
+        return entry;
+    }
+    if (sq_id_is_zero(&reply->experiment)) {
+        (void)json_object_set_new(entry, "experiment", json_null());
+        return entry;
+    }
+    char id[SQ_ID_TEXT_MAX];
+    sq_id_format(&reply->experiment, id);
+    json_t *faults = json_array();
+    for (uint32_t i = 0; i < reply->fault_count; i++)
+        (void)json_array_append_new(faults, fault_json(reply, &reply->faults[i]));
+    (void)json_object_set_new(
+        entry, "experiment",
+        json_pack("{s:s, s:o, s:o, s:b, s:I, s:o}", "id", id, "title", sq_output_json_text(reply->title),
+                  "operator", sq_output_json_text(reply->operator_name), "over", (int)is_over(reply),
+                  "lease-left-ns", (json_int_t)sq_ns_sub(reply->lease_boot_ns, reply->now_boot_ns), "faults",
+                  faults));
+    return entry;
+}
+
+static int run_status(const struct sq_options *options)
+{
+    sq_autoeverybody struct sq_everybody everybody = {0};
+    struct sq_error error;
+    if (sq_everybody_open(options, &everybody, &error) != 0 ||
+        sq_everybody_ask(&everybody, SQ_VERB_STATUS, STATUS_TIMEOUT_NS, &error) != 0)
+        return sq_command_fail(options, &error);
+    bool colored = sq_output_is_colored(options->color, stdout);
+    json_t *list = options->json ? json_array() : NULL;
+    int status = SQ_EXIT_COMPLETED;
+    for (uint32_t i = 0; i < everybody.inventory->host_count; i++) {
+        const struct sq_host *host = &everybody.inventory->hosts[i];
+        if (options->json)
+            (void)json_array_append_new(list, host_json(host, &everybody.answers[i]));
+        else
+            print_host(host, &everybody.answers[i], colored);
+        if (!is_there(&everybody.answers[i]))
+            status = SQ_EXIT_FAILED;
+    }
+    if (options->json ? sq_output_json(json_pack("{s:o}", "hosts", list)) != 0 : fflush(stdout) != 0)
+        return SQ_EXIT_FAILED;
+    return status;
+}
+
+const struct sq_command sq_command_status = {
+    .name = "status",
+    .synopsis = "status",
+    .help = "show what is injected where, by whom, and until when; changes nothing\n"
+            "\n"
+            "Asks all hosts of the inventory at once and waits 2 s at most. Per host: the experiment and its "
+            "operator,\n"
+            "when its lease ends, and each fault with its state, the time that is left, and its counters. "
+            "What squall\n"
+            "could not undo is listed with how to finish by hand.\n"
+            "\n"
+            "Example:\n"
+            "  squall status --hosts lab.yaml\n"
+            "\n"
+            "Exit status: 0 when every host answered, 4 when one did not.\n",
+    .options = "hosts json",
+    .operands_least = 0,
+    .operands_most = 0,
+    .run = run_status,
+};
