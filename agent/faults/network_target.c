@@ -205,14 +205,28 @@ static bool overlaps_any(const struct sq_network_selector *selector, const struc
     return false;
 }
 
+/* A controller that came to a listener for both families has an IPv4 address in IPv6 form (RFC
+ * 4291, 2.5.5.2). */
+static struct sq_cidr controller_of(const struct sq_spared *spared)
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, 0xff};
+    struct sq_cidr controller = spared->controller;
+    if (controller.family == 6 && memcmp(controller.address, mapped, sizeof mapped) == 0) {
+        controller = (struct sq_cidr){.family = 4, .prefix = 32};
+        memcpy(controller.address, spared->controller.address + sizeof mapped, 4);
+    }
+    return controller;
+}
+
 static void tell_spared(const struct sq_network_selector *selector, const struct sq_fault_env *env,
                         struct sq_fault_report *report)
 {
     char text[SQ_LINE_MAX];
     for (uint32_t i = 0; i < env->spared_count; i++) {
-        if (!overlaps_any(selector, &env->spared[i].controller))
+        struct sq_cidr controller = controller_of(&env->spared[i]);
+        if (!overlaps_any(selector, &controller))
             continue;
-        sq_cidr_format(&env->spared[i].controller, text);
+        sq_cidr_format(&controller, text);
         sq_report_line(report, SQ_LINE_SPARES, "the control connection of %s to TCP port %u", text,
                        env->spared[i].agent_port);
     }
@@ -292,7 +306,7 @@ int sq_network_load(const struct sq_network_selector *selector, const struct sq_
     struct sq_classifier_session sessions[SQ_SPARED_MAX];
     for (uint32_t i = 0; i < env->spared_count; i++)
         sessions[i] = (struct sq_classifier_session){
-            .peer = env->spared[i].controller,
+            .peer = controller_of(&env->spared[i]),
             .local_port = env->spared[i].agent_port,
         };
     struct sq_classifier_config config = {

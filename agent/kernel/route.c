@@ -2,14 +2,14 @@
 
 #include "kernel/link.h"
 
+#include "common/cleanup.h"
+
 #include <errno.h>
 #include <linux/rtnetlink.h>
 #include <netlink/attr.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-
-#include "common/cleanup.h"
 
 #define ROUTES_MAX 65536 /* that are weighed; a full internet table is not a range's business */
 
@@ -26,6 +26,11 @@ struct table {
     size_t room;
     int family;
 };
+
+static void free_table(struct table *table)
+{
+    free(table->ways);
+}
 
 static bool is_single(const struct sq_cidr *range)
 {
@@ -181,7 +186,7 @@ static int take_route(const struct nlmsghdr *message, void *cookie)
                : 0;
 }
 
-/* All unicast routes of one family. The caller frees table->ways. */
+/* All unicast routes of one family. */
 static int read_table(struct sq_netlink *netlink, int family, struct table *table, struct sq_error *error)
 {
     int result = -EAGAIN;
@@ -240,10 +245,8 @@ static void find_range(struct sq_netlink *netlink, const struct table *table, co
 static int find_ranges(struct sq_netlink *netlink, int family, const struct sq_cidr *peers, size_t count,
                        struct sq_routes *routes, struct sq_error *error)
 {
-    struct table table = {0};
-    int result = read_table(netlink, family, &table, error);
-    sq_autofree struct way *ways = table.ways;
-    if (result != 0)
+    sq_auto(free_table) struct table table = {0};
+    if (read_table(netlink, family, &table, error) != 0)
         return -1;
     for (size_t i = 0; i < count; i++)
         if (!is_single(&peers[i]) && peers[i].family == (family == AF_INET ? 4 : 6))

@@ -6,6 +6,7 @@
 #include "common/clock.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
@@ -141,6 +142,10 @@ static void test_control_connection_survives_everything(void **state)
     partition_to(&fault, "::/0");
     partition_spare(&fault, "10.9.0.2", 7433);
     partition_spare(&fault, "fd09::2", 7433);
+    partition_spare(&fault,
+                    "::", 7435); /* becomes ::ffff:10.9.0.4, as a listener for both families sees it */
+    const uint8_t mapped[16] = {[10] = 0xff, 0xff, 10, 9, 0, 4};
+    memcpy(fault.env.spared[2].controller.address, mapped, sizeof mapped);
     partition_start(&fault);
     assert_true(partition_says(&fault, SQ_LINE_SPARES, "10.9.0.2/32 to TCP port 7433"));
     /* Empty neighbour tables: ARP and neighbour discovery have to pass as well. */
@@ -148,6 +153,7 @@ static void test_control_connection_survives_everything(void **state)
     fixture_must(lab.net, "ip neigh flush dev eth0 && ip -6 neigh flush dev eth0");
     assert_true(fixture_tcp_works(&lab, "10.9.0.2", "10.9.0.1", 7433));
     assert_true(fixture_tcp_works(&lab, "fd09::2", "fd09::1", 7433));
+    assert_true(fixture_tcp_works(&lab, "10.9.0.4", "10.9.0.1", 7435));
     assert_false(fixture_tcp_works(&lab, "10.9.0.2", "10.9.0.1", 7434));
     assert_false(fixture_tcp_works(&lab, "10.9.0.3", "10.9.0.1", 7433));
     assert_int_equal(fixture_out4(&lab, "2"), 0);
@@ -286,6 +292,49 @@ static void test_deadline_and_renewal(void **state)
     partition_stop(&fault);
 }
 
+/* errno of a datagram to the peer on a socket that wants to hear of every error; 0: none. */
+static int send_errno(int family)
+{
+    int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    int on = 1;
+    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(9), .sin_addr = {htonl(0x0a090002)}};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(9)};
+    assert_int_equal(inet_pton(AF_INET6, "fd09::2", &v6.sin6_addr), 1);
+    ssize_t sent;
+    if (family == AF_INET) {
+        assert_int_equal(setsockopt(fd, IPPROTO_IP, IP_RECVERR, &on, sizeof on), 0);
+        sent = sendto(fd, "x", 1, 0, (struct sockaddr *)&v4, sizeof v4);
+    } else {
+        assert_int_equal(setsockopt(fd, IPPROTO_IPV6, IPV6_RECVERR, &on, sizeof on), 0);
+        sent = sendto(fd, "x", 1, 0, (struct sockaddr *)&v6, sizeof v6);
+    }
+    int number = sent == 1 ? 0 : errno;
+    close(fd);
+    return number;
+}
+
+static void test_sender_sees_no_error(void **state)
+{
+    (void)state;
+    assert_int_equal(fixture_out4(&lab, "2"), FIXTURE_COUNT); /* the neighbour table is filled */
+    assert_int_equal(fixture_out6(&lab, "2"), FIXTURE_COUNT);
+    /* What a dropping filter looks like to the sender. */
+    fixture_must(lab.host, "tc qdisc add dev eth0 clsact && "
+                           "tc filter add dev eth0 egress bpf bytecode '1,6 0 0 2' direct-action");
+    assert_int_equal(send_errno(AF_INET), ENOBUFS);
+    assert_int_equal(send_errno(AF_INET6), ENOBUFS);
+    fixture_must(lab.host, "tc qdisc del dev eth0 clsact");
+    partition_init(&fault, SQ_DIRECTION_BOTH, "eth0");
+    partition_to(&fault, "10.9.0.2");
+    partition_to(&fault, "fd09::2");
+    partition_start(&fault);
+    assert_int_equal(send_errno(AF_INET), 0);
+    assert_int_equal(send_errno(AF_INET6), 0);
+    assert_int_equal(partition_counter(&fault, "dropped-out"), 2);
+    partition_stop(&fault);
+}
+
 static void test_untouched_is_told(void **state)
 {
     (void)state;
@@ -370,6 +419,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_tagged_packets, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_device_without_link_layer, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_deadline_and_renewal, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_sender_sees_no_error, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_untouched_is_told, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_most_peers, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_two_faults_on_one_interface, set_up, tear_down),
