@@ -54,7 +54,7 @@ static int set_deadline(void *state, const struct sq_undo *undo, uint64_t deadli
 static int clean(void *state, const struct sq_undo *undo, struct sq_error *error)
 {
     struct partition_state *partition = state;
-    if (partition != NULL) {
+    if (partition != NULL && partition->ready) {
         /* Without a classifier nothing was ever attached. */
         if (partition->classifier != NULL)
             sq_classifier_set_deadline(partition->classifier, 0);
@@ -99,7 +99,8 @@ static void take_back(struct sq_fault_report *report, const char *text)
         if (strcmp(report->lines[i].text, text) != 0)
             continue;
         report->line_count--;
-        memmove(&report->lines[i], &report->lines[i + 1], (report->line_count - i) * sizeof(report->lines[0]));
+        memmove(&report->lines[i], &report->lines[i + 1],
+                (report->line_count - i) * sizeof(report->lines[0]));
         return;
     }
 }

@@ -108,16 +108,31 @@ static int find_targets(struct sq_netlink *netlink, const struct sq_network_sele
     return 0;
 }
 
-static int check_policy(const struct sq_network_selector *selector, const struct sq_protection *protection,
-                        const struct targets *targets, struct sq_error *error)
+/* A protected interface must not be hit from below either: by a port of a protected bond, say. */
+static int check_protected_interface(struct sq_netlink *netlink, const struct target *target,
+                                     const char *name, struct sq_error *error)
+{
+    int carries = sq_link_carries(netlink, target->link.ifindex, name);
+    if (carries == 0)
+        return 0;
+    if (carries < 0)
+        return sq_fail_errno(error, -carries, "cannot tell which interfaces stand on %s", target->link.name);
+    if (strcmp(target->link.name, name) != 0)
+        return sq_fail(error, SQ_POLICY,
+                       "interface %s carries the packets of %s, which is protected by this host's policy",
+                       target->link.name, name);
+    return sq_fail(error, SQ_POLICY, "interface %s is protected by this host's policy%s", name,
+                   target->route != NULL ? ", and the route to a peer leaves by it" : "");
+}
+
+static int check_policy(struct sq_netlink *netlink, const struct sq_network_selector *selector,
+                        const struct sq_protection *protection, const struct targets *targets,
+                        struct sq_error *error)
 {
     for (uint32_t i = 0; i < targets->count; i++)
         for (uint32_t j = 0; j < protection->interface_count; j++)
-            if (strcmp(targets->items[i].link.name, protection->interfaces[j]) == 0)
-                return sq_fail(error, SQ_POLICY, "interface %s is protected by this host's policy%s",
-                               protection->interfaces[j],
-                               targets->items[i].route != NULL ? ", and the route to a peer leaves by it"
-                                                               : "");
+            if (check_protected_interface(netlink, &targets->items[i], protection->interfaces[j], error) != 0)
+                return -1;
     for (uint32_t i = 0; i < selector->to_count; i++) {
         for (uint32_t j = 0; j < protection->peer_count; j++) {
             if (!sq_cidr_contains(&protection->peers[j], &selector->to[i]))
@@ -277,7 +292,7 @@ int sq_network_preview(const struct sq_network_selector *selector, const struct 
     struct targets targets = {0};
     struct sq_routes routes = {0};
     if (find_targets(&netlink, selector, &targets, &routes, error) != 0 ||
-        check_policy(selector, env->protection, &targets, error) != 0)
+        check_policy(&netlink, selector, env->protection, &targets, error) != 0)
         return -1;
     *record = (struct sq_network_undo){
         .netns_inode = sq_netns_inode(),

@@ -9,9 +9,13 @@
 #include <net/if.h>
 #include <netlink/attr.h>
 #include <netlink/msg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#define STACK_MAX 4096
+#define STACK_DEPTH_MAX                                                                                      \
+    6 /* a virtual LAN on a bridge on a bond is three; two veth ends lead back to each other */
 #define NAMES_MAX 256 /* that a mistyped name is compared with */
 
 struct link_request {
@@ -109,6 +113,77 @@ int sq_link_by_index(struct sq_netlink *netlink, uint32_t ifindex, struct sq_lin
         .info = {.ifi_index = (int)ifindex},
     };
     return sq_netlink_get(netlink, &request.header, take_link, link);
+}
+
+/* Who stands on whom: each interface, its master (of a bond or bridge) and the one that it was made on. */
+struct stack {
+    size_t count;
+    struct {
+        uint32_t ifindex;
+        uint32_t master;
+        uint32_t made_on;
+        char name[SQ_LINK_NAME_MAX];
+    } links[STACK_MAX];
+};
+
+static uint32_t number_of(struct nlattr *attributes, int length, int type)
+{
+    const struct nlattr *attribute = nla_find(attributes, length, type);
+    return attribute != NULL && nla_len(attribute) >= 4 ? nla_get_u32(attribute) : 0;
+}
+
+static int add_to_stack(const struct nlmsghdr *message, void *cookie)
+{
+    struct stack *stack = cookie;
+    struct sq_link link;
+    if (!read_link(message, &link))
+        return 0;
+    if (stack->count == STACK_MAX)
+        return -E2BIG;
+    int length = (int)(message->nlmsg_len - NLMSG_SPACE(sizeof(struct ifinfomsg)));
+    struct nlattr *attributes = (void *)((char *)(uintptr_t)message + NLMSG_SPACE(sizeof(struct ifinfomsg)));
+    stack->links[stack->count].ifindex = link.ifindex;
+    stack->links[stack->count].master = number_of(attributes, length, IFLA_MASTER);
+    /* An index of another network namespace says nothing about the interfaces of this one. */
+    bool elsewhere = nla_find(attributes, length, IFLA_LINK_NETNSID) != NULL;
+    stack->links[stack->count].made_on = elsewhere ? 0 : number_of(attributes, length, IFLA_LINK);
+    memcpy(stack->links[stack->count].name, link.name, sizeof link.name);
+    stack->count++;
+    return 0;
+}
+
+static bool stands_on(const struct stack *stack, uint32_t lower, const char *upper, unsigned depth)
+{
+    if (depth == 0)
+        return false;
+    for (size_t i = 0; i < stack->count; i++) {
+        if (stack->links[i].ifindex == lower && strcmp(stack->links[i].name, upper) == 0)
+            return true;
+        if (stack->links[i].made_on == lower && stack->links[i].ifindex != lower &&
+            stands_on(stack, stack->links[i].ifindex, upper, depth - 1))
+            return true;
+        if (stack->links[i].ifindex == lower && stack->links[i].master != 0 &&
+            stands_on(stack, stack->links[i].master, upper, depth - 1))
+            return true;
+    }
+    return false;
+}
+
+int sq_link_carries(struct sq_netlink *netlink, uint32_t ifindex, const char *upper)
+{
+    struct stack *stack = malloc(sizeof *stack);
+    if (stack == NULL)
+        return -ENOMEM;
+    int result = -EAGAIN;
+    for (int i = 0; i < SQ_NETLINK_ATTEMPTS && result == -EAGAIN; i++) {
+        stack->count = 0;
+        struct link_request request = {.header = {.nlmsg_len = sizeof request, .nlmsg_type = RTM_GETLINK}};
+        result = sq_netlink_dump(netlink, &request.header, add_to_stack, stack);
+    }
+    if (result == 0)
+        result = stands_on(stack, ifindex, upper, STACK_DEPTH_MAX) ? 1 : 0;
+    free(stack);
+    return result;
 }
 
 uint64_t sq_netns_inode(void)

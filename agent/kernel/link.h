@@ -26,6 +26,13 @@ int sq_link_by_name(struct sq_netlink *netlink, const char *name, struct sq_link
 /* 0, or -ENODEV, or another -errno. Allocates nothing. */
 int sq_link_by_index(struct sq_netlink *netlink, uint32_t ifindex, struct sq_link *link);
 
+/*
+ * Whether packets of the interface `upper` travel over `ifindex` as well: a port of a bond or bridge, the
+ * device under a virtual LAN or the like, through several layers. 1: yes, 0: no (or there is no `upper`), or
+ * -errno.
+ */
+int sq_link_carries(struct sq_netlink *netlink, uint32_t ifindex, const char *upper);
+
 /* The inode of this process's network namespace, which tells it from every other; 0 if it cannot be told. */
 uint64_t sq_netns_inode(void);
 

@@ -173,6 +173,22 @@ static void test_policy(void **state)
     partition_assert_refused(&fault, SQ_POLICY, "10.9.0.2/32 is protected");
 }
 
+/* What stands under a protected interface is protected with it. */
+static void test_policy_from_below(void **state)
+{
+    (void)state;
+    if (fixture_run(lab.host, "ip link add bridge0 type bridge && ip link set eth1 master bridge0") != 0) {
+        print_message("not checked: this kernel has no bridges\n");
+        skip();
+    }
+    partition_init(&fault, SQ_DIRECTION_BOTH, "eth1");
+    strcpy(fault.protection.interfaces[fault.protection.interface_count++], "bridge0");
+    partition_to(&fault, "10.8.1.2");
+    partition_assert_refused(&fault, SQ_POLICY, "eth1 carries the packets of bridge0");
+    strcpy(fault.order.spec.partition.selector.interface, "eth0");
+    assert_int_equal(partition_preview(&fault), 0);
+}
+
 /* A preview reads; it leaves the host as it was. */
 static void test_preview_changes_nothing(void **state)
 {
@@ -199,6 +215,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_nobody, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_loopback_when_named, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_policy, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_policy_from_below, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_preview_changes_nothing, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
