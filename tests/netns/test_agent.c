@@ -193,6 +193,8 @@ static void assert_cut(void)
     assert_int_equal(fixture_out4(&lab, "3"), FIXTURE_COUNT);
 }
 
+/* To be asked after the removal: taking a clsact away stops the whole device for some 0.3 ms (qdisc_graft).
+ */
 static void assert_passes(void)
 {
     assert_int_equal(fixture_out4(&lab, "2"), FIXTURE_COUNT);
@@ -289,8 +291,8 @@ static void test_revert(void **state)
     cut(1, 20 * SQ_NS_PER_SECOND);
     assert_int_equal(ask(SQ_VERB_REVERT, 1), SQ_OK);
     assert_int_not_equal(reply.faults[0].clean_boot_ns, 0);
-    assert_passes();
     expect_removed(1, SQ_END_ORDERED);
+    assert_passes();
     assert_true(reply.faults[0].touched);
 }
 
@@ -360,8 +362,8 @@ static void test_front_dies(void **state)
     assert_true(sq_id_equal(&before, &instance));
     assert_cut();
     assert_int_equal(ask(SQ_VERB_REVERT, 1), SQ_OK);
-    assert_passes();
     expect_removed(1, SQ_END_ORDERED);
+    assert_passes();
 }
 
 static void kill_agent(void)
