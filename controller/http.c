@@ -131,8 +131,10 @@ void sq_http_close(struct sq_http *http)
 {
     if (http == NULL)
         return;
-    while (http->transfers != NULL)
+    while (http->transfers != NULL) {
+        http->transfers->done(http->transfers->cookie, NULL);
         transfer_free(http->transfers);
+    }
     if (http->multi != NULL)
         (void)curl_multi_cleanup(http->multi);
     sq_cleanup_close(&http->epoll_fd);

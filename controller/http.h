@@ -36,16 +36,17 @@ struct sq_http_result {
     size_t body_bytes;
 };
 
+/* `result` NULL: the request was dropped by sq_http_close; release the cookie, and nothing else. */
 typedef void (*sq_http_done)(void *cookie, const struct sq_http_result *result);
 
 int sq_http_open(struct sq_http **http, struct sq_error *error);
-void sq_http_close(
-    struct sq_http *http); /* drops what is under way without calling anybody back; NULL is fine */
+void sq_http_close(struct sq_http *http); /* drops what is under way; NULL is fine */
 
 /* Readable when sq_http_step has something to do. */
 int sq_http_fd(const struct sq_http *http);
 
-/* Start a GET. `done` is called once, from sq_http_step. -1 only when out of memory or for an unusable URL.
+/* Start a GET. `done` is called once, from sq_http_step or sq_http_close. -1 only when out of memory or for
+ * an unusable URL.
  */
 int sq_http_get(struct sq_http *http, const char *url, uint64_t timeout_ns, sq_http_done done, void *cookie,
                 struct sq_error *error);

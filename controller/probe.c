@@ -115,6 +115,10 @@ void sq_probe_judge(const struct sq_probe *probe, const char *prometheus_url,
 static void on_done(void *cookie, const struct sq_http_result *result)
 {
     struct flight *flight = cookie;
+    if (result == NULL) {
+        free(flight);
+        return;
+    }
     struct sq_measurement measurement = {
         .probe = flight->index,
         .started_boot_ns = result->started_boot_ns,

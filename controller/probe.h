@@ -11,9 +11,9 @@
 typedef void (*sq_probe_done)(void *cookie, const struct sq_measurement *measurement);
 
 /*
- * Start measuring `probe` (borrowed until done), index `index` of its hypothesis. `done` is called exactly
- * once, from sq_http_step, or at once when it could not even be started. `prometheus_url` is used by promql
- * probes alone.
+ * Start measuring `probe` (borrowed until done), index `index` of its hypothesis. `done` is called once,
+ * from sq_http_step, or at once when it could not even be started; never after sq_http_close.
+ * `prometheus_url` (borrowed likewise) is used by promql probes alone.
  */
 void sq_probe_start(struct sq_http *http, const struct sq_probe *probe, uint32_t index,
                     const char *prometheus_url, sq_probe_done done, void *cookie);

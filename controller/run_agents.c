@@ -269,6 +269,13 @@ static void take_hello(struct sq_run *run, struct sq_run_host *host, const struc
     sq_run_record_answer(run, host, answer);
     if (run->phase != SQ_PHASE_HELLO)
         return;
+    /* The first exchange held the connection and the TLS handshake; the second one tells the time. */
+    if (!answer->failed && answer->reply.code == SQ_OK && !host->met) {
+        host->met = true;
+        (void)begin_request(run, host, SQ_VERB_HELLO);
+        send_request(run, host, HELLO_TIMEOUT_NS);
+        return;
+    }
     host->answered = true;
     if (answer->failed) {
         host->problem = answer->error;

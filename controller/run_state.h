@@ -26,6 +26,7 @@ struct sq_run_host {
     struct sq_id instance;
     struct sq_agent_clock clock;
     int64_t wall_offset_ns; /* the agent's wall clock minus ours */
+    bool met;               /* has answered a first HELLO */
     bool answered;          /* HELLO or PREPARE, whatever this phase waits for */
     struct sq_error problem;
     bool ordered;             /* a PREPARE went out: from now on it takes a proof that it is clean */

@@ -467,6 +467,13 @@ static void expect_nothing_injected(void)
         assert_true(agents[i].report.injected_boot_ns == 0);
     }
     expect_reported("nothing was injected");
+    /* Whoever searches a record for an injection finds none. */
+    size_t length;
+    char *text = NULL;
+    assert_int_equal(sq_file_read(record_path, 1 << 20, &text, &length, NULL), 0);
+    assert_null(strstr(text, "\"injected\""));
+    assert_null(strstr(text, "\"inject\""));
+    free(text);
 }
 
 static int set_up(void **state)
