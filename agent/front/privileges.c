@@ -32,7 +32,7 @@ int sq_front_close_others(int keep, int keep_too, struct sq_error *error)
     return 0;
 }
 
-static int limit(int resource, rlim_t most, const char *what, struct sq_error *error)
+static int limit(unsigned resource, rlim_t most, const char *what, struct sq_error *error)
 {
     struct rlimit now;
     if (getrlimit(resource, &now) != 0)

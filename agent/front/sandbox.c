@@ -141,13 +141,13 @@ static int add_families(scmp_filter_ctx filter)
     static const int families[] = {AF_UNIX, AF_INET, AF_INET6};
     _Static_assert(AF_UNIX < AF_INET6 && AF_INET < AF_INET6, "AF_INET6 is the largest of them");
     int result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1,
-                                  SCMP_A0(SCMP_CMP_GT, AF_INET6));
+                                  SCMP_A0(SCMP_CMP_GT, AF_INET6, 0));
     for (int family = 0; family <= AF_INET6 && result == 0; family++) {
         bool is_allowed = false;
         for (size_t i = 0; i < sizeof families / sizeof families[0]; i++)
             is_allowed = is_allowed || families[i] == family;
         result = seccomp_rule_add(filter, is_allowed ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EAFNOSUPPORT),
-                                  SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)family));
+                                  SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)family, 0));
     }
     return result;
 }
@@ -159,14 +159,14 @@ static int add_arguments(scmp_filter_ctx filter)
     int result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
                                   SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
     if (result == 0)
-        result =
-            seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1, SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME));
+        result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1,
+                                  SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME, 0));
     if (result == 0)
         result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(prctl), 1,
-                                  SCMP_A0(SCMP_CMP_NE, PR_SET_NAME));
+                                  SCMP_A0(SCMP_CMP_NE, PR_SET_NAME, 0));
     if (result == 0)
         result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
-                                  SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+                                  SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0));
 #ifndef SQ_RUNTIME_WATCHES
     if (result == 0)
         result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,

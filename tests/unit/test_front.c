@@ -36,11 +36,16 @@
 #include <time.h>
 #include <unistd.h>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define WATCHED                                                                                              \
-    1 /* a sanitizer's runtime needs more memory and more system calls, and has a thread of its own */
-#else
+/* A sanitizer's runtime needs more memory and more system calls, and has a thread of its own. */
 #define WATCHED 0
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#undef WATCHED
+#define WATCHED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#undef WATCHED
+#define WATCHED 1
+#endif
 #endif
 
 #define HUGE_BYTES  (100u << 20)
