@@ -64,7 +64,7 @@ no_certificate_at_all() {
     answer=$(printf '\0SP\0\0\060\0\0' | timeout 3 openssl s_client -quiet -connect 10.77.0.12:7433 \
         -CAfile "$certificates/agents-ca.pem" 2>"$work/client-log" | wc -c) || true
     expect 'a TLS client with no certificate gets no answer' test "$answer" = 0
-    expect 'and is told so by TLS' grep -qiE 'alert|handshake|certificate' "$work/client-log"
+    expect 'its connection is ended' grep -qiE 'alert|eof|closed' "$work/client-log"
     sq hosts
     verdict 'the agent is well' 0
 }

@@ -45,7 +45,8 @@ closed_pipe() {
     mkfifo "$work/pipe"
     setsid squall run --yes --record "$work/run.json" "$experiment" >"$work/pipe" 2>"$output" </dev/null &
     running=$!
-    sleep 60 <"$work/pipe" & # holds the pipe open and reads nothing
+    # shellcheck disable=SC2217 # it holds the pipe open and reads nothing
+    sleep 60 <"$work/pipe" &
     local reader=$!
     wait_injected web2
     kill "$reader" 2>/dev/null || true
@@ -56,7 +57,7 @@ closed_pipe() {
 
 lost_terminal() {
     write_experiment duration=60s
-    setsid script -qec "squall run --yes --record $work/run.json $experiment" /dev/null >/dev/null 2>&1 </dev/null &
+    setsid script -qfec "squall run --yes --record $work/run.json $experiment" /dev/null >/dev/null 2>&1 </dev/null &
     running=$!
     wait_injected web2
     kill -KILL "$running"

@@ -39,13 +39,13 @@ answers() {
 
 down() {
     prometheus_down
-    query 'Prometheus is down' 4 'vector(1)' '>= 1' '10\.77\.0\.20:9090' '[Rr]efused|[Cc]onnect'
+    query 'Prometheus is down' 4 'vector(1)' '>= 1' '10\.77\.0\.20( port |:)9090'
     prometheus_up
 }
 
 slow() {
     prometheus_signal STOP
-    query 'Prometheus is slow' 4 'vector(1)' '>= 1' '10\.77\.0\.20:9090' 'time|answer'
+    query 'Prometheus is slow' 4 'vector(1)' '>= 1' '10\.77\.0\.20:9090 did not answer within'
     prometheus_signal CONT
     wait_until 10 prometheus_answers
 }
@@ -56,7 +56,7 @@ down_in_the_middle() {
     wait_injected web2
     prometheus_down
     sq_wait 30
-    verdict 'Prometheus goes down during the fault' 4 '10\.77\.0\.20:9090'
+    verdict 'Prometheus goes down during the fault' 4 '10\.77\.0\.20( port |:)9090'
     prometheus_up
 }
 
@@ -75,7 +75,7 @@ bad_page() {
     verdict 'an http probe measures another status beforehand' 3 '200|503' '404'
     write_experiment 'probe=http: http://10.77.0.10:81/'
     sq_run "$experiment"
-    verdict 'an http probe finds nobody beforehand' '3|4' '10\.77\.0\.10:81'
+    verdict 'an http probe finds nobody beforehand' '3|4' '10\.77\.0\.10( port |:)81'
 }
 
 deviates() {

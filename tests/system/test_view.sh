@@ -7,7 +7,7 @@ escape=$'\e'
 # on_terminal COMMAND: with a terminal of 100 columns; what it showed is in $output, control characters and all.
 on_terminal() {
     status=0
-    timeout 60 script -qec "stty cols 100 rows 30; $1" "$output" >/dev/null 2>&1 <"${2:-/dev/null}" || status=$?
+    timeout 60 script -qfec "stty cols 100 rows 30; $1" "$output" >/dev/null 2>&1 <"${2:-/dev/null}" || status=$?
 }
 shows() { grep -q -- "$1" "$output"; }
 no_escapes() { ! grep -q "$escape" "$output"; }
