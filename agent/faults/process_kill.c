@@ -189,8 +189,10 @@ static int compare_pid(const void *a, const void *b)
 /* Says which part of the selector found nobody. */
 static int fail_nobody(const struct survey *survey, struct sq_error *error)
 {
-    if (survey->matched > 0)
-        return sq_fail(error, SQ_NOBODY, "%u processes match, and all of them are spared (%s)",
+    if (survey->matched == 1)
+        return sq_fail(error, SQ_NOBODY, "one process matches, and it is spared (%s)", survey->spared_why);
+    if (survey->matched > 1)
+        return sq_fail(error, SQ_NOBODY, "%u processes match, and all of them are spared (the first: %s)",
                        survey->matched, survey->spared_why);
     const struct sq_process_selector *selector = &survey->pattern.selector;
     char parts[400] = "";

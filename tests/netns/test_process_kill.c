@@ -195,7 +195,7 @@ static void test_protected_are_spared(void **state)
     kill_set(run, "executable", VICTIM_WEB);
     assert_int_equal(kill_preview(run), -1);
     assert_int_equal(run->error.code, SQ_NOBODY);
-    assert_non_null(strstr(run->error.text, "1 processes match, and all of them are spared"));
+    assert_non_null(strstr(run->error.text, "one process matches, and it is spared (web["));
 }
 
 /* A cgroup v2 directory with a unit's name, as systemd makes them. */
