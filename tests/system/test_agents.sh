@@ -46,19 +46,21 @@ agent_hangs_in_the_middle() {
     verdict 'run: an agent hangs during the fault' '4|6' 'web2'
 }
 
+nobody_listens() { ! agent_listens "$1"; }
+
 another_version() {
     agent_stop web3
-    host-exec web3 odd_agent version "tls+tcp://0.0.0.0:7433" "$LAB_DIR/certificates/web3.pem" \
-        "$LAB_DIR/certificates/web3.key" "$LAB_DIR/certificates/controllers-ca.pem" >"$work/odd.log" 2>&1 &
-    local odd=$!
+    # shellcheck disable=SC2016 # for the shell over there
+    host-exec web3 sh -c 'echo $$ >"$1"; shift; exec "$@"' sh "$work/odd.pid" odd_agent version tls+tcp://0.0.0.0:7433 \
+        "$LAB_DIR"/certificates/{web3.pem,web3.key,controllers-ca.pem} >"$work/odd.log" 2>&1 &
     wait_until 5 agent_listens web3 || true
     write_experiment 'hosts=[web1, web2, web3]'
     sq_run "$experiment"
     verdict 'run: an agent speaks another version' 4 'web3' 'version'
     sq hosts
     verdict 'hosts: an agent speaks another version' 4 'web3' 'version'
-    kill "$odd" || true
-    wait "$odd" 2>/dev/null || true
+    host-exec web3 kill "$(cat "$work/odd.pid")"
+    wait_until 5 nobody_listens web3
     agent_start web3
 }
 

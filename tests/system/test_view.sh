@@ -6,6 +6,7 @@ escape=$'\e'
 
 # on_terminal COMMAND: with a terminal of 100 columns; what it showed is in $output, control characters and all.
 on_terminal() {
+    injections_before=$(injections)
     status=0
     timeout 60 script -qfec "stty cols 100 rows 30; $1" "$output" >/dev/null 2>&1 <"${2:-/dev/null}" || status=$?
 }
@@ -22,7 +23,7 @@ expect 'NO_COLOR: no colours' bash -c "! grep -qE '$escape\\[[0-9;]*3[0-7][0-9;]
 TERM=dumb on_terminal "squall run --yes --color never --record $work/run.json $experiment"
 verdict 'a run on a dumb terminal' 0
 sq_run "$experiment"
-verdict 'a run without a terminal' 0 'the probe' 'web2'
+verdict 'a run without a terminal' 0 'faults are in' 'web2'
 expect 'plain lines: no control characters' no_escapes
 sq_run --color always "$experiment"
 verdict 'a run with --color always' 0
@@ -52,6 +53,6 @@ if [[ -e /etc/squall/policy.yaml ]]; then
     tap_skip '--local without a policy' 'this machine has /etc/squall/policy.yaml'
 else
     sq_run --local "$experiment"
-    verdict '--local without a policy' '0|3'
+    verdict '--local without a policy' '3' 'no policy' 'start from'
 fi
 tap_end
