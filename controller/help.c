@@ -164,6 +164,9 @@ static void describe_range(const struct sq_param *param, char *text, size_t size
     case SQ_PARAM_SIGNAL:
         sq_text_append(text, size, "a signal's name, such as TERM");
         return;
+    case SQ_PARAM_CORES:
+        sq_text_append(text, size, "all, a number of cores, or a list such as [0, 2, 5] or 0-3");
+        return;
     }
 }
 

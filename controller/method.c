@@ -130,16 +130,34 @@ static int read_param(struct sq_node value, const struct sq_param *param, struct
 {
     char what[80];
     (void)snprintf(what, sizeof what, "'%s'", param->key);
-    if (param->type != SQ_PARAM_CIDRS && sq_node_expect(value, SQ_NODE_SCALAR, what, error) != 0)
+    bool is_list = sq_node_type(value) == SQ_NODE_LIST;
+    if (!sq_param_takes_list(param) && sq_node_expect(value, SQ_NODE_SCALAR, what, error) != 0)
         return -1;
+    /* Not so for ranges: an empty list of those is like none, and the table says which may be. */
+    if (is_list && param->type == SQ_PARAM_CORES && sq_node_count(value) == 0)
+        return sq_node_fail(value, error, SQ_BAD_INPUT, "%s is an empty list", what);
     for (size_t i = 0; i < sq_one_or_list_count(value); i++) {
         struct sq_node item = sq_one_or_list_item(value, i);
         if (sq_node_expect(item, SQ_NODE_SCALAR, what, error) != 0)
             return -1;
-        if (sq_spec_set(spec, param, sq_node_text(item), error) != 0)
+        int result = is_list ? sq_spec_set_item(spec, param, sq_node_text(item), error)
+                             : sq_spec_set(spec, param, sq_node_text(item), error);
+        if (result != 0)
             return sq_node_fail_at(item, error);
     }
     return 0;
+}
+
+/* Point at the parameter at fault, else at all of them. */
+static int fail_param(struct sq_node step, const char *culprit, const struct sq_fault_info *info,
+                      struct sq_error *error)
+{
+    struct sq_node with = sq_node_get(step, "with");
+    struct sq_node place = culprit == NULL ? with : sq_node_get(with, culprit);
+    if (!sq_node_is_there(place))
+        place = sq_node_is_there(with) ? with : step;
+    (void)sq_fail_in(error, "%s", info->name);
+    return sq_node_fail_at(place, error);
 }
 
 static int read_with(struct sq_node step, const struct sq_fault_info *info, struct sq_fault_spec *spec,
@@ -160,11 +178,7 @@ static int read_with(struct sq_node step, const struct sq_fault_info *info, stru
     const char *culprit = NULL;
     if (sq_spec_check(spec, &culprit, error) == 0)
         return 0;
-    struct sq_node place = culprit == NULL ? with : sq_node_get(with, culprit);
-    if (!sq_node_is_there(place))
-        place = sq_node_is_there(with) ? with : step;
-    (void)sq_fail_in(error, "%s", info->name);
-    return sq_node_fail_at(place, error);
+    return fail_param(step, culprit, info, error);
 }
 
 static int read_times(struct sq_node node, const struct sq_fault_info *info, bool is_first,
@@ -206,9 +220,13 @@ static int read_step(struct sq_node node, bool is_first, struct sq_step *step, s
         (void)sq_fault_name_fail(fault, error);
         return sq_node_fail_at(sq_node_get(node, "fault"), error);
     }
-    if (read_targets(node, &step->targets, error) != 0 || read_with(node, info, &step->spec, error) != 0)
+    if (read_targets(node, &step->targets, error) != 0 || read_with(node, info, &step->spec, error) != 0 ||
+        read_times(node, info, is_first, step, error) != 0)
         return -1;
-    return read_times(node, info, is_first, step, error);
+    const char *culprit = NULL;
+    if (sq_spec_check_duration(&step->spec, step->duration_ns, &culprit, error) != 0)
+        return fail_param(node, culprit, info, error);
+    return 0;
 }
 
 static int check_name_is_new(struct sq_node node, const struct sq_experiment *experiment,
@@ -284,11 +302,15 @@ static void check_collisions(struct sq_node method, const struct sq_experiment *
                 !sq_spec_collides(&step->spec, &other->spec) || !surely_meet(&step->targets, &other->targets))
                 continue;
             struct sq_error error;
+            const char *kind = sq_fault_by_kind(step->spec.kind)->name;
+            bool is_same_kind = step->spec.kind == other->spec.kind;
             (void)sq_node_fail(
                 sq_node_item(method, i), &error, SQ_BAD_INPUT,
                 "the step '%.60s' collides with '%.60s' on line %zu: the same hosts, the same targets of "
-                "%s, and overlapping times",
-                step->name, other->name, other->line, sq_fault_by_kind(step->spec.kind)->name);
+                "%s%s%s, and overlapping times",
+                step->name, other->name, other->line,
+                is_same_kind ? "" : sq_fault_by_kind(other->spec.kind)->name, is_same_kind ? "" : " and ",
+                kind);
             sq_problems_add(problems, &error);
         }
     }

@@ -32,12 +32,17 @@ static int fail_collision(const struct sq_experiment *experiment, uint32_t earli
     sq_duration_format(sq_experiment_step_end_ns(experiment, earlier), times[1]);
     sq_duration_format(sq_experiment_step_start_ns(experiment, later), times[2]);
     sq_duration_format(sq_experiment_step_end_ns(experiment, later), times[3]);
+    char kinds[2 * SQ_NAME_MAX];
+    if (a->spec.kind == b->spec.kind)
+        (void)snprintf(kinds, sizeof kinds, "both are %s", sq_fault_by_kind(b->spec.kind)->name);
+    else
+        (void)snprintf(kinds, sizeof kinds, "%s and %s are", sq_fault_by_kind(b->spec.kind)->name,
+                       sq_fault_by_kind(a->spec.kind)->name);
     return sq_fail(error, SQ_BAD_INPUT,
                    "%s:%zu:%zu: the step '%.50s' (%s to %s) collides on host %s with '%.50s' on line %zu (%s "
-                   "to %s): both "
-                   "are %s of the same targets; let one end before the other starts",
+                   "to %s): %s of the same targets; let one end before the other starts",
                    experiment->path, b->line, b->column, b->name, times[2], times[3], host->name, a->name,
-                   a->line, times[0], times[1], sq_fault_by_kind(b->spec.kind)->name);
+                   a->line, times[0], times[1], kinds);
 }
 
 static int add_fault(const struct sq_experiment *experiment, const struct sq_inventory *inventory,

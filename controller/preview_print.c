@@ -205,7 +205,7 @@ static json_t *parameters_json(const struct sq_fault_spec *spec)
     json_t *parameters = json_object();
     for (size_t i = 0; info != NULL && i < info->param_count; i++) {
         const struct sq_param *param = &info->params[i];
-        char value[512];
+        char value[SQ_PARAM_TEXT_MAX];
         if (param->type == SQ_PARAM_CIDRS) {
             json_t *list = json_array();
             for (size_t j = 0; sq_param_format_item(spec, param, j, value, sizeof(value)); j++)

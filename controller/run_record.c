@@ -67,7 +67,7 @@ static json_t *spec_json(const struct sq_fault_spec *spec)
     const struct sq_fault_info *info = sq_fault_by_kind(spec->kind);
     for (size_t i = 0; info != NULL && i < info->param_count; i++) {
         const struct sq_param *param = &info->params[i];
-        char text[SQ_PATH_TEXT_MAX];
+        char text[SQ_PARAM_TEXT_MAX];
         if (param->type != SQ_PARAM_CIDRS) {
             if (sq_param_format(spec, param, text, sizeof(text)))
                 set_text(with, param->key, text);

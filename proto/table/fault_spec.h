@@ -10,6 +10,7 @@
 #define SQ_TABLE_FAULT_SPEC_H
 
 #include "common/cidr.h"
+#include "table/cores.h"
 
 #include <stdint.h>
 
@@ -18,7 +19,11 @@ enum sq_fault_kind {
     SQ_FAULT_NONE = 0,
     SQ_NETWORK_PARTITION = 1,
     SQ_PROCESS_KILL = 2,
-    SQ_FAULT_KIND_MAX = 2
+    SQ_NETWORK_LATENCY = 3,
+    SQ_NETWORK_LOSS = 4,
+    SQ_CPU_STRESS = 5,
+    SQ_MEMORY_STRESS = 6,
+    SQ_FAULT_KIND_MAX = 6
 };
 
 #define SQ_PEERS_MAX          1024 /* ranges in `to` */
@@ -44,6 +49,30 @@ struct sq_network_partition {
     struct sq_network_selector selector;
 };
 
+struct sq_network_latency {
+    struct sq_network_selector selector;
+    uint64_t delay_ns;
+    uint64_t jitter_ns; /* each packet's delay is drawn from delay - jitter to delay + jitter; 0: not given */
+};
+
+struct sq_network_loss {
+    struct sq_network_selector selector;
+    double percent;
+};
+
+struct sq_cpu_stress {
+    double percent; /* of each chosen core's time */
+    struct sq_cores cores;
+};
+
+/* Exactly one of bytes, percent and leave_bytes. */
+struct sq_memory_stress {
+    uint64_t bytes;       /* hold so much; 0: not given */
+    double percent;       /* or so much of the host's memory; 0: not given */
+    uint64_t leave_bytes; /* or what leaves so much available; 0: not given */
+    uint64_t rate_bytes;  /* growth in a second; 0: as fast as the host can */
+};
+
 /* At least one of executable, comm and command_line; all that are given must match. */
 struct sq_process_selector {
     char executable[SQ_PATH_TEXT_MAX];   /* what /proc/PID/exe points to; empty: any */
@@ -64,6 +93,10 @@ struct sq_fault_spec {
     union {
         struct sq_network_partition partition;
         struct sq_process_kill kill;
+        struct sq_network_latency latency;
+        struct sq_network_loss loss;
+        struct sq_cpu_stress cpu;
+        struct sq_memory_stress memory;
     };
 };
 

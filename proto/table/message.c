@@ -103,6 +103,8 @@ static int check_order(const struct sq_request *request, uint32_t i, struct sq_e
                        order->index);
     if (sq_spec_check(&order->spec, NULL, error) != 0)
         return sq_fail_in(error, "fault %u", order->index);
+    if (sq_spec_check_duration(&order->spec, order->duration_ns, NULL, error) != 0)
+        return sq_fail_in(error, "fault %u", order->index);
     for (uint32_t j = 0; j < i; j++) {
         const struct sq_fault_order *other = &request->faults[j];
         if (other->index == order->index)

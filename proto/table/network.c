@@ -1,6 +1,9 @@
 /* The parameter tables of the network fault kinds. */
 #include "table/params.h"
 
+#include "common/clock.h"
+#include "common/units.h"
+
 static const char *const direction_choices[] = {"in", "out", "both", NULL};
 
 /* The selector that every network kind shares; `member` is the kind's member of struct sq_fault_spec. */
@@ -67,24 +70,126 @@ static bool selectors_collide(const struct sq_network_selector *a, const struct 
     return false;
 }
 
+const struct sq_network_selector *sq_spec_selector(const struct sq_fault_spec *spec)
+{
+    switch (spec->kind) {
+    case SQ_NETWORK_PARTITION:
+        return &spec->partition.selector;
+    case SQ_NETWORK_LATENCY:
+        return &spec->latency.selector;
+    case SQ_NETWORK_LOSS:
+        return &spec->loss.selector;
+    default:
+        return NULL;
+    }
+}
+
+/* Of whichever kinds: a packet that two faults mean would meet the one whose filter stands first. */
+static bool network_faults_collide(const struct sq_fault_spec *a, const struct sq_fault_spec *b)
+{
+    return selectors_collide(sq_spec_selector(a), sq_spec_selector(b));
+}
+
+static int check_network(const struct sq_fault_spec *spec, const char **culprit, struct sq_error *error)
+{
+    return check_selector(sq_spec_selector(spec), culprit, error);
+}
+
 static const struct sq_param partition_params[] = {SELECTOR_PARAMS(partition)};
-
-static int check_partition(const struct sq_fault_spec *spec, const char **culprit, struct sq_error *error)
-{
-    return check_selector(&spec->partition.selector, culprit, error);
-}
-
-static bool partitions_collide(const struct sq_fault_spec *a, const struct sq_fault_spec *b)
-{
-    return selectors_collide(&a->partition.selector, &b->partition.selector);
-}
 
 const struct sq_fault_info sq_network_partition_info = {
     .kind = SQ_NETWORK_PARTITION,
     .name = "network.partition",
     .help = "drop every packet between the host and its peers",
+    .resource = SQ_RESOURCE_NETWORK,
     .params = partition_params,
     .param_count = sizeof partition_params / sizeof partition_params[0],
-    .check = check_partition,
-    .collides = partitions_collide,
+    .check = check_network,
+    .collides = network_faults_collide,
+};
+
+static const struct sq_param latency_params[] = {
+    SELECTOR_PARAMS(latency),
+    {.key = "delay",
+     .type = SQ_PARAM_DURATION,
+     .offset = offsetof(struct sq_fault_spec, latency.delay_ns),
+     .least = 1000.0, /* one microsecond */
+     .most = (double)(60 * SQ_NS_PER_SECOND),
+     .required = true,
+     .help = "how much later each packet goes on, in each chosen direction"},
+    {.key = "jitter",
+     .type = SQ_PARAM_DURATION,
+     .offset = offsetof(struct sq_fault_spec, latency.jitter_ns),
+     .least = 1000.0, /* one microsecond */
+     .most = (double)(60 * SQ_NS_PER_SECOND),
+     .help = "vary each packet's delay evenly from delay - jitter to delay + jitter; at most the delay"},
+};
+
+static int check_latency(const struct sq_fault_spec *spec, const char **culprit, struct sq_error *error)
+{
+    const struct sq_network_latency *latency = &spec->latency;
+    char delay[SQ_UNIT_TEXT_MAX];
+    char jitter[SQ_UNIT_TEXT_MAX];
+    if (latency->jitter_ns > latency->delay_ns) {
+        *culprit = "jitter";
+        sq_duration_format(latency->jitter_ns, jitter);
+        sq_duration_format(latency->delay_ns, delay);
+        return sq_fail(error, SQ_BAD_INPUT,
+                       "a jitter of %s around a delay of %s would let packets arrive before they were sent; "
+                       "expected at most the delay",
+                       jitter, delay);
+    }
+    return check_network(spec, culprit, error);
+}
+
+static int check_latency_duration(const struct sq_fault_spec *spec, uint64_t duration_ns,
+                                  const char **culprit, struct sq_error *error)
+{
+    const struct sq_network_latency *latency = &spec->latency;
+    uint64_t longest_ns = latency->delay_ns + latency->jitter_ns;
+    char longest[SQ_UNIT_TEXT_MAX];
+    char duration[SQ_UNIT_TEXT_MAX];
+    if (longest_ns <= duration_ns)
+        return 0;
+    *culprit = latency->delay_ns > duration_ns ? "delay" : "jitter";
+    sq_duration_format(longest_ns, longest);
+    sq_duration_format(duration_ns, duration);
+    return sq_fail(error, SQ_BAD_INPUT,
+                   "a delay of %s%s goes beyond the fault's duration of %s: packets would still be held when "
+                   "it ends; expected a longer duration or a shorter delay",
+                   latency->jitter_ns > 0 ? "up to " : "", longest, duration);
+}
+
+const struct sq_fault_info sq_network_latency_info = {
+    .kind = SQ_NETWORK_LATENCY,
+    .name = "network.latency",
+    .help = "delay every packet between the host and its peers",
+    .resource = SQ_RESOURCE_NETWORK,
+    .params = latency_params,
+    .param_count = sizeof latency_params / sizeof latency_params[0],
+    .check = check_latency,
+    .check_duration = check_latency_duration,
+    .collides = network_faults_collide,
+};
+
+static const struct sq_param loss_params[] = {
+    SELECTOR_PARAMS(loss),
+    {.key = "percent",
+     .type = SQ_PARAM_PERCENT,
+     .offset = offsetof(struct sq_fault_spec, loss.percent),
+     .least = 0.001, /* netem counts in steps of 100/2^32 per cent; 0 would do nothing */
+     .most = 100,
+     .required = true,
+     .help = "how many of the packets are lost, each by chance of its own, in each chosen direction"},
+};
+
+const struct sq_fault_info sq_network_loss_info = {
+    .kind = SQ_NETWORK_LOSS,
+    .name = "network.loss",
+    .help = "lose some of the packets between the host and its peers",
+    .resource = SQ_RESOURCE_NETWORK,
+    .params = loss_params,
+    .param_count = sizeof loss_params / sizeof loss_params[0],
+    .check = check_network,
+    .collides = network_faults_collide,
 };

@@ -10,8 +10,8 @@
 #include <string.h>
 
 const struct sq_fault_info *const sq_fault_table[] = {
-    &sq_network_partition_info,
-    &sq_process_kill_info,
+    &sq_network_partition_info, &sq_process_kill_info, &sq_network_latency_info,
+    &sq_network_loss_info,      &sq_cpu_stress_info,   &sq_memory_stress_info,
 };
 const size_t sq_fault_table_count = sizeof sq_fault_table / sizeof sq_fault_table[0];
 _Static_assert(sizeof sq_fault_table / sizeof sq_fault_table[0] == SQ_FAULT_KIND_MAX,
@@ -195,6 +195,30 @@ static int set_number(struct sq_fault_spec *spec, const struct sq_param *param, 
     return 0;
 }
 
+static int set_cores(struct sq_fault_spec *spec, const struct sq_param *param, const char *text,
+                     int (*read)(const char *text, struct sq_cores *cores, struct sq_error *error),
+                     struct sq_error *error)
+{
+    struct sq_cores cores = READ(spec, param->offset, struct sq_cores);
+    if (read(text, &cores, error) != 0)
+        return sq_fail_in(error, "'%s'", param->key);
+    WRITE(spec, param->offset, cores);
+    return 0;
+}
+
+int sq_spec_set_item(struct sq_fault_spec *spec, const struct sq_param *param, const char *text,
+                     struct sq_error *error)
+{
+    if (param->type == SQ_PARAM_CORES)
+        return set_cores(spec, param, text, sq_cores_add, error);
+    return sq_spec_set(spec, param, text, error);
+}
+
+bool sq_param_takes_list(const struct sq_param *param)
+{
+    return param->type == SQ_PARAM_CIDRS || param->type == SQ_PARAM_CORES;
+}
+
 int sq_spec_set(struct sq_fault_spec *spec, const struct sq_param *param, const char *text,
                 struct sq_error *error)
 {
@@ -212,6 +236,8 @@ int sq_spec_set(struct sq_fault_spec *spec, const struct sq_param *param, const 
         WRITE(spec, param->offset, number);
         return 0;
     }
+    case SQ_PARAM_CORES:
+        return set_cores(spec, param, text, sq_cores_parse, error);
     default:
         return set_number(spec, param, text, error);
     }
@@ -248,6 +274,8 @@ static int check_number(const struct sq_param *param, double value, struct sq_er
 {
     if (value == 0 && !param->required)
         return 0;
+    if (value == 0)
+        return sq_fail(error, SQ_BAD_INPUT, "'%s' is missing", param->key);
     return check_range(param, value, error);
 }
 
@@ -275,6 +303,10 @@ static int check_param(const struct sq_fault_spec *spec, const struct sq_param *
         if (!sq_signal_is_allowed(READ(spec, param->offset, uint32_t)))
             return sq_fail(error, SQ_BAD_INPUT, "'%s' is not a signal that may be sent", param->key);
         return 0;
+    case SQ_PARAM_CORES: {
+        struct sq_cores cores = READ(spec, param->offset, struct sq_cores);
+        return sq_cores_check(&cores, error) == 0 ? 0 : sq_fail_in(error, "'%s'", param->key);
+    }
     case SQ_PARAM_SEED:
         return 0;
     }
@@ -297,6 +329,19 @@ int sq_spec_check(const struct sq_fault_spec *spec, const char **culprit, struct
         }
     }
     return info->check == NULL ? 0 : info->check(spec, culprit, error);
+}
+
+int sq_spec_check_duration(const struct sq_fault_spec *spec, uint64_t duration_ns, const char **culprit,
+                           struct sq_error *error)
+{
+    const char *ignored;
+    if (culprit == NULL)
+        culprit = &ignored;
+    *culprit = NULL;
+    const struct sq_fault_info *info = sq_fault_by_kind(spec->kind);
+    if (info == NULL || info->check_duration == NULL)
+        return 0;
+    return info->check_duration(spec, duration_ns, culprit, error);
 }
 
 bool sq_param_format_item(const struct sq_fault_spec *spec, const struct sq_param *param, size_t i,
@@ -337,6 +382,10 @@ bool sq_param_format(const struct sq_fault_spec *spec, const struct sq_param *pa
         (void)sq_text_copy(text, size, param->choices[value - 1]);
         return true;
     }
+    case SQ_PARAM_CORES: {
+        struct sq_cores cores = READ(spec, param->offset, struct sq_cores);
+        return sq_cores_format(&cores, text, size);
+    }
     case SQ_PARAM_SIGNAL:
         (void)sq_text_copy(text, size, sq_signal_name(READ(spec, param->offset, uint32_t)));
         return READ(spec, param->offset, uint32_t) != 0;
@@ -364,7 +413,9 @@ bool sq_param_format(const struct sq_fault_spec *spec, const struct sq_param *pa
 bool sq_spec_collides(const struct sq_fault_spec *a, const struct sq_fault_spec *b)
 {
     const struct sq_fault_info *info = sq_fault_by_kind(a->kind);
-    return a->kind == b->kind && info != NULL && info->collides != NULL && info->collides(a, b);
+    const struct sq_fault_info *other = sq_fault_by_kind(b->kind);
+    return info != NULL && other != NULL && info->resource == other->resource && info->collides != NULL &&
+           info->collides(a, b);
 }
 
 /* The signals of signal(7) that end a process or that it may handle; the stopping ones are left out on

@@ -21,8 +21,15 @@ enum sq_param_type {
     SQ_PARAM_PERCENT,  /* double, least..most per cent */
     SQ_PARAM_DURATION, /* uint64_t nanoseconds, least..most */
     SQ_PARAM_SIZE,     /* uint64_t bytes, least..most */
-    SQ_PARAM_SIGNAL    /* uint32_t signal number, by name: KILL, TERM, ... */
+    SQ_PARAM_SIGNAL,   /* uint32_t signal number, by name: KILL, TERM, ... */
+    SQ_PARAM_CORES     /* struct sq_cores: all, how many, or which */
 };
+
+/* What faults of one host share, and may fight over. */
+enum sq_resource { SQ_RESOURCE_NETWORK = 1, SQ_RESOURCE_PROCESSES, SQ_RESOURCE_CPU, SQ_RESOURCE_MEMORY };
+
+/* Enough for any parameter that is not a list of ranges, as text. */
+#define SQ_PARAM_TEXT_MAX SQ_CORES_TEXT_MAX
 
 struct sq_param {
     const char *key; /* as written in an experiment; '-' stands where the field of the message has '_' */
@@ -43,6 +50,7 @@ struct sq_fault_info {
     const char *name; /* "network.partition" */
     const char *help; /* one line */
     bool instant;     /* nothing can undo it; its duration is how long squall watches for a recovery */
+    enum sq_resource resource;
     const struct sq_param *params;
     size_t param_count;
     /*
@@ -50,8 +58,14 @@ struct sq_fault_info {
      * receives the key to point at, or NULL.
      */
     int (*check)(const struct sq_fault_spec *spec, const char **culprit, struct sq_error *error);
-    /* The resource two faults of one host would fight over; true: these two collide. Same kind on both sides.
+    /*
+     * What cannot be had within the fault's duration, such as a delay that is longer. The spec has passed
+     * `check`. NULL: any duration will do.
      */
+    int (*check_duration)(const struct sq_fault_spec *spec, uint64_t duration_ns, const char **culprit,
+                          struct sq_error *error);
+    /* Would these two of one host fight over their resource? The same resource on both sides, of any of its
+     * kinds. NULL: never. */
     bool (*collides)(const struct sq_fault_spec *a, const struct sq_fault_spec *b);
 };
 
@@ -67,6 +81,9 @@ int sq_fault_name_fail(const char *name, struct sq_error *error);
 
 const struct sq_param *sq_param_by_key(const struct sq_fault_info *info, const char *key); /* NULL: unknown */
 
+/* The packets that a network kind means; NULL: the spec is of another kind. */
+const struct sq_network_selector *sq_spec_selector(const struct sq_fault_spec *spec);
+
 /* Zero the spec, set its kind and every default. */
 void sq_spec_init(struct sq_fault_spec *spec, const struct sq_fault_info *info);
 
@@ -78,11 +95,25 @@ int sq_spec_set(struct sq_fault_spec *spec, const struct sq_param *param, const 
                 struct sq_error *error);
 
 /*
+ * The same for an entry of a list in a file, where it differs from the parameter's text: in a list of cores
+ * `2` is core 2, while alone it is how many.
+ */
+int sq_spec_set_item(struct sq_fault_spec *spec, const struct sq_param *param, const char *text,
+                     struct sq_error *error);
+
+/* Whether the parameter may be written as a list. */
+bool sq_param_takes_list(const struct sq_param *param);
+
+/*
  * Check a whole spec, also one that came over the wire: known kind, every value in range and well-formed,
  * required ones present, then info->check. `culprit` (may be NULL) receives the key of the parameter at
  * fault, or NULL.
  */
 int sq_spec_check(const struct sq_fault_spec *spec, const char **culprit, struct sq_error *error);
+
+/* Check a spec that has passed sq_spec_check against its fault's duration. */
+int sq_spec_check_duration(const struct sq_fault_spec *spec, uint64_t duration_ns, const char **culprit,
+                           struct sq_error *error);
 
 /*
  * One parameter as text that sq_spec_set reads back; lists are joined by ", ". Returns false if it is not
@@ -105,5 +136,9 @@ bool sq_signal_is_allowed(uint32_t number);
 /* The tables of one kind each, one file each. */
 extern const struct sq_fault_info sq_network_partition_info;
 extern const struct sq_fault_info sq_process_kill_info;
+extern const struct sq_fault_info sq_network_latency_info;
+extern const struct sq_fault_info sq_network_loss_info;
+extern const struct sq_fault_info sq_cpu_stress_info;
+extern const struct sq_fault_info sq_memory_stress_info;
 
 #endif

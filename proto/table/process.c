@@ -76,6 +76,7 @@ const struct sq_fault_info sq_process_kill_info = {
     .name = "process.kill",
     .help = "send a signal to processes, and report whether their service comes back",
     .instant = true,
+    .resource = SQ_RESOURCE_PROCESSES,
     .params = kill_params,
     .param_count = sizeof kill_params / sizeof kill_params[0],
     .check = check_kill,

@@ -34,7 +34,7 @@ static bool field_fits(const ProtobufCFieldDescriptor *field, const struct sq_pa
     ProtobufCType type = PROTOBUF_C_TYPE_UINT32;
     if (param->type == SQ_PARAM_CIDRS)
         return field->type == PROTOBUF_C_TYPE_BYTES && field->label == PROTOBUF_C_LABEL_REPEATED;
-    if (param->type == SQ_PARAM_TEXT)
+    if (param->type == SQ_PARAM_TEXT || param->type == SQ_PARAM_CORES)
         type = PROTOBUF_C_TYPE_STRING;
     else if (param->type == SQ_PARAM_PERCENT)
         type = PROTOBUF_C_TYPE_DOUBLE;
@@ -100,12 +100,41 @@ static int put_cidrs(struct sq_arena *arena, const struct sq_fault_spec *spec, c
     return 0;
 }
 
+/* As the same text that people write: short for what is usual, and readable in a trace. */
+static int put_cores(struct sq_arena *arena, const struct sq_fault_spec *spec, const struct sq_param *param,
+                     const ProtobufCFieldDescriptor *field, char *message, struct sq_error *error)
+{
+    char text[SQ_CORES_TEXT_MAX];
+    if (!sq_param_format(spec, param, text, sizeof text))
+        text[0] = '\0';
+    char *copy = sq_codec_put_text(arena, text, sizeof text);
+    if (copy == NULL)
+        return sq_codec_no_memory(error);
+    memcpy(message + field->offset, &copy, sizeof copy);
+    return 0;
+}
+
+static int get_cores(const char *message, const ProtobufCFieldDescriptor *field, const struct sq_param *param,
+                     struct sq_fault_spec *spec, struct sq_error *error)
+{
+    char text[SQ_CORES_TEXT_MAX];
+    const char *source;
+    memcpy(&source, message + field->offset, sizeof source);
+    if (sq_codec_get_text(source, text, sizeof text, param->key, error) != 0)
+        return -1;
+    if (text[0] == '\0')
+        return sq_fail(error, SQ_BAD_INPUT, "'%s' is missing", param->key);
+    return sq_spec_set(spec, param, text, error);
+}
+
 static int put_param(struct sq_arena *arena, const struct sq_fault_spec *spec, const struct sq_param *param,
                      const ProtobufCFieldDescriptor *field, char *message, struct sq_error *error)
 {
     const char *value = (const char *)spec + param->offset;
     if (param->type == SQ_PARAM_CIDRS)
         return put_cidrs(arena, spec, param, field, message, error);
+    if (param->type == SQ_PARAM_CORES)
+        return put_cores(arena, spec, param, field, message, error);
     if (param->type != SQ_PARAM_TEXT) {
         memcpy(message + field->offset, value, number_size(param));
         return 0;
@@ -174,6 +203,8 @@ static int get_param(const char *message, const ProtobufCFieldDescriptor *field,
     char *value = (char *)spec + param->offset;
     if (param->type == SQ_PARAM_CIDRS)
         return get_cidrs(message, field, param, spec, error);
+    if (param->type == SQ_PARAM_CORES)
+        return get_cores(message, field, param, spec, error);
     if (param->type != SQ_PARAM_TEXT) {
         memcpy(value, message + field->offset, number_size(param));
         return 0;

@@ -40,7 +40,7 @@ static void check_promises(void)
 /* Every parameter is written as text and read into a fresh spec. */
 static void check_reads_back(const struct sq_fault_info *info)
 {
-    char text[512];
+    char text[SQ_PARAM_TEXT_MAX];
     sq_spec_init(&copy, info);
     for (size_t p = 0; p < info->param_count; p++) {
         const struct sq_param *param = &info->params[p];

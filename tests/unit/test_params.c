@@ -124,7 +124,8 @@ static void test_unknown_names(void **state)
     assert_string_equal(error.text, "unknown fault 'network.partiton'; did you mean 'network.partition'?");
     assert_int_equal(sq_fault_name_fail("disk.full", &error), -1);
     assert_string_equal(error.text,
-                        "unknown fault 'disk.full'; expected one of network.partition, process.kill");
+                        "unknown fault 'disk.full'; expected one of network.partition, process.kill, "
+                        "network.latency, network.loss, cpu.stress, memory.stress");
 }
 
 static void test_partition_defaults(void **state)

@@ -98,6 +98,44 @@ static void any_kill(struct sq_process_kill *kill, uint32_t fault)
     kill->seed = any_number();
 }
 
+/* Of the other kinds, each with a number that is its own. */
+static void any_other(struct sq_fault_spec *spec, uint32_t fault)
+{
+    switch (spec->kind) {
+    case SQ_NETWORK_LATENCY:
+        any_partition(&spec->latency.selector, fault);
+        spec->latency.delay_ns = 1000 + below(1000000);
+        spec->latency.jitter_ns = below(2) * 1000;
+        break;
+    case SQ_NETWORK_LOSS:
+        any_partition(&spec->loss.selector, fault);
+        spec->loss.percent = (double)(1 + below(1000)) / 10;
+        break;
+    case SQ_CPU_STRESS:
+        spec->cpu.percent = (double)(1 + below(1000)) / 10;
+        /* Those of one request must not overlap. */
+        spec->cpu.cores.mode = SQ_CORES_LIST;
+        for (uint32_t core = fault; core < SQ_CORES_MAX; core += SQ_FAULTS_MAX) {
+            if (core != fault && below(3) != 0)
+                continue;
+            spec->cpu.cores.set[core / 64] |= UINT64_C(1) << (core % 64);
+            spec->cpu.cores.count++;
+        }
+        break;
+    default:
+        spec->memory.bytes = 4096 + below(1000000);
+        spec->memory.rate_bytes = below(2) == 0 ? 0 : UINT64_C(1) << 40;
+    }
+}
+
+static bool has_memory(const struct sq_request *request)
+{
+    for (uint32_t i = 0; i < request->fault_count; i++)
+        if (request->faults[i].spec.kind == SQ_MEMORY_STRESS)
+            return true;
+    return false;
+}
+
 static void any_request(struct sq_request *request)
 {
     memset(request, 0, sizeof *request);
@@ -118,11 +156,13 @@ static void any_request(struct sq_request *request)
         struct sq_fault_order *order = &request->faults[i];
         order->index = SQ_FAULTS_MAX - 1 - i;
         order->duration_ns = SQ_DURATION_MIN_NS + any_number() % (SQ_DURATION_MAX_NS - SQ_DURATION_MIN_NS);
-        order->spec.kind = 1 + below(2);
+        order->spec.kind = 1 + below(has_memory(request) ? SQ_MEMORY_STRESS - 1 : SQ_FAULT_KIND_MAX);
         if (order->spec.kind == SQ_NETWORK_PARTITION)
             any_partition(&order->spec.partition.selector, i);
-        else
+        else if (order->spec.kind == SQ_PROCESS_KILL)
             any_kill(&order->spec.kill, i);
+        else
+            any_other(&order->spec, i);
     }
 }
 
