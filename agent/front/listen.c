@@ -14,11 +14,26 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define IPC_SCHEME "ipc://"
 #define TLS_SCHEME "tls+tcp://"
+
+/*
+ * nng's sendmsg. nng 1.5 reads EPIPE as "this listener was closed" and accepts nobody any more, so that whoever
+ * connects to the Unix socket and leaves at once would make the agent deaf. As a lost connection, which it is, it
+ * costs that connection alone. libnng finds this definition before libc's.
+ */
+ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
+{
+    ssize_t sent = syscall(SYS_sendmsg, fd, message, flags);
+    if (sent < 0 && errno == EPIPE)
+        errno = ECONNRESET;
+    return sent;
+}
 
 static bool starts_with(const char *text, const char *prefix)
 {
