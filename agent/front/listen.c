@@ -23,9 +23,9 @@
 #define TLS_SCHEME "tls+tcp://"
 
 /*
- * nng's sendmsg. nng 1.5 reads EPIPE as "this listener was closed" and accepts nobody any more, so that whoever
- * connects to the Unix socket and leaves at once would make the agent deaf. As a lost connection, which it is, it
- * costs that connection alone. libnng finds this definition before libc's.
+ * nng's sendmsg. nng 1.5 reads EPIPE as "this listener was closed" and accepts nobody any more, so that
+ * whoever connects to the Unix socket and leaves at once would make the agent deaf. As a lost connection,
+ * which it is, it costs that connection alone. libnng finds this definition before libc's.
  */
 ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {

@@ -57,7 +57,8 @@ static void test_listener_outlives_those_who_leave(void **state)
     assert_int_equal(nng_dial(controller, url, NULL, NNG_FLAG_NONBLOCK), 0);
     char buffer[8] = "";
     size_t size = sizeof buffer;
-    assert_int_equal(nng_send(controller, "ping", 5, 0), 0);
+    char ping[] = "ping";
+    assert_int_equal(nng_send(controller, ping, sizeof ping, 0), 0);
     assert_int_equal(nng_recv(agent, buffer, &size, 0), 0);
     assert_string_equal(buffer, "ping");
     (void)nng_close(controller);
