@@ -161,6 +161,9 @@ static CURLcode set_options(struct transfer *transfer, const char *url)
         curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https"),
         curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L),
         curl_easy_setopt(easy, CURLOPT_PROXY, ""),
+        /* Each request is a new customer: a connection kept from before a fault would hide or outlive it. */
+        curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L),
+        curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L),
         curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L),
         curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)timeout_ms),
         curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)timeout_ms),

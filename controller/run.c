@@ -345,7 +345,11 @@ static void turn(struct sq_run *run)
         run->console_lost = true;
         on_stop(run, "the loss of the terminal or pipe of its output");
     }
-    tick(run);
+    enum sq_run_phase before;
+    do {
+        before = run->phase;
+        tick(run);
+    } while (run->phase != before && run->phase != SQ_PHASE_DONE);
 }
 
 static void settle(struct sq_run *run)

@@ -4,8 +4,6 @@
 #include "common/clock.h"
 #include "common/text.h"
 
-#include <string.h>
-
 #define TRY_TIMEOUT_NS  (1 * SQ_NS_PER_SECOND)
 #define TRY_PAUSE_NS    (100 * SQ_NS_PER_MILLISECOND)
 #define STATUS_PAUSE_NS (50 * SQ_NS_PER_MILLISECOND)
@@ -22,7 +20,7 @@ static void send_try(struct sq_run *run, struct sq_run_host *host, enum sq_verb 
 {
     struct sq_error error = {0};
     struct sq_request *request = &run->request;
-    memset(request, 0, sizeof(*request));
+    sq_run_clear_request(request);
     request->version = SQ_PROTOCOL_VERSION;
     request->verb = verb;
     request->experiment = run->options.id;

@@ -7,6 +7,9 @@
 #include "controller/hypothesis.h"
 #include "controller/run.h"
 
+#include <stddef.h>
+#include <string.h>
+
 #define SQ_RUN_TEXT_MAX 640
 
 enum sq_run_phase {
@@ -89,6 +92,12 @@ struct sq_run {
     struct sq_request request; /* scratch: too large for the stack */
     struct sq_answer answer;
 };
+
+/* Empty but for the faults, which are large, and not there when fault_count is 0. */
+static inline void sq_run_clear_request(struct sq_request *request)
+{
+    memset(request, 0, offsetof(struct sq_request, faults));
+}
 
 /* run.c: decide the ending, once, and start the rollback if anything was ordered. */
 void sq_run_end(struct sq_run *run, enum sq_exit ending, const char *format, ...)
