@@ -95,6 +95,26 @@ int kill_setup(void **state)
     return run.state == NULL ? -1 : 0;
 }
 
+static bool is_left_over(const struct sq_process *process, void *cookie)
+{
+    bool *found = cookie;
+    *found = process->id.pid != 1 && process->id.pid != getpid() && !process->is_dead;
+    return !*found;
+}
+
+/* What a killed child leaves behind dies a moment later, and must not meet the next test. */
+static void wait_until_alone(void)
+{
+    for (int i = 0; i < 500; i++) {
+        bool found = false;
+        assert_int_equal(sq_process_each(is_left_over, &found, NULL), 0);
+        if (!found)
+            return;
+        kill_pause(10);
+    }
+    fail_msg("a process of the test is still there");
+}
+
 int kill_teardown(void **state)
 {
     struct kill_run *run = *state;
@@ -104,6 +124,7 @@ int kill_teardown(void **state)
         (void)kill(pids[i], SIGKILL);
         (void)waitpid(pids[i], NULL, 0);
     }
+    wait_until_alone();
     return 0;
 }
 

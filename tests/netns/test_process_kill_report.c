@@ -125,10 +125,13 @@ static pid_t start_supervisor(long pause)
         return pid;
     }
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    pid_t supervisor = getpid();
     for (;;) {
         pid_t child = fork();
         if (child == 0) {
             (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+            if (getppid() != supervisor)
+                _exit(1); /* it was killed before the line above */
             (void)execl(VICTIM_WEB, "web", "1000", NULL);
             _exit(127);
         }
