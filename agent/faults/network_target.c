@@ -212,6 +212,19 @@ static void tell_touched(const struct sq_network_selector *selector, const struc
     }
 }
 
+/* qdisc_graft of the kernel deactivates a device to put a clsact on it or take it away; what it holds then is
+ * lost. */
+static void tell_disturbance(const struct sq_network_undo *record, struct sq_fault_report *report)
+{
+    for (uint32_t i = 0; i < record->interface_count; i++)
+        if (record->interfaces[i].makes_clsact != 0)
+            sq_report_line(
+                report, SQ_LINE_WARNING,
+                "%s: making its clsact, and removing it, stops all its outgoing packets for a moment (about "
+                "1 ms); 'tc qdisc add dev %s clsact' beforehand avoids it",
+                record->interfaces[i].name, record->interfaces[i].name);
+}
+
 static bool overlaps_any(const struct sq_network_selector *selector, const struct sq_cidr *range)
 {
     for (uint32_t i = 0; i < selector->to_count; i++)
@@ -312,6 +325,7 @@ int sq_network_preview(const struct sq_network_selector *selector, const struct 
     tell_touched(selector, &targets, report);
     tell_spared(selector, env, report);
     tell_unrouted(&routes, selector->to_count, report);
+    tell_disturbance(record, report);
     return 0;
 }
 

@@ -52,7 +52,7 @@ static unsigned to_port(const char *peer, uint16_t port)
     return fixture_send(&lab, &flow);
 }
 
-static void make_foreign_tree(void)
+static void make_foreign_root(void)
 {
     fixture_must(lab.host,
                  "tc qdisc add dev eth0 root handle 1: htb default 10 && "
@@ -61,6 +61,11 @@ static void make_foreign_tree(void)
                  "tc qdisc add dev eth0 parent 1:20 handle 20: tbf rate 50mbit burst 64k latency 50ms && "
                  "tc filter add dev eth0 parent 1: protocol ip prio 1 u32 match ip dport 7000 0xffff "
                  "flowid 1:20");
+}
+
+static void make_foreign_tree(void)
+{
+    make_foreign_root();
     fixture_must(lab.host, "tc qdisc add dev eth0 clsact && "
                            "tc filter add dev eth0 egress prio 5 bpf " DROP_9999 " && "
                            "tc filter add dev eth0 egress prio 6 bpf " DROP_9999 " && "
@@ -95,6 +100,25 @@ static void test_foreign_tree_stays(void **state)
     free(after);
     free(counters);
     assert_int_equal(to_port("10.9.0.3", 9999), 0);
+    assert_int_equal(to_port("10.9.0.3", 7000), FIXTURE_COUNT);
+    fixture_assert_tc("eth0", before);
+}
+
+/* The same where squall makes the clsact, which deactivates and activates the tree. */
+static void test_foreign_root_without_clsact_stays(void **state)
+{
+    (void)state;
+    make_foreign_root();
+    assert_int_equal(to_port("10.9.0.3", 7000), FIXTURE_COUNT);
+    char *before = fixture_tc("eth0");
+    char *counters = class_counters();
+    partition_start(&fault);
+    assert_int_equal(fixture_out4(&lab, "2"), 0);
+    partition_stop(&fault);
+    char *after = class_counters();
+    assert_string_equal(after, counters);
+    free(after);
+    free(counters);
     assert_int_equal(to_port("10.9.0.3", 7000), FIXTURE_COUNT);
     fixture_assert_tc("eth0", before);
 }
@@ -309,6 +333,7 @@ int main(void)
     fixture_require_root();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_foreign_tree_stays, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_foreign_root_without_clsact_stays, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_foreign_drop_comes_first, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_accepting_filters_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_harmless_filters_are_not_refused, set_up, tear_down),

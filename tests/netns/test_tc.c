@@ -231,6 +231,27 @@ static double median_us(uint64_t times_ns[TIMED])
     return (double)times_ns[TIMED / 2] / 1e3;
 }
 
+/* How long the device stands still while it gets a clsact and loses it: no longer than the request takes. */
+static void time_clsact(void)
+{
+    static uint64_t make_ns[TIMED];
+    static uint64_t remove_ns[TIMED];
+    struct sq_netlink netlink;
+    assert_int_equal(sq_netlink_open(&netlink, NULL), 0);
+    uint32_t ifindex = if_nametoindex("eth0");
+    for (int i = 0; i < TIMED; i++) {
+        uint64_t t0 = sq_boot_ns();
+        assert_int_equal(sq_tc_make_clsact(&netlink, ifindex, NULL, 0), 0);
+        uint64_t t1 = sq_boot_ns();
+        assert_int_equal(sq_tc_remove_clsact(&netlink, ifindex), 0);
+        uint64_t t2 = sq_boot_ns();
+        make_ns[i] = t1 - t0;
+        remove_ns[i] = t2 - t1;
+    }
+    sq_netlink_close(&netlink);
+    print_message("clsact: make %.0f us, remove %.0f us\n", median_us(make_ns), median_us(remove_ns));
+}
+
 /* Figures for a person; nothing depends on them. */
 static void test_figures(void **state)
 {
@@ -260,6 +281,7 @@ static void test_figures(void **state)
     print_message(
         "medians of %d: preview %.0f us, prepare %.0f us, inject %.2f us, clean+remove+release %.0f us\n",
         TIMED, median_us(preview_ns), median_us(prepare_ns), median_us(inject_ns), median_us(remove_ns));
+    time_clsact();
 }
 
 int main(void)
