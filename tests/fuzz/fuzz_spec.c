@@ -29,8 +29,7 @@ static void check_promises(void)
         require(sq_signal_is_allowed(spec.kill.signal));
         require(spec.kill.count == 0 || spec.kill.percent == 0);
         require(spec.kill.percent >= 0 && spec.kill.percent <= 100 && spec.kill.count <= 10000);
-    } else {
-        require(spec.kind == SQ_NETWORK_PARTITION);
+    } else if (spec.kind == SQ_NETWORK_PARTITION) {
         require(spec.partition.selector.to_count >= 1 && spec.partition.selector.to_count <= SQ_PEERS_MAX);
         require(spec.partition.selector.except_count <= SQ_EXCEPT_MAX);
     }

@@ -63,77 +63,97 @@ static void any_id(struct sq_id *id)
     id->bytes[0] |= 1;
 }
 
-/* Distinct for each fault of a request, so that none collide. */
-static void any_partition(struct sq_network_selector *selector, uint32_t fault)
+static void any_cidr(struct sq_cidr *cidr)
 {
-    selector->direction = 1 + below(3);
-    selector->to_count = below(20) == 0 ? SQ_PEERS_MAX : 1 + below(20);
-    for (uint32_t i = 0; i < selector->to_count; i++) {
-        uint8_t high = (uint8_t)(i >> 8);
-        selector->to[i] = below(2) == 0 ? (struct sq_cidr){4, 24, {(uint8_t)(10 + fault), high, (uint8_t)i}}
-                                        : (struct sq_cidr){6, 64, {0xfd, (uint8_t)fault, high, (uint8_t)i}};
-    }
-    if (selector->to[0].prefix == 24 && below(2) == 0) {
-        selector->except_count = 1;
-        selector->except[0] = selector->to[0];
-        selector->except[0].prefix = 32;
-        selector->except[0].address[3] = (uint8_t)below(256);
-    }
-    any_text(selector->interface, sizeof selector->interface);
+    *cidr = (struct sq_cidr){.family = below(2) == 0 ? 4 : 6};
+    cidr->prefix = (uint8_t)(cidr->family == 4 ? 8 * (1 + below(4)) : 8 * (2 + below(15)));
+    for (size_t i = 0; i < cidr->prefix / 8u; i++)
+        cidr->address[i] = (uint8_t)next_random();
+    cidr->address[0] = cidr->family == 4 ? 10 : 0xfd;
 }
 
-static void any_kill(struct sq_process_kill *kill, uint32_t fault)
+static void any_list(struct sq_fault_spec *spec, const struct sq_param *param)
 {
-    if (below(2) == 0) {
-        kill->selector.executable[0] = '/';
-        any_text(kill->selector.executable + 1, sizeof kill->selector.executable - 1);
+    uint32_t count = below(10) == 0 ? (uint32_t)param->most : 1 + below(10);
+    memcpy((char *)spec + param->count_offset, &count, sizeof count);
+    for (uint32_t i = 0; i < count; i++) {
+        struct sq_cidr cidr;
+        any_cidr(&cidr);
+        memcpy((char *)spec + param->offset + i * sizeof cidr, &cidr, sizeof cidr);
     }
-    any_text(kill->selector.command_line, sizeof kill->selector.command_line);
-    (void)snprintf(kill->selector.comm, sizeof kill->selector.comm, "victim%u", fault);
-    kill->signal = below(2) == 0 ? 9 : 15;
-    if (below(2) == 0)
-        kill->count = 1 + below(10000);
-    else
-        kill->percent = (double)below(1001) / 10;
-    kill->seed = any_number();
 }
 
-/* Of the other kinds, each with a number that is its own. */
-static void any_other(struct sq_fault_spec *spec, uint32_t fault)
+static void any_param(struct sq_fault_spec *spec, const struct sq_param *param)
 {
-    switch (spec->kind) {
-    case SQ_NETWORK_LATENCY:
-        any_partition(&spec->latency.selector, fault);
-        spec->latency.delay_ns = 1000 + below(1000000);
-        spec->latency.jitter_ns = below(2) * 1000;
+    char *field = (char *)spec + param->offset;
+    uint64_t large = (uint64_t)param->least;
+    uint32_t small = (uint32_t)param->least;
+    double fraction = param->least + (param->most - param->least) * below(1001) / 1000;
+    switch (param->type) {
+    case SQ_PARAM_CIDRS:
+        any_list(spec, param);
+        return;
+    case SQ_PARAM_TEXT:
+        any_text(field, param->size);
+        if (below(2) == 0 && field[0] != '\0' && (unsigned char)field[0] < 0x80)
+            field[0] = '/';
+        return;
+    case SQ_PARAM_PERCENT:
+        memcpy(field, &fraction, sizeof fraction);
+        return;
+    case SQ_PARAM_SEED:
+        large = any_number();
+        memcpy(field, &large, sizeof large);
+        return;
+    case SQ_PARAM_DURATION:
+    case SQ_PARAM_SIZE:
+        large += any_number() % ((uint64_t)param->most - large + 1);
+        memcpy(field, &large, sizeof large);
+        return;
+    case SQ_PARAM_CHOICE:
+        for (small = 0; param->choices[small] != NULL && (small == 0 || below(3) != 0); small++)
+            ;
         break;
-    case SQ_NETWORK_LOSS:
-        any_partition(&spec->loss.selector, fault);
-        spec->loss.percent = (double)(1 + below(1000)) / 10;
-        break;
-    case SQ_CPU_STRESS:
-        spec->cpu.percent = (double)(1 + below(1000)) / 10;
-        /* Those of one request must not overlap. */
-        spec->cpu.cores.mode = SQ_CORES_LIST;
-        for (uint32_t core = fault; core < SQ_CORES_MAX; core += SQ_FAULTS_MAX) {
-            if (core != fault && below(3) != 0)
-                continue;
-            spec->cpu.cores.set[core / 64] |= UINT64_C(1) << (core % 64);
-            spec->cpu.cores.count++;
-        }
+    case SQ_PARAM_CORES:
+        (void)sq_spec_set(spec, param, below(2) == 0 ? "all" : "2", NULL);
+        return;
+    case SQ_PARAM_SIGNAL:
+        small = below(2) == 0 ? 9 : 15;
         break;
     default:
-        spec->memory.bytes = 4096 + below(1000000);
-        spec->memory.rate_bytes = below(2) == 0 ? 0 : UINT64_C(1) << 40;
+        small += below((uint32_t)param->most - small + 1);
     }
+    memcpy(field, &small, sizeof small);
 }
 
-static bool has_memory(const struct sq_request *request)
+/* Of any kind there is, by the table alone: tried until it is valid. */
+static void any_spec(struct sq_fault_spec *spec)
 {
-    for (uint32_t i = 0; i < request->fault_count; i++)
-        if (request->faults[i].spec.kind == SQ_MEMORY_STRESS)
-            return true;
-    return false;
+    const struct sq_fault_info *info = sq_fault_table[below((uint32_t)sq_fault_table_count)];
+    for (int i = 0; i < 100000; i++) {
+        sq_spec_init(spec, info);
+        for (size_t p = 0; p < info->param_count; p++)
+            if (info->params[p].required || below(3) == 0)
+                any_param(spec, &info->params[p]);
+        if (sq_spec_check(spec, NULL, NULL) == 0)
+            return;
+    }
+    fail_msg("no valid %s in 100000 tries", info->name);
+}
+
+/* One that collides with none of those before it. */
+static bool any_order(struct sq_request *request, uint32_t i)
+{
+    struct sq_fault_order *order = &request->faults[i];
+    order->index = SQ_FAULTS_MAX - 1 - i;
+    order->duration_ns = SQ_DURATION_MIN_NS + any_number() % (SQ_DURATION_MAX_NS - SQ_DURATION_MIN_NS);
+    any_spec(&order->spec);
+    if (sq_spec_check_duration(&order->spec, order->duration_ns, NULL, NULL) != 0)
+        return false;
+    for (uint32_t j = 0; j < i; j++)
+        if (sq_spec_collides(&request->faults[j].spec, &order->spec))
+            return false;
+    return true;
 }
 
 static void any_request(struct sq_request *request)
@@ -151,19 +171,10 @@ static void any_request(struct sq_request *request)
     request->fault_mask = below(1u << SQ_FAULTS_MAX);
     if (request->verb != SQ_VERB_PREVIEW && request->verb != SQ_VERB_PREPARE)
         return;
-    request->fault_count = 1 + below(SQ_FAULTS_MAX);
-    for (uint32_t i = 0; i < request->fault_count; i++) {
-        struct sq_fault_order *order = &request->faults[i];
-        order->index = SQ_FAULTS_MAX - 1 - i;
-        order->duration_ns = SQ_DURATION_MIN_NS + any_number() % (SQ_DURATION_MAX_NS - SQ_DURATION_MIN_NS);
-        order->spec.kind = 1 + below(has_memory(request) ? SQ_MEMORY_STRESS - 1 : SQ_FAULT_KIND_MAX);
-        if (order->spec.kind == SQ_NETWORK_PARTITION)
-            any_partition(&order->spec.partition.selector, i);
-        else if (order->spec.kind == SQ_PROCESS_KILL)
-            any_kill(&order->spec.kill, i);
-        else
-            any_other(&order->spec, i);
-    }
+    uint32_t wanted = 1 + below(SQ_FAULTS_MAX);
+    while (request->fault_count < wanted)
+        request->fault_count += any_order(request, request->fault_count);
+    memset(&request->faults[wanted], 0, (SQ_FAULTS_MAX - wanted) * sizeof request->faults[0]);
 }
 
 static void any_report(struct sq_fault_report *report)
@@ -251,6 +262,7 @@ static void test_requests_survive_the_wire(void **state)
 {
     (void)state;
     random_state = 1;
+    unsigned seen = 0; /* kinds */
     for (int i = 0; i < ROUNDS; i++) {
         struct sq_error error = {0};
         sq_autofree uint8_t *bytes = NULL;
@@ -261,7 +273,10 @@ static void test_requests_survive_the_wire(void **state)
         if (sq_wire_decode_request(bytes, length, &decoded_request, &error) != 0)
             fail_msg("round %d: %s", i, error.text);
         assert_memory_equal(&request, &decoded_request, sizeof request);
+        for (uint32_t j = 0; j < request.fault_count; j++)
+            seen |= 1u << request.faults[j].spec.kind;
     }
+    assert_int_equal(seen, (1u << (SQ_FAULT_KIND_MAX + 1)) - 2);
 }
 
 static void test_replies_survive_the_wire(void **state)
