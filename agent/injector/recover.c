@@ -13,26 +13,19 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Why a record cannot be undone here; its fault's code is not even asked. */
-static int check_record(const struct sq_undo_log *log, const struct sq_undo_live *live,
-                        const struct sq_fault_ops *ops, struct sq_error *error)
+static int check_record(const struct sq_undo_live *live, const struct sq_fault_ops *ops,
+                        struct sq_error *error)
 {
-    if (ops == NULL)
-        return sq_fail(
-            error, SQ_UNCLEAN,
-            "the undo log holds a fault of kind %u, which this squalld does not know; undo it with the "
-            "version that made it",
-            live->undo.kind);
-    if (live->netns_inode != 0 && log->netns_inode != 0 && live->netns_inode != log->netns_inode &&
-        live->undo.kind == SQ_NETWORK_PARTITION)
-        return sq_fail(error, SQ_UNCLEAN,
-                       "the fault is in the network namespace with inode %" PRIu64 ", and this is %" PRIu64
-                       "; run `squalld --recover` there (`ip netns exec NAME ...`)",
-                       live->netns_inode, log->netns_inode);
-    return 0;
+    if (ops != NULL)
+        return 0;
+    return sq_fail(
+        error, SQ_UNCLEAN,
+        "the undo log holds a fault of kind %u, which this squalld does not know; undo it with the "
+        "version that made it",
+        live->undo.kind);
 }
 
-static void clean_all(const struct sq_undo_log *log, const struct sq_undo_content *content,
+static void clean_all(const struct sq_undo_content *content,
                       const struct sq_fault_ops *(*ops_by_kind)(enum sq_fault_kind kind))
 {
     for (uint32_t i = 0; i < content->live_count; i++) {
@@ -40,7 +33,7 @@ static void clean_all(const struct sq_undo_log *log, const struct sq_undo_conten
         const struct sq_fault_ops *ops = ops_by_kind((enum sq_fault_kind)live->undo.kind);
         struct sq_error error;
         /* What cannot be cleaned is reported by the removal, which cleans as well. */
-        if (check_record(log, live, ops, &error) == 0)
+        if (check_record(live, ops, &error) == 0)
             (void)ops->clean(NULL, &live->undo, &error);
     }
 }
@@ -52,7 +45,7 @@ static int remove_one(struct sq_undo_log *log, const struct sq_undo_live *live,
     report->index = live->key.fault_index;
     report->kind = (enum sq_fault_kind)live->undo.kind;
     report->end_reason = SQ_END_RECOVERY;
-    if (check_record(log, live, ops, error) == 0 && ops->remove(NULL, &live->undo, report, error) == 0 &&
+    if (check_record(live, ops, error) == 0 && ops->remove(NULL, &live->undo, report, error) == 0 &&
         sq_undo_log_done(log, &live->key, error) == 0) {
         report->state = SQ_STATE_REVERTED;
         report->removed_boot_ns = sq_boot_ns();
@@ -70,7 +63,7 @@ int sq_recover_log(struct sq_undo_log *log, const struct sq_undo_content *conten
 {
     static struct sq_fault_report report;
     int result = 0;
-    clean_all(log, content, ops_by_kind);
+    clean_all(content, ops_by_kind);
     for (uint32_t i = content->live_count; i-- > 0;) {
         const struct sq_undo_live *live = &content->live[i];
         struct sq_error own = {.code = SQ_UNCLEAN, .text = "its removal failed"};
@@ -119,6 +112,11 @@ int sq_injector_recover(const struct sq_agent_config *config, struct sq_error *e
     if (content.live_count == 0)
         (void)printf("nothing to undo in %s/undo.log\n", config->run);
     int result = sq_recover_log(&log, &content, sq_fault_ops_by_kind, print_recovered, NULL, error);
+    if (result != 0)
+        (void)printf(
+            "What is left stays in %s/undo.log. If it is gone for good, as in a network namespace that was\n"
+            "deleted, remove that file; a reboot removes everything.\n",
+            config->run);
     sq_undo_log_close(&log);
     return result;
 }

@@ -6,6 +6,7 @@
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/text.h"
+#include "faults/fault.h"
 #include "table/params.h"
 #include "wire/wire.h"
 
@@ -264,7 +265,7 @@ static void test_hello(void **state)
     assert_string_equal(reply.hello.agent_version, SQ_VERSION);
     assert_string_equal(reply.hello.policy_problem, "");
     assert_int_equal(reply.hello.max_duration_ns, 120 * SQ_NS_PER_SECOND);
-    assert_int_equal(reply.hello.ability_count, SQ_FAULT_KIND_MAX);
+    assert_int_equal(reply.hello.ability_count, sq_fault_ops_count);
     assert_true(reply.hello.abilities[0].able && reply.hello.abilities[0].permitted);
     assert_false(reply.hello.abilities[1].permitted);
     assert_non_null(strstr(reply.hello.abilities[1].reason, "process.kill"));
@@ -432,7 +433,7 @@ static void test_idle(void **state)
     (void)state;
     start_agent();
     fixture_must(lab.host, "grep -q '^NoNewPrivs:.*1$' /proc/%d/status", (int)agent);
-    fixture_must(lab.host, "grep -q '^CapBnd:.*000000c0000811e4$' /proc/%d/status", (int)agent);
+    fixture_must(lab.host, "grep -q '^CapBnd:.*00000080000811e4$' /proc/%d/status", (int)agent);
     fixture_must(lab.host, "grep -q '^CapEff:.*0000000000000000$' /proc/%d/status", (int)front_of_agent());
     (void)usleep(300000);
     char *first = fixture_output(lab.host, "grep ctxt /proc/%d/status", (int)agent);

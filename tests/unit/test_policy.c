@@ -81,7 +81,7 @@ static void test_errors(void **state)
 {
     (void)state;
     expect_error("allow: [network.partitoin]", "network.partition");
-    expect_error("allow: [cpu.*]", "matches no fault");
+    expect_error("allow: [disk.*]", "matches no fault");
     expect_error("allow: network.*", "'allow'");
     expect_error("allow: [[a]]", "allow");
     expect_error("max-duration: 5m", "'allow'");
