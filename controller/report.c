@@ -97,12 +97,26 @@ static void print_moments(const struct sq_run *run, FILE *stream)
     }
 }
 
-static void print_lines(const struct sq_fault_report *report, bool colored, FILE *stream)
+static bool was_shown_before(const struct sq_run_host *host, const struct sq_fault_report *report,
+                             const struct sq_report_line *line)
+{
+    for (uint32_t i = 0; i < host->plan->report_count; i++) {
+        const struct sq_fault_report *preview = &host->plan->reports[i];
+        for (uint32_t at = 0; preview->index == report->index && at < preview->line_count; at++)
+            if (preview->lines[at].kind == line->kind && strcmp(preview->lines[at].text, line->text) == 0)
+                return true;
+    }
+    return false;
+}
+
+static void print_lines(const struct sq_run_host *host, const struct sq_fault_report *report, bool colored,
+                        FILE *stream)
 {
     for (uint32_t i = 0; i < report->line_count; i++) {
         const struct sq_report_line *line = &report->lines[i];
         /* What it touches and spares was shown before the run; what came of it is the news. */
-        if (line->kind == SQ_LINE_TOUCHES || line->kind == SQ_LINE_SPARES)
+        if (line->kind == SQ_LINE_TOUCHES || line->kind == SQ_LINE_SPARES ||
+            was_shown_before(host, report, line))
             continue;
         enum sq_style style = line->kind == SQ_LINE_NOTE ? SQ_STYLE_FAINT : SQ_STYLE_WARNING;
         if (line->kind == SQ_LINE_LEFT)
@@ -125,8 +139,9 @@ static void print_fault(const struct sq_run *run, const struct sq_run_host *host
     const struct sq_step *step = sq_run_step_of(run, host, report->index);
     const struct sq_fault_info *info = sq_fault_by_kind(step->spec.kind);
     bool failed = report->state == SQ_STATE_FAILED;
-    (void)fprintf(stream, "  %s: %s, %s: %s%s%s", host->name, step->name,
-                  info != NULL ? info->name : "unknown",
+    const char *seen = host->unconfirmed || host->forgotten ? "last seen as " : "";
+    (void)fprintf(stream, "  %s: %s, %s: %s%s%s%s", host->name, step->name,
+                  info != NULL ? info->name : "unknown", seen,
                   sq_style_begin(colored, failed ? SQ_STYLE_BAD : SQ_STYLE_GOOD),
                   sq_state_name(report->state), sq_style_end(colored));
     if (!was_injected(report))
@@ -139,7 +154,7 @@ static void print_fault(const struct sq_run *run, const struct sq_run_host *host
     (void)fprintf(stream, "\n");
     if (report->message[0] != '\0')
         (void)fprintf(stream, "    %s\n", report->message);
-    print_lines(report, colored, stream);
+    print_lines(host, report, colored, stream);
     if (report->proved)
         (void)fprintf(stream, "    nothing left: compared with what was there before\n");
     else if (report->state == SQ_STATE_REVERTED && was_injected(report) && info != NULL && !info->instant)

@@ -110,13 +110,24 @@ void sq_run_renew_due(struct sq_run *run, uint64_t now_boot_ns)
     }
 }
 
+static void note_silence(struct sq_run *run, struct sq_run_host *host, const char *why)
+{
+    host->silent = true;
+    sq_run_say(run, "%s does not answer; its lease runs out unless it does: %s", host->name, why);
+}
+
 void sq_run_check_leases(struct sq_run *run, uint64_t now_boot_ns)
 {
     char lease[SQ_UNIT_TEXT_MAX];
     for (uint32_t i = 0; i < run->host_count && !run->ended; i++) {
-        const struct sq_run_host *host = &run->hosts[i];
-        if (!host->prepared || host->finished ||
-            now_boot_ns < sq_ns_add(host->renewed_boot_ns, run->experiment->lease_ns))
+        struct sq_run_host *host = &run->hosts[i];
+        uint64_t silent_ns = sq_ns_sub(now_boot_ns, host->renewed_boot_ns);
+        if (!host->prepared || host->finished)
+            continue;
+        /* An answer that is merely on its way is no news. */
+        if (!host->silent && silent_ns > run->experiment->lease_ns / 2 + renew_interval_ns(run))
+            note_silence(run, host, "no answer yet to the last renewals");
+        if (silent_ns < run->experiment->lease_ns)
             continue;
         sq_duration_format(run->experiment->lease_ns, lease);
         sq_run_end(run, SQ_EXIT_FAILED,
@@ -236,9 +247,7 @@ static void take_renewal(struct sq_run *run, struct sq_run_host *host, const str
     if (answer->failed) {
         host->problem = answer->error;
         if (!host->silent && answer->sent_boot_ns > host->renewed_boot_ns) {
-            host->silent = true;
-            sq_run_say(run, "%s does not answer; its lease runs out unless it does: %s", host->name,
-                       answer->error.text);
+            note_silence(run, host, answer->error.text);
             sq_run_record_answer(run, host, answer);
         }
         uint64_t pause_ns = renew_interval_ns(run) / 4;
