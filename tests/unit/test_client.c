@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -27,7 +29,7 @@ static char directory[64];
 
 /* ---- A small agent that answers well, badly or not at all ---- */
 
-enum manner { ANSWERS, SILENT, GARBAGE, OTHER_VERSION, OTHER_VERB, HUGE_ANSWER, REFUSES };
+enum manner { ANSWERS, SILENT, GARBAGE, OTHER_VERSION, OTHER_VERB, REFUSES };
 
 struct responder {
     enum manner manner;
@@ -60,8 +62,6 @@ static nng_msg *answer_to(const struct responder *responder, const struct sq_req
         assert_int_equal(nng_msg_append(message, "\xff\xff\xff no protobuf", 15), 0);
     else
         assert_int_equal(nng_msg_append(message, bytes, length), 0);
-    if (responder->manner == HUGE_ANSWER)
-        assert_int_equal(nng_msg_realloc(message, SQ_WIRE_BYTES_MAX + 4096), 0);
     return message;
 }
 
@@ -297,6 +297,49 @@ static void test_bad_answers(void **state)
     }
 }
 
+/*
+ * An agent that announces more than the bound, again and again, without nng: a Unix socket that says what nng
+ * says first (a rep0's protocol number), then the head of a message of SQ_WIRE_BYTES_MAX + 1 bytes.
+ */
+static void *announce_too_much(void *argument)
+{
+    const int *listening = argument;
+    static const uint8_t hello_bytes[8] = {0, 'S', 'P', 0, 0, 0x31, 0, 0};
+    static const uint8_t head[9] = {1, 0, 0, 0, 0, 0, 0x08, 0, 1};
+    int fd;
+    while ((fd = accept(*listening, NULL, NULL)) >= 0) {
+        uint8_t buffer[1024];
+        assert_int_equal(send(fd, hello_bytes, sizeof(hello_bytes), MSG_NOSIGNAL), sizeof(hello_bytes));
+        (void)!read(fd, buffer, sizeof(hello_bytes));
+        (void)!read(fd, buffer, sizeof(buffer)); /* the request */
+        (void)send(fd, head, sizeof(head), MSG_NOSIGNAL);
+        (void)!read(fd, buffer, sizeof(buffer)); /* until it hangs up */
+        (void)close(fd);
+    }
+    return NULL;
+}
+
+static void test_huge_answer(void **state)
+{
+    (void)state;
+    char url[SQ_AGENT_URL_MAX];
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s/huge", directory);
+    (void)snprintf(url, sizeof(url), "ipc://%s/huge", directory);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(fd, 16), 0);
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, announce_too_much, &fd), 0);
+    uint64_t took_ns = 0;
+    sq_autofree struct sq_answer *answer = ask_one(NULL, "huge", url, 2 * SECOND, &took_ns);
+    expect_failure(answer, SQ_UNREACHABLE, "more than 512 KiB");
+    assert_true(took_ns < 5 * SECOND);
+    (void)shutdown(fd, SHUT_RDWR);
+    (void)pthread_join(thread, NULL);
+    (void)close(fd);
+}
+
 static void test_nobody_there(void **state)
 {
     (void)state;
@@ -525,6 +568,7 @@ int main(void)
         cmocka_unit_test(test_many_hosts_at_once),
         cmocka_unit_test(test_many_requests_to_one_host),
         cmocka_unit_test(test_bad_answers),
+        cmocka_unit_test(test_huge_answer),
         cmocka_unit_test(test_nobody_there),
         cmocka_unit_test(test_tls),
         cmocka_unit_test(test_peer_without_tls),
