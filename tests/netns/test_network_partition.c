@@ -375,18 +375,30 @@ static void test_most_peers(void **state)
     partition_stop(&fault);
 }
 
-/* Two faults share one interface; whichever goes last takes the clsact with it. */
-static void share_interface(bool first_goes_first)
+/*
+ * Two faults share one interface; whichever goes last takes the clsact with it. An experiment's faults are
+ * all previewed before the first is prepared, and so neither preview sees a clsact.
+ */
+static void share_interface(bool first_goes_first, bool previewed_together)
 {
     static struct partition other;
     char *before = fixture_tc("eth0");
     partition_init(&fault, SQ_DIRECTION_OUT, "eth0");
     partition_to(&fault, "10.9.0.2");
-    partition_start(&fault);
     partition_init(&other, SQ_DIRECTION_OUT, "eth0");
     other.env.slot = 1;
     partition_to(&other, "10.9.0.4");
-    partition_start(&other);
+    if (previewed_together) {
+        assert_int_equal(partition_preview(&fault), 0);
+        assert_int_equal(partition_preview(&other), 0);
+        assert_int_equal(partition_prepare(&fault), 0);
+        assert_int_equal(partition_prepare(&other), 0);
+        partition_inject(&fault, 60000);
+        partition_inject(&other, 60000);
+    } else {
+        partition_start(&fault);
+        partition_start(&other);
+    }
     assert_passing(0, FIXTURE_COUNT, FIXTURE_COUNT, FIXTURE_COUNT);
     assert_int_equal(fixture_out4(&lab, "4"), 0);
     partition_stop(first_goes_first ? &fault : &other);
@@ -399,8 +411,10 @@ static void share_interface(bool first_goes_first)
 static void test_two_faults_on_one_interface(void **state)
 {
     (void)state;
-    share_interface(true);
-    share_interface(false);
+    share_interface(true, false);
+    share_interface(false, false);
+    share_interface(true, true);
+    share_interface(false, true);
 }
 
 int main(void)

@@ -12,6 +12,7 @@
 
 #include <bpf/bpf.h>
 #include <errno.h>
+#include <linux/capability.h>
 #include <linux/pkt_cls.h>
 #include <net/if.h>
 #include <setjmp.h>
@@ -20,6 +21,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -40,6 +43,62 @@ static int tear_down(void **state)
     (void)state;
     fixture_close(&lab);
     return 0;
+}
+
+#define NET_ADMIN (UINT64_C(1) << CAP_NET_ADMIN)
+#define BPF       (UINT64_C(1) << CAP_BPF)
+
+/* Run `act` in a process that has these capabilities alone; its result as exit status. */
+static int run_with(uint64_t capabilities, int (*act)(void))
+{
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+        struct __user_cap_data_struct data[2] = {{0}, {0}};
+        for (int i = 0; i < 2; i++)
+            data[i].effective = data[i].permitted = (uint32_t)(capabilities >> (32 * i));
+        if (syscall(SYS_capset, &header, data) != 0)
+            _exit(3);
+        _exit(act());
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static int ask_ability(void)
+{
+    struct sq_error error;
+    if (sq_tc_check_ability(&error) == 0)
+        return 0;
+    print_message("%s\n", error.text);
+    return error.code == SQ_UNABLE ? 1 : 2;
+}
+
+static void test_ability_by_capabilities(void **state)
+{
+    (void)state;
+    assert_int_equal(run_with(NET_ADMIN | BPF, ask_ability), 0);
+    assert_int_equal(run_with(NET_ADMIN, ask_ability), 1);
+    assert_int_equal(run_with(BPF, ask_ability), 1);
+}
+
+static int live_a_fault(void)
+{
+    static struct partition fault;
+    partition_init(&fault, SQ_DIRECTION_BOTH, NULL);
+    partition_to(&fault, "10.9.0.2");
+    partition_start(&fault);
+    (void)partition_counter(&fault, "dropped-out");
+    partition_stop(&fault);
+    return 0;
+}
+
+static void test_two_capabilities_are_enough(void **state)
+{
+    (void)state;
+    assert_int_equal(run_with(NET_ADMIN | BPF, live_a_fault), 0);
 }
 
 static void test_ability_leaves_nothing(void **state)
@@ -288,6 +347,8 @@ int main(void)
 {
     fixture_require_root();
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_ability_by_capabilities, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_two_capabilities_are_enough, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_ability_leaves_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_two_modes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_limits_are_refused, set_up, tear_down),
