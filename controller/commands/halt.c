@@ -238,22 +238,19 @@ const struct sq_command sq_command_halt = {
     .synopsis = "halt",
     .help = "stop everything on every host of the inventory, now\n"
             "\n"
-            "Orders every agent at once to end all faults, whoever injected them, and to refuse what was "
-            "prepared for\n"
-            "later; asks nothing first. Then waits up to 30 s until what was made is removed, and says per "
-            "host when\n"
-            "it was clean (no fault applies any more) and when everything was removed. Where a host cannot "
-            "be reached\n"
-            "its faults end by themselves with their lease.\n"
+            "Orders every agent at once to end all faults, whoever injected them, and to\n"
+            "refuse what was prepared for later; asks nothing first. Then waits up to 30 s\n"
+            "until what was made is removed, and says per host when it was clean (no fault\n"
+            "applies any more) and when everything was removed. Where a host cannot be\n"
+            "reached its faults end by themselves with their lease.\n"
             "\n"
             "On a host itself, `squalld --halt` does the same without a network.\n"
             "\n"
             "Example:\n"
             "  squall halt --hosts lab.yaml\n"
             "\n"
-            "Exit status: 0 when all hosts are clean, 4 when one could not be reached, 6 when something "
-            "could not be\n"
-            "undone.\n",
+            "Exit status: 0 when all hosts are clean, 4 when one could not be reached, 6 when\n"
+            "something could not be undone.\n",
     .options = "hosts json",
     .operands_least = 0,
     .operands_most = 0,

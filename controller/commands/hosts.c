@@ -10,7 +10,6 @@
 #include <stdlib.h>
 
 #define HOSTS_TIMEOUT_NS (2 * SQ_NS_PER_SECOND)
-#define FIRST_COLUMNS    5
 
 static bool is_there(const struct sq_answer *answer)
 {
@@ -46,24 +45,34 @@ static const struct sq_ability *ability_of(const struct sq_hello *hello, enum sq
     return NULL;
 }
 
-static const char *ability_word(const struct sq_ability *ability)
+static bool is_possible(const struct sq_ability *ability)
 {
-    if (ability == NULL)
-        return "unknown";
-    if (!ability->able)
-        return "unable";
-    return ability->permitted ? "yes" : "forbidden";
+    return ability != NULL && ability->able && ability->permitted;
+}
+
+/* "all", "none", or the kinds that can be injected. */
+static void format_faults(const struct sq_hello *hello, char *text, size_t size)
+{
+    size_t possible = 0;
+    text[0] = '\0';
+    for (size_t i = 0; i < sq_fault_table_count; i++) {
+        if (!is_possible(ability_of(hello, sq_fault_table[i]->kind)))
+            continue;
+        sq_text_append(text, size, "%s%s", possible > 0 ? ", " : "", sq_fault_table[i]->name);
+        possible++;
+    }
+    if (possible == 0 || possible == sq_fault_table_count)
+        (void)sq_text_copy(text, size, possible == 0 ? "none" : "all");
 }
 
 static void add_row(struct sq_text_table *table, const struct sq_host *host, const struct sq_answer *answer)
 {
+    char text[1024] = "";
     sq_text_table_add(table, "%s", host->name);
     sq_text_table_add(table, "%s", host->agent);
-    const struct sq_hello *hello = &answer->reply.hello;
-    char text[1024] = "";
     if (is_there(answer)) {
         format_offset(clock_offset_ns(answer), text, sizeof(text));
-        sq_text_table_add(table, "%s", hello->agent_version);
+        sq_text_table_add(table, "%s", answer->reply.hello.agent_version);
         sq_text_table_add(table, "%s", text);
     } else {
         sq_text_table_add(table, "%s", answer->failed ? sq_code_name(answer->error.code) : "refused");
@@ -74,9 +83,28 @@ static void add_row(struct sq_text_table *table, const struct sq_host *host, con
         sq_text_append(text, sizeof(text), "%s%s=%s", i > 0 ? "," : "", host->labels[i].name,
                        host->labels[i].value);
     sq_text_table_add(table, "%s", text[0] != '\0' ? text : "-");
-    for (size_t i = 0; i < sq_fault_table_count; i++)
-        sq_text_table_add(table, "%s",
-                          is_there(answer) ? ability_word(ability_of(hello, sq_fault_table[i]->kind)) : "-");
+    (void)sq_text_copy(text, sizeof(text), "-");
+    if (is_there(answer))
+        format_faults(&answer->reply.hello, text, sizeof(text));
+    sq_text_table_add(table, "%s", text);
+}
+
+/* Why single kinds cannot be injected. A host without a policy has said so once for all. */
+static void print_abilities(const char *name, const struct sq_hello *hello, const char *begin,
+                            const char *end)
+{
+    if (hello->policy_problem[0] != '\0')
+        (void)printf("%s: %s%s%s\n", name, begin, hello->policy_problem, end);
+    for (size_t i = 0; i < sq_fault_table_count; i++) {
+        const struct sq_fault_info *info = sq_fault_table[i];
+        const struct sq_ability *ability = ability_of(hello, info->kind);
+        if (ability == NULL)
+            (void)printf("%s: %s: %sits agent (%s) does not know this fault%s\n", name, info->name, begin,
+                         hello->agent_version, end);
+        else if (!is_possible(ability) && (!ability->able || hello->policy_problem[0] == '\0'))
+            (void)printf("%s: %s: %s%s: %s%s\n", name, info->name, begin,
+                         ability->able ? "forbidden" : "unable", ability->reason, end);
+    }
 }
 
 /* Everything that is not a plain "yes" is explained below the table. */
@@ -96,30 +124,18 @@ static void print_reasons(const struct sq_everybody *everybody, bool colored)
                          end);
             continue;
         }
-        const struct sq_hello *hello = &answer->reply.hello;
-        if (hello->policy_problem[0] != '\0')
-            (void)printf("%s: %s%s%s\n", name, begin, hello->policy_problem, end);
-        for (uint32_t j = 0; j < hello->ability_count; j++) {
-            const struct sq_ability *ability = &hello->abilities[j];
-            const struct sq_fault_info *info = sq_fault_by_kind(ability->kind);
-            bool told = ability->able && hello->policy_problem[0] != '\0';
-            if (ability->reason[0] != '\0' && !told)
-                (void)printf("%s: %s: %s%s%s\n", name, info != NULL ? info->name : "?", begin,
-                             ability->reason, end);
-        }
+        print_abilities(name, &answer->reply.hello, begin, end);
     }
 }
 
 static int print_table(const struct sq_everybody *everybody, bool colored)
 {
-    struct sq_text_table *table = sq_text_table_new((uint32_t)(FIRST_COLUMNS + sq_fault_table_count));
+    static const char *const heads[] = {"NAME", "AGENT", "VERSION", "CLOCK", "LABELS", "FAULTS"};
+    struct sq_text_table *table = sq_text_table_new(sizeof(heads) / sizeof(heads[0]));
     if (table == NULL)
         return -1;
-    static const char *const heads[FIRST_COLUMNS] = {"NAME", "AGENT", "VERSION", "CLOCK", "LABELS"};
-    for (size_t i = 0; i < FIRST_COLUMNS; i++)
+    for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++)
         sq_text_table_add(table, "%s", heads[i]);
-    for (size_t i = 0; i < sq_fault_table_count; i++)
-        sq_text_table_add(table, "%s", sq_fault_table[i]->name);
     for (uint32_t i = 0; i < everybody->inventory->host_count; i++)
         add_row(table, &everybody->inventory->hosts[i], &everybody->answers[i]);
     sq_text_table_print(table, stdout);
@@ -176,6 +192,28 @@ static json_t *everybody_json(const struct sq_everybody *everybody)
     return json_pack("{s:o}", "hosts", list);
 }
 
+/* The first exchange carried the TLS handshake, which blurs the clocks: take a second one where that went
+ * well. */
+static void refine_clocks(struct sq_everybody *everybody)
+{
+    uint32_t count = everybody->inventory->host_count;
+    uint32_t asked = 0;
+    sq_autofree uint32_t *hosts = calloc((size_t)count + 1, sizeof(*hosts));
+    sq_autofree struct sq_answer *answers = calloc((size_t)count + 1, sizeof(*answers));
+    sq_autofree struct sq_request *request = calloc(1, sizeof(*request));
+    if (hosts == NULL || answers == NULL || request == NULL)
+        return;
+    request->verb = SQ_VERB_HELLO;
+    for (uint32_t i = 0; i < count; i++)
+        if (is_there(&everybody->answers[i]))
+            hosts[asked++] = i;
+    if (sq_client_ask(everybody->client, hosts, asked, request, HOSTS_TIMEOUT_NS, -1, answers, NULL) != 0)
+        return;
+    for (uint32_t i = 0; i < asked; i++)
+        if (is_there(&answers[i]))
+            everybody->answers[hosts[i]] = answers[i];
+}
+
 static int run_hosts(const struct sq_options *options)
 {
     sq_autoeverybody struct sq_everybody everybody = {0};
@@ -183,6 +221,7 @@ static int run_hosts(const struct sq_options *options)
     if (sq_everybody_open(options, &everybody, &error) != 0 ||
         sq_everybody_ask(&everybody, SQ_VERB_HELLO, HOSTS_TIMEOUT_NS, &error) != 0)
         return sq_command_fail(options, &error);
+    refine_clocks(&everybody);
     int printed = options->json ? sq_output_json(everybody_json(&everybody))
                                 : print_table(&everybody, sq_output_is_colored(options->color, stdout));
     if (printed != 0)
@@ -198,13 +237,11 @@ const struct sq_command sq_command_hosts = {
     .synopsis = "hosts",
     .help = "ask every agent who it is, and what it can inject and why not; changes nothing\n"
             "\n"
-            "Asks all hosts of the inventory at once and waits 2 s at most. Per host: the agent's version, "
-            "how far its\n"
-            "wall clock is from ours, its labels, and per fault kind \"yes\", \"forbidden\" (by the host's "
-            "policy) or\n"
-            "\"unable\" (the kernel or the privileges do not allow it). What is not \"yes\", and why a host "
-            "cannot be\n"
-            "reached, is explained below the table.\n"
+            "Asks all hosts of the inventory at once and waits 2 s at most. Per host: the\n"
+            "agent's version, how far its wall clock is from ours, its labels, and the kinds\n"
+            "of fault that can be injected there. The others are explained below the table:\n"
+            "\"forbidden\" by the host's own policy, or \"unable\", because its kernel or the\n"
+            "agent's privileges do not allow it. So is why a host cannot be reached.\n"
             "\n"
             "Examples:\n"
             "  squall hosts --hosts lab.yaml\n"

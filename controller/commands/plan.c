@@ -116,28 +116,25 @@ static int run_plan(const struct sq_options *options)
 const struct sq_command sq_command_plan = {
     .name = "plan",
     .synopsis = "plan FILE",
-    .help =
-        "show what an experiment would do, host by host, without doing it\n"
-        "\n"
-        "A dry run on the live agents: each is asked what its part would touch and what it would spare, by "
-        "the\n"
-        "same code that a run uses, under its host's own policy. Nothing is injected, changed or written on "
-        "any\n"
-        "host. Per step: the fault, its time, which hosts were chosen out of how many that match. Per host: "
-        "the\n"
-        "interfaces, peers and processes that would be hit, and what is spared.\n"
-        "\n"
-        "With -o PLAN the plan is written with its SHA-256; `squall run PLAN` then does exactly that, or "
-        "refuses\n"
-        "and shows what has changed. With --offline nobody is asked: the inventory alone tells the hosts.\n"
-        "\n"
-        "Examples:\n"
-        "  squall plan partition.yaml --set victims=2\n"
-        "  squall plan partition.yaml -o friday.plan && squall run friday.plan\n"
-        "\n"
-        "Exit status: 0 when it could be run as it stands, 2 for a wrong file, 3 when a host refuses "
-        "(policy,\n"
-        "conflict, limit, nobody to hit), 4 when a host cannot be reached.\n",
+    .help = "show what an experiment would do, host by host, without doing it\n"
+            "\n"
+            "A dry run on the live agents: each is asked what its part would touch and what\n"
+            "it would spare, by the code that a run uses, under its host's own policy.\n"
+            "Nothing is injected, changed or written on any host. Per step: the fault, its\n"
+            "time, which hosts were chosen out of how many that match. Per host: the\n"
+            "interfaces, peers and processes that would be hit, and what is spared.\n"
+            "\n"
+            "With -o PLAN the plan is written with its SHA-256; `squall run PLAN` then does\n"
+            "exactly that, or refuses and shows what has changed. With --offline nobody is\n"
+            "asked: the inventory alone tells the hosts.\n"
+            "\n"
+            "Examples:\n"
+            "  squall plan partition.yaml --set victims=2\n"
+            "  squall plan partition.yaml -o friday.plan && squall run friday.plan\n"
+            "\n"
+            "Exit status: 0 when it could be run as it stands, 2 for a wrong file, 3 when a\n"
+            "host refuses (policy, conflict, limit, nobody to hit), 4 when a host cannot be\n"
+            "reached.\n",
     .options = "hosts set output offline local json",
     .operands_least = 1,
     .operands_most = 1,
