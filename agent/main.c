@@ -168,6 +168,17 @@ static int run_front(const struct options *options, const struct sq_agent_config
     return sq_front_run(&front, error);
 }
 
+/* Undoing needs the run directory alone: a certificate that is missing must not keep a fault on a host. */
+static int load_config(const struct options *options, struct sq_agent_config *config, struct sq_error *error)
+{
+    if (sq_agent_config_load(options->config_path, config, error) == 0)
+        return 0;
+    if ((options->mode != MODE_RECOVER && options->mode != MODE_HALT) || config->run[0] == '\0')
+        return -1;
+    (void)fprintf(stderr, "squalld: warning: %s\n", error->text);
+    return 0;
+}
+
 static int run(const struct options *options, const struct sq_agent_config *config, struct sq_error *error)
 {
     if (options->front != NULL)

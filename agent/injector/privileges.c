@@ -11,6 +11,7 @@
 static const cap_value_t needed[] = {
     CAP_NET_ADMIN,       /* traffic control, links, attaching classifiers */
     CAP_BPF,             /* loading a classifier, its maps (Linux 5.8 and later) */
+    CAP_PERFMON,         /* the same: Linux 6.1 refuses the classifier without it, 6.18 does not */
     CAP_KILL,            /* signals to other users' processes */
     CAP_SYS_PTRACE,      /* /proc/PID/exe of other users' processes, to know a victim and what is protected */
     CAP_DAC_READ_SEARCH, /* the front's TLS key, whoever owns it; procfs */
