@@ -209,8 +209,7 @@ int main(int argc, char **argv)
     (void)signal(SIGPIPE, SIG_IGN);
     sq_log_open(options.front != NULL ? "squalld-front" : "squalld",
                 options.verbose ? SQ_LOG_DEBUG : SQ_LOG_INFO);
-    if (sq_agent_config_load(options.config_path, &config, &error) == 0 &&
-        run(&options, &config, &error) == 0)
+    if (load_config(&options, &config, &error) == 0 && run(&options, &config, &error) == 0)
         return EXIT_FINE;
     bool serves = options.front != NULL || options.mode == MODE_SERVE;
     if (serves)
