@@ -283,7 +283,8 @@ json_t *sq_record_number(double value)
 json_t *sq_record_seconds(uint64_t duration_ns)
 {
     /* Whole microseconds: as many digits as mean something. */
-    return json_real((double)(duration_ns / 1000) / 1e6);
+    uint64_t microseconds = duration_ns / 1000;
+    return json_real((double)microseconds / 1e6);
 }
 
 void sq_record_default_path(uint64_t real_ns, const char *id_text, char *path, size_t size)

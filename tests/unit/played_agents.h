@@ -1,0 +1,257 @@
+/*
+ * Agents that are played: this file defines the functions of controller/client.h, so that the library's own
+ * are not linked. For one test program alone.
+ */
+#ifndef SQ_TESTS_PLAYED_AGENTS_H
+#define SQ_TESTS_PLAYED_AGENTS_H
+
+#include "common/clock.h"
+#include "controller/client.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define HOSTS   3
+#define PENDING 64
+#define MS      SQ_NS_PER_MILLISECOND
+
+/* --- the agents --- */
+
+enum mood {
+    WELL,
+    GONE,            /* answers nothing, failures come at the timeout */
+    REFUSES_PREPARE, /* by policy */
+    OLD,             /* speaks another version */
+    FAILS_TO_INJECT,
+    LEAVES_SOMETHING,  /* cannot undo all of it */
+    GOES_AFTER_INJECT, /* dies once the fault is in */
+    RESTARTS_AFTER_INJECT,
+    HALTED_AFTER_INJECT,
+    SLOW_TO_PREPARE,
+};
+
+struct agent {
+    enum mood mood;
+    struct sq_fault_report report;
+    uint64_t duration_ns;
+    uint64_t lease_ns;
+    uint64_t lease_end_boot_ns;
+    struct sq_id experiment;
+    uint64_t inject_at_boot_ns;
+    uint64_t clock_offset_ns; /* every agent has booted at another time */
+    uint32_t reverts;
+    uint32_t injects;
+    uint32_t prepares;
+    uint32_t renewals;
+};
+
+struct sq_client {
+    int fd;
+    struct {
+        bool used;
+        uint64_t due_boot_ns;
+        struct sq_answer *answer;
+    } pending[PENDING];
+};
+
+static struct agent agents[HOSTS];
+static struct sq_client fake;
+static int raise_at_prepare; /* a signal to send to ourselves when the first PREPARE comes */
+static int raise_at_revert;
+
+static uint64_t agent_now(const struct agent *agent)
+{
+    return sq_boot_ns() + agent->clock_offset_ns;
+}
+
+static void end_fault(struct agent *agent, enum sq_end_reason reason)
+{
+    if (agent->report.state != SQ_STATE_PREPARED && agent->report.state != SQ_STATE_INJECTED)
+        return;
+    agent->report.end_reason = reason;
+    agent->report.clean_boot_ns = agent_now(agent);
+    if (agent->mood == LEAVES_SOMETHING) {
+        agent->report.state = SQ_STATE_FAILED;
+        agent->report.code = SQ_UNCLEAN;
+        (void)strcpy(agent->report.message, "not all of it could be undone");
+        sq_report_line(&agent->report, SQ_LINE_LEFT, "device ifb7: ip link delete ifb7");
+        return;
+    }
+    agent->report.removed_boot_ns = agent_now(agent);
+    agent->report.proved = true;
+    agent->report.state = SQ_STATE_REVERTED;
+}
+
+/* What time does to an agent. */
+static void live_on(struct agent *agent)
+{
+    uint64_t now_boot_ns = agent_now(agent);
+    if (agent->report.state == SQ_STATE_PREPARED && agent->inject_at_boot_ns != 0 &&
+        now_boot_ns >= agent->inject_at_boot_ns) {
+        agent->report.state = SQ_STATE_INJECTED;
+        agent->report.injected_boot_ns = agent->inject_at_boot_ns;
+        agent->report.touched = true;
+        sq_report_count(&agent->report, "dropped-in", 7);
+        if (agent->mood == GOES_AFTER_INJECT)
+            agent->mood = GONE;
+        if (agent->mood == HALTED_AFTER_INJECT)
+            end_fault(agent, SQ_END_HALT);
+        if (agent->mood == FAILS_TO_INJECT) {
+            (void)strcpy(agent->report.message, "the device went away");
+            end_fault(agent, SQ_END_FAILURE);
+            agent->report.state = SQ_STATE_FAILED;
+            agent->report.code = SQ_SYSTEM;
+        }
+        if (agent->mood == RESTARTS_AFTER_INJECT) {
+            memset(&agent->experiment, 0, sizeof(agent->experiment));
+            memset(&agent->report, 0, sizeof(agent->report));
+        }
+    }
+    if (agent->report.state == SQ_STATE_INJECTED &&
+        now_boot_ns >= agent->report.injected_boot_ns + agent->duration_ns)
+        end_fault(agent, SQ_END_DURATION);
+    if (agent->lease_end_boot_ns != 0 && now_boot_ns >= agent->lease_end_boot_ns)
+        end_fault(agent, SQ_END_LEASE);
+}
+
+static void prepare(struct agent *agent, const struct sq_request *request, struct sq_reply *reply)
+{
+    agent->prepares++;
+    if (agent->mood == REFUSES_PREPARE) {
+        reply->code = SQ_POLICY;
+        (void)strcpy(reply->message, "the policy does not allow network.partition");
+        return;
+    }
+    agent->experiment = request->experiment;
+    agent->duration_ns = request->faults[0].duration_ns;
+    agent->lease_ns = request->lease_ns;
+    agent->report = (struct sq_fault_report){
+        .index = request->faults[0].index,
+        .kind = request->faults[0].spec.kind,
+        .state = SQ_STATE_PREPARED,
+        .prepared_boot_ns = agent_now(agent),
+    };
+    if (raise_at_prepare != 0)
+        (void)kill(getpid(), raise_at_prepare);
+}
+
+static void act(struct agent *agent, const struct sq_request *request, struct sq_reply *reply)
+{
+    bool known = sq_id_equal(&agent->experiment, &request->experiment) && !sq_id_is_zero(&agent->experiment);
+    if (request->verb == SQ_VERB_PREPARE)
+        prepare(agent, request, reply);
+    else if (request->verb != SQ_VERB_HELLO && !known)
+        reply->code = SQ_UNKNOWN;
+    else if (request->verb == SQ_VERB_INJECT) {
+        agent->injects++;
+        agent->inject_at_boot_ns = request->at_boot_ns;
+    } else if (request->verb == SQ_VERB_REVERT) {
+        end_fault(agent, SQ_END_ORDERED);
+        if (raise_at_revert != 0)
+            (void)kill(getpid(), raise_at_revert);
+    }
+    if (request->verb == SQ_VERB_REVERT)
+        agent->reverts++;
+    if (request->verb == SQ_VERB_RENEW)
+        agent->renewals++;
+    if (request->verb == SQ_VERB_PREPARE || request->verb == SQ_VERB_RENEW)
+        agent->lease_end_boot_ns = agent_now(agent) + agent->lease_ns;
+    live_on(agent);
+    if (!sq_id_is_zero(&agent->experiment)) {
+        reply->experiment = agent->experiment;
+        reply->fault_count = 1;
+        reply->faults[0] = agent->report;
+    }
+}
+
+/* --- controller/client.h --- */
+
+int sq_client_open(const struct sq_inventory *inventory, struct sq_client **client, struct sq_error *error)
+{
+    (void)inventory;
+    (void)error;
+    memset(&fake, 0, sizeof(fake));
+    fake.fd = eventfd(1, EFD_CLOEXEC);
+    *client = &fake;
+    return 0;
+}
+
+void sq_client_close(struct sq_client *client)
+{
+    for (size_t i = 0; i < PENDING; i++) {
+        free(client->pending[i].answer);
+        client->pending[i].answer = NULL;
+    }
+    (void)close(client->fd);
+}
+
+int sq_client_fd(const struct sq_client *client)
+{
+    /* Readable whenever something is under way, which is fine for a test: the loop then looks all the time.
+     */
+    for (size_t i = 0; i < PENDING; i++)
+        if (client->pending[i].used)
+            return client->fd;
+    return -1;
+}
+
+int sq_client_send(struct sq_client *client, uint32_t host, uint64_t tag, const struct sq_request *request,
+                   uint64_t timeout_ns, struct sq_error *error)
+{
+    struct agent *agent = &agents[host];
+    size_t i = 0;
+    (void)error;
+    while (i < PENDING && client->pending[i].used)
+        i++;
+    assert_true(i < PENDING);
+    struct sq_answer *answer = calloc(1, sizeof(*answer));
+    assert_non_null(answer);
+    answer->host = host;
+    answer->tag = tag;
+    answer->sent_boot_ns = sq_boot_ns();
+    client->pending[i].used = true;
+    client->pending[i].answer = answer;
+    client->pending[i].due_boot_ns = answer->sent_boot_ns + MS;
+    live_on(agent);
+    if (agent->mood == SLOW_TO_PREPARE && request->verb == SQ_VERB_PREPARE)
+        client->pending[i].due_boot_ns += 400 * MS;
+    if (agent->mood == GONE || agent->mood == OLD) {
+        answer->failed = true;
+        (void)sq_fail(&answer->error, agent->mood == GONE ? SQ_TIMEOUT : SQ_VERSION_GAP, "web%u: %s",
+                      host + 1, agent->mood == GONE ? "no answer" : "speaks version 9");
+        client->pending[i].due_boot_ns = answer->sent_boot_ns + (agent->mood == GONE ? timeout_ns : MS);
+        return 0;
+    }
+    answer->reply.version = SQ_PROTOCOL_VERSION;
+    answer->reply.verb = request->verb;
+    answer->reply.instance.bytes[0] = (uint8_t)(host + 1);
+    answer->reply.now_boot_ns = agent_now(agent);
+    answer->reply.hello.real_ns = sq_real_ns();
+    act(agent, request, &answer->reply);
+    return 0;
+}
+
+bool sq_client_next(struct sq_client *client, struct sq_answer *answer)
+{
+    uint64_t now_boot_ns = sq_boot_ns();
+    for (size_t i = 0; i < PENDING; i++) {
+        if (!client->pending[i].used || client->pending[i].due_boot_ns > now_boot_ns)
+            continue;
+        *answer = *client->pending[i].answer;
+        answer->answered_boot_ns = now_boot_ns;
+        free(client->pending[i].answer);
+        client->pending[i].answer = NULL;
+        client->pending[i].used = false;
+        return true;
+    }
+    return false;
+}
+
+#endif
