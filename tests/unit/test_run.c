@@ -1,8 +1,5 @@
 /* libraries: sq_controller sq_table sq_common PkgConfig::JANSSON */
-/*
- * A whole run against agents that are played here: this file defines the functions of controller/client.h, so
- * that the library's own are not linked. The clock is the real one, durations are short.
- */
+/* A whole run against the agents of played_agents.h. The clock is the real one, durations are short. */
 #include "controller/run.h"
 
 #include "common/clock.h"
