@@ -87,7 +87,10 @@ static int encode_reply(struct front *front, nng_msg *message, struct sq_error *
     return 0;
 }
 
-/* Send without waiting: whoever does not read answers gets none, and delays nobody. */
+/*
+ * nng takes an answer while the one before it is still on its way only if it may wait. Whoever does not read
+ * answers is cut off, and delays others only once.
+ */
 static void answer(struct front *front, nng_msg *message)
 {
     struct sq_error error = {0};
@@ -103,8 +106,11 @@ static void answer(struct front *front, nng_msg *message)
             return;
         }
     }
-    if (nng_sendmsg(front->socket, message, NNG_FLAG_NONBLOCK) != 0)
+    nng_pipe pipe = nng_msg_get_pipe(message);
+    if (nng_sendmsg(front->socket, message, 0) != 0) {
         nng_msg_free(message);
+        (void)nng_pipe_close(pipe);
+    }
 }
 
 /* One message in, one out. The sender that has gone meanwhile is neither obeyed nor answered. */

@@ -19,8 +19,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define IPC_SCHEME "ipc://"
-#define TLS_SCHEME "tls+tcp://"
+#define IPC_SCHEME       "ipc://"
+#define TLS_SCHEME       "tls+tcp://"
+#define SEND_PATIENCE_MS 100 /* one answer takes microseconds to leave, unless its reader does not read */
 
 /*
  * nng's sendmsg. nng 1.5 reads EPIPE as "this listener was closed" and accepts nobody any more, so that
@@ -185,6 +186,8 @@ int sq_front_listen(const struct sq_front_options *options, const struct sq_tls_
         return fail_nng(error, number, "cannot open the reply socket");
     /* 0 would mean any size. */
     number = nng_socket_set_size(*socket, NNG_OPT_RECVMAXSZ, SQ_WIRE_BYTES_MAX);
+    if (number == 0)
+        number = nng_socket_set_ms(*socket, NNG_OPT_SENDTIMEO, SEND_PATIENCE_MS);
     for (int event = NNG_PIPE_EV_ADD_PRE; event <= NNG_PIPE_EV_REM_POST && number == 0; event++)
         number = nng_pipe_notify(*socket, (nng_pipe_ev)event, count_connection, NULL);
     int result = number == 0 ? add_listeners(options, files, *socket, error)
