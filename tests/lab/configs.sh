@@ -174,6 +174,7 @@ lab_write_certificates() {
 
 lab_write_configs() {
     local host
+    for host in "${LAB_HOSTS[@]}"; do rm -rf "${LAB_DIR:?}/$host"; done # of an earlier lab in this folder
     for host in "${LAB_HOSTS[@]}"; do mkdir -p "$LAB_DIR/$host/services" "$LAB_DIR/$host/log"; done
     for host in "${LAB_WEB_HOSTS[@]}"; do
         lab_write_nginx "$host"
