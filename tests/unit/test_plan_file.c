@@ -1,0 +1,258 @@
+/* libraries: sq_controller PkgConfig::JANSSON */
+#include "controller/plan_file.h"
+
+#include "common/cleanup.h"
+#include "common/file.h"
+#include "common/text.h"
+#include "controller/preview.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static const char inventory_text[] = "hosts:\n"
+                                     "- {name: web1, agent: 'ipc:///run/web1.sock', labels: {role: web}}\n"
+                                     "- {name: web2, agent: 'ipc:///run/web2.sock', labels: {role: web}}\n"
+                                     "- {name: db1, agent: 'ipc:///run/db1.sock', labels: {role: db}}\n";
+static const char experiment_text[] =
+    "title: Two webs\n"
+    "parameters: {peer: 10.0.0.0/8}\n"
+    "method:\n"
+    "- {name: cut, fault: network.partition, targets: {labels: {role: web}}, with: {to: '${peer}'}, "
+    "duration: 10s}\n"
+    "- {name: kill, fault: process.kill, targets: {hosts: [db1]}, with: {comm: postgres}, duration: 2s}\n";
+
+static char directory[] = "/tmp/squall-plan-file.XXXXXX";
+static char path[64];
+
+/* An inventory, the experiment and a plan with one line touched per fault, as agents would have said. */
+struct world {
+    struct sq_inventory *inventory;
+    struct sq_experiment *experiment;
+    struct sq_plan *plan;
+};
+
+static void make_world(struct world *world, const char *inventory, const struct sq_setting *settings,
+                       uint32_t setting_count)
+{
+    struct sq_error error = {0};
+    memset(world, 0, sizeof(*world));
+    if (sq_inventory_parse("hosts.yaml", inventory, strlen(inventory), &world->inventory, &error) != 0 ||
+        sq_experiment_parse("two.yaml", experiment_text, strlen(experiment_text), settings, setting_count,
+                            &world->experiment, &error) != 0 ||
+        sq_plan_make(world->experiment, world->inventory, &world->plan, &error) != 0)
+        fail_msg("%s", error.text);
+    for (uint32_t i = 0; i < world->plan->host_count; i++) {
+        struct sq_plan_host *host = &world->plan->hosts[i];
+        host->reports = calloc(host->fault_count, sizeof(*host->reports));
+        assert_non_null(host->reports);
+        host->report_count = host->fault_count;
+        host->previewed = true;
+        for (uint32_t j = 0; j < host->fault_count; j++)
+            sq_report_line(&host->reports[j], SQ_LINE_TOUCHES, "something on %s", host->host->name);
+    }
+}
+
+static void free_world(struct world *world)
+{
+    sq_plan_free(world->plan);
+    sq_experiment_free(world->experiment);
+    sq_inventory_free(world->inventory);
+}
+
+static struct sq_plan_file *written(const struct world *world, bool offline,
+                                    const struct sq_setting *settings, uint32_t setting_count)
+{
+    struct sq_error error = {0};
+    char sha256[SQ_SHA256_TEXT_MAX];
+    if (sq_plan_file_write(path, world->plan, offline, experiment_text, settings, setting_count, sha256,
+                           &error) != 0)
+        fail_msg("%s", error.text);
+    assert_true(sq_plan_file_is(path));
+    struct sq_plan_file *file = NULL;
+    if (sq_plan_file_load(path, &file, &error) != 0)
+        fail_msg("%s", error.text);
+    assert_string_equal(file->sha256, sha256);
+    return file;
+}
+
+static void test_there_and_back(void **state)
+{
+    (void)state;
+    const struct sq_setting setting = {.name = "peer", .value = "10.9.0.0/16"};
+    struct world world;
+    make_world(&world, inventory_text, &setting, 1);
+    sq_autoplan_file struct sq_plan_file *file = written(&world, false, &setting, 1);
+    assert_string_equal(file->experiment_text, experiment_text);
+    assert_string_equal(file->experiment_path, "two.yaml");
+    assert_string_equal(file->inventory_path, "hosts.yaml");
+    assert_int_equal(file->setting_count, 1);
+    assert_false(file->offline);
+    sq_autoexperiment struct sq_experiment *experiment = NULL;
+    assert_int_equal(sq_plan_file_experiment(file, &experiment, NULL), 0);
+    struct sq_cidr cidr;
+    assert_int_equal(sq_cidr_parse("10.9.0.0/16", &cidr, NULL), 0);
+    assert_memory_equal(&experiment->steps[0].spec.partition.selector.to[0], &cidr, sizeof(cidr));
+    char *differences = NULL;
+    assert_int_equal(sq_plan_file_compare(file, world.plan, &differences, NULL), 0);
+    assert_null(differences);
+    free_world(&world);
+}
+
+/* Compare with a changed world; the differences must hold each of the parts. */
+static void expect_differences(const struct sq_plan_file *file, const struct world *now,
+                               const char *const *parts)
+{
+    sq_autofree char *differences = NULL;
+    struct sq_error error = {0};
+    assert_int_equal(sq_plan_file_compare(file, now->plan, &differences, &error), -1);
+    assert_int_equal(error.code, SQ_CONFLICT);
+    for (; *parts != NULL; parts++)
+        if (strstr(differences, *parts) == NULL)
+            fail_msg("'%s' is not in: %s", *parts, differences);
+}
+
+static void test_what_is_touched_is_promised(void **state)
+{
+    (void)state;
+    struct world then;
+    struct world now;
+    make_world(&then, inventory_text, NULL, 0);
+    sq_autoplan_file struct sq_plan_file *file = written(&then, false, NULL, 0);
+    make_world(&now, inventory_text, NULL, 0);
+    struct sq_fault_report *report = &now.plan->hosts[1].reports[0];
+    report->line_count = 0;
+    sq_report_line(report, SQ_LINE_TOUCHES, "something else");
+    sq_report_line(report, SQ_LINE_SPARES, "a friend");
+    expect_differences(file, &now,
+                       (const char *const[]){"web2: no longer: touches something on web2",
+                                             "web2: new: touches something else",
+                                             "web2: new: spares a friend", NULL});
+    free_world(&now);
+    make_world(&now, inventory_text, NULL, 0);
+    sq_report_line(&now.plan->hosts[0].reports[0], SQ_LINE_NOTE, "a note is no promise");
+    char *differences = NULL;
+    assert_int_equal(sq_plan_file_compare(file, now.plan, &differences, NULL), 0);
+    now.plan->hosts[0].reports[0].lines_dropped = 3;
+    expect_differences(file, &now, (const char *const[]){"web1: another number of things", NULL});
+    free_world(&now);
+    free_world(&then);
+}
+
+static void test_hosts_and_orders_are_promised(void **state)
+{
+    (void)state;
+    static const char other_hosts[] =
+        "hosts:\n"
+        "- {name: web1, agent: 'ipc:///run/elsewhere.sock', labels: {role: web}}\n"
+        "- {name: web3, agent: 'ipc:///run/web3.sock', labels: {role: web}}\n"
+        "- {name: db1, agent: 'ipc:///run/db1.sock', labels: {role: db}}\n";
+    const struct sq_setting setting = {.name = "peer", .value = "10.9.0.0/16"};
+    struct world then;
+    struct world now;
+    make_world(&then, inventory_text, NULL, 0);
+    for (int offline = 0; offline < 2; offline++) {
+        sq_autoplan_file struct sq_plan_file *file = written(&then, offline != 0, NULL, 0);
+        make_world(&now, other_hosts, NULL, 0);
+        expect_differences(file, &now,
+                           (const char *const[]){"web1: its agent's URL is another one",
+                                                 "web2: no longer among", "web3: would be hit now", NULL});
+        free_world(&now);
+        make_world(&now, inventory_text, &setting, 1);
+        expect_differences(file, &now,
+                           (const char *const[]){"web1: a fault is ordered otherwise: with", NULL});
+        free_world(&now);
+    }
+    free_world(&then);
+}
+
+/* Load `text` as a plan and expect a refusal that says `part`. */
+static void expect_refused(const char *text, const char *part)
+{
+    struct sq_error error = {0};
+    struct sq_plan_file *file = NULL;
+    assert_int_equal(sq_file_write(path, text, strlen(text), 0600, NULL), 0);
+    assert_int_equal(sq_plan_file_load(path, &file, &error), -1);
+    assert_int_equal(error.code, SQ_BAD_INPUT);
+    if (strstr(error.text, part) == NULL)
+        fail_msg("'%s' is not in: %s", part, error.text);
+}
+
+static void test_bad_files(void **state)
+{
+    (void)state;
+    struct world world;
+    make_world(&world, inventory_text, NULL, 0);
+    sq_plan_file_free(written(&world, false, NULL, 0));
+    free_world(&world);
+    sq_autofree char *text = NULL;
+    size_t length = 0;
+    assert_int_equal(sq_file_read(path, 1 << 20, &text, &length, NULL), 0);
+    /* Every single changed letter of a promise is found out. */
+    char *touched = strstr(text, "something on web2");
+    assert_non_null(touched);
+    touched[0] = 'S';
+    expect_refused(text, "was changed after it was made");
+    touched[0] = 's';
+    /* Layout is no content. */
+    sq_autofree char *wide = calloc(1, length + 64);
+    assert_non_null(wide);
+    (void)snprintf(wide, length + 64, "\n%s\n\n", text);
+    assert_int_equal(sq_file_write(path, wide, strlen(wide), 0600, NULL), 0);
+    sq_autoplan_file struct sq_plan_file *file = NULL;
+    assert_int_equal(sq_plan_file_load(path, &file, NULL), 0);
+    /* Cut anywhere, it is no plan, and nothing crashes. */
+    for (size_t end = 0; end < length - 2; end += 97) {
+        sq_autofree char *cut = strndup(text, end);
+        expect_refused(cut, "not a");
+    }
+    expect_refused("{\"format\": \"squall plan 9\"}", "expected a file of format");
+    expect_refused("[]", "expected a file of format");
+    expect_refused("{\"format\": \"squall plan 1\"}", "'sha256' is missing");
+}
+
+static void test_what_is_a_plan(void **state)
+{
+    (void)state;
+    assert_int_equal(sq_file_write(path, "title: x\n", 9, 0600, NULL), 0);
+    assert_false(sq_plan_file_is(path));
+    assert_int_equal(sq_file_write(path, "{\"title\": \"x\"}", 14, 0600, NULL), 0);
+    assert_false(sq_plan_file_is(path));
+    assert_false(sq_plan_file_is("/nowhere/at/all"));
+    assert_false(sq_plan_file_is("/tmp"));
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    if (mkdtemp(directory) == NULL)
+        return -1;
+    (void)snprintf(path, sizeof(path), "%s/plan.json", directory);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    (void)unlink(path);
+    return rmdir(directory);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_there_and_back),
+        cmocka_unit_test(test_what_is_touched_is_promised),
+        cmocka_unit_test(test_hosts_and_orders_are_promised),
+        cmocka_unit_test(test_bad_files),
+        cmocka_unit_test(test_what_is_a_plan),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
