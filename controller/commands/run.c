@@ -191,7 +191,7 @@ static int check_plan(struct session *session, struct sq_error *error)
     (void)fflush(session->progress);
     if (status != 0)
         return -1;
-    if (session->plan_file == NULL || session->plan_file->offline)
+    if (session->plan_file == NULL)
         return 0;
     if (sq_plan_file_compare(session->plan_file, session->plan, &differences, error) == 0)
         return 0;
