@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -30,8 +31,8 @@ struct server {
     int fd;
     int port;
     pthread_t thread;
-    volatile int status;
-    volatile bool closing;
+    _Atomic int status;
+    _Atomic bool closing;
 };
 
 static struct server server;
@@ -117,26 +118,49 @@ static void write_experiment(char *text, size_t size, const char *hypothesis, co
                    probes, duration);
 }
 
-static void on_alarm(union sigval value)
+/* Something that happens in the middle of a run: a signal to ourselves, or another status of the server's
+ * answers. */
+struct event {
+    uint64_t after_ns;
+    void (*what)(int value);
+    int value;
+    pthread_t thread;
+};
+
+static struct event events[4];
+static uint32_t event_count;
+
+static void send_signal(int number)
 {
-    (void)kill(getpid(), value.sival_int);
+    (void)kill(getpid(), number);
 }
 
-/* Send a signal, or turn the server's answers bad (0), some time from now. */
-static void later(uint64_t after_ns, void (*what)(union sigval), int value)
+static void set_status(int status)
 {
-    struct sigevent event = {
-        .sigev_notify = SIGEV_THREAD, .sigev_notify_function = what, .sigev_value.sival_int = value};
-    struct itimerspec at = {.it_value = {.tv_sec = (time_t)(after_ns / SQ_NS_PER_SECOND),
-                                         .tv_nsec = (long)(after_ns % SQ_NS_PER_SECOND)}};
-    timer_t timer;
-    assert_int_equal(timer_create(CLOCK_MONOTONIC, &event, &timer), 0);
-    assert_int_equal(timer_settime(timer, 0, &at, NULL), 0);
+    server.status = status;
 }
 
-static void on_status(union sigval value)
+static void *happen(void *cookie)
 {
-    server.status = value.sival_int;
+    const struct event *event = cookie;
+    struct timespec pause = {.tv_sec = (time_t)(event->after_ns / SQ_NS_PER_SECOND),
+                             .tv_nsec = (long)(event->after_ns % SQ_NS_PER_SECOND)};
+    (void)nanosleep(&pause, NULL);
+    event->what(event->value);
+    return NULL;
+}
+
+static void later(uint64_t after_ns, void (*what)(int value), int value)
+{
+    struct event *event = &events[event_count++];
+    *event = (struct event){.after_ns = after_ns, .what = what, .value = value};
+    assert_int_equal(pthread_create(&event->thread, NULL, happen, event), 0);
+}
+
+static void wait_for_events(void)
+{
+    while (event_count > 0)
+        (void)pthread_join(events[--event_count].thread, NULL);
 }
 
 static enum sq_exit run(const char *hypothesis, const char *duration)
@@ -167,6 +191,7 @@ static enum sq_exit run(const char *hypothesis, const char *duration)
     assert_int_equal(sq_id_make(&options.id, &error), 0);
     assert_int_equal(sq_run_new(&options, &engine, &error), 0);
     enum sq_exit ending = sq_run_execute(engine);
+    wait_for_events();
     sq_run_report_record(engine);
     assert_int_equal(sq_record_finish(record, &error), 0);
     memset(report_text, 0, sizeof(report_text));
@@ -300,8 +325,8 @@ static void test_no_hypothesis(void **state)
 static void test_deviated(void **state)
 {
     (void)state;
-    later(500 * MS, on_status, 503);
-    later(1500 * MS, on_status, 200);
+    later(500 * MS, set_status, 503);
+    later(1500 * MS, set_status, 200);
     assert_int_equal(run(http_hypothesis, "20s"), SQ_EXIT_DEVIATED);
     expect_all_clean();
     for (size_t i = 0; i < HOSTS; i++)
@@ -317,7 +342,7 @@ static void test_deviated(void **state)
 static void test_deviated_and_not_recovered(void **state)
 {
     (void)state;
-    later(300 * MS, on_status, 503);
+    later(300 * MS, set_status, 503);
     assert_int_equal(run(http_hypothesis, "20s"), SQ_EXIT_DEVIATED);
     expect_all_clean();
     expect_reported("it did not recover: probe \"front page\" did not hold again within 1s");
@@ -328,7 +353,7 @@ static void test_held_but_not_recovered(void **state)
 {
     (void)state;
     /* Two misses are allowed; then the faults end, and it stays bad. */
-    later(400 * MS, on_status, 503);
+    later(400 * MS, set_status, 503);
     assert_int_equal(run(http_hypothesis, "400ms"), SQ_EXIT_DEVIATED);
     expect_all_clean();
     expect_reported("did not hold again");
@@ -432,7 +457,7 @@ static void test_signals_end_with_a_rollback(void **state)
     for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
         uint64_t began_boot_ns = sq_boot_ns();
         memset(agents, 0, sizeof(agents));
-        later(300 * MS, on_alarm, signals[i]);
+        later(300 * MS, send_signal, signals[i]);
         assert_int_equal(run(no_hypothesis, "20s"), SQ_EXIT_ABORTED);
         expect_aborted();
         assert_true(agents[0].injects == 1);
@@ -453,7 +478,7 @@ static void test_signal_while_preparing(void **state)
 static void test_signals_do_not_skip_the_rollback(void **state)
 {
     (void)state;
-    later(300 * MS, on_alarm, SIGINT);
+    later(300 * MS, send_signal, SIGINT);
     raise_at_revert = SIGINT;
     assert_int_equal(run(no_hypothesis, "20s"), SQ_EXIT_ABORTED);
     expect_aborted();
