@@ -106,9 +106,11 @@ static int sum_up(const struct sq_plan *plan, const struct sq_error *problems, s
     }
     if (worst == NULL)
         return 0;
+    /* An agent's nonsense is no mistake in a file of the person's. */
+    enum sq_code code = worst->code == SQ_BAD_INPUT ? SQ_UNREACHABLE : worst->code;
     if (count == 1)
-        return sq_fail(error, worst->code, "%s", worst->text);
-    return sq_fail(error, worst->code, "%u of %u hosts cannot take part; %s", count, plan->host_count,
+        return sq_fail(error, code, "%s", worst->text);
+    return sq_fail(error, code, "%u of %u hosts cannot take part; %s", count, plan->host_count,
                    worst->text);
 }
 
