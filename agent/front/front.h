@@ -1,7 +1,7 @@
 /*
- * The unprivileged half of the agent: listens with nng on Unix sockets and mutual TLS, decodes, checks, passes each
- * request to the injector and its answer back. It holds no capabilities, runs as its own user and under seccomp before
- * nng starts, and knows nothing of faults.
+ * The unprivileged half of the agent: listens with nng on Unix sockets and mutual TLS, decodes, checks,
+ * passes each request to the injector and its answer back. It holds no capabilities, runs as its own user and
+ * under seccomp before nng starts, and knows nothing of faults.
  */
 #ifndef SQ_FRONT_FRONT_H
 #define SQ_FRONT_FRONT_H
@@ -14,7 +14,7 @@
 /* What the front needs of the configuration; texts are borrowed. */
 struct sq_front_options {
     uint32_t listen_count;
-    const char *const *listen; /* ipc:///path or tls+tcp://address:port */
+    const char *const *listen;   /* ipc:///path or tls+tcp://address:port */
     const char *tls_certificate; /* paths, read before privileges are dropped; NULL: no TLS listener */
     const char *tls_key;
     const char *tls_controllers;
@@ -26,8 +26,8 @@ struct sq_front_options {
 };
 
 /*
- * Run until the injector's end closes. Returns 0 then, or -1 if it could not start. Called in a process of its own,
- * which ends with the return: nng's threads and connections live until then.
+ * Run until the injector's end closes. Returns 0 then, or -1 if it could not start. Called in a process of
+ * its own, which ends with the return: nng's threads and connections live until then.
  */
 int sq_front_run(const struct sq_front_options *options, struct sq_error *error);
 
