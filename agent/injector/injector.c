@@ -29,6 +29,8 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#define ROUNDS_MAX 16
+
 struct injector {
     const struct sq_injector_options *options;
     struct sq_policy policy;
@@ -43,6 +45,7 @@ struct injector {
     int halt_fd;
     bool was_ready; /* the front listened at least once */
     bool must_stop;
+    uint32_t rounds; /* served while a removal was due */
     struct sq_request request;
     struct sq_reply reply;
 };
@@ -269,6 +272,11 @@ static int serve_once(struct injector *injector, struct sq_error *error)
     if (polls[POLL_PID].revents != 0 && bury_front(injector, error) != 0)
         return -1;
     restart_front_if_due(injector);
+    /* Whoever never stops asking puts a removal off, but not for ever. */
+    if (sq_experiments_removal_is_due(&injector->experiments) && ++injector->rounds >= ROUNDS_MAX) {
+        (void)sq_experiments_remove_next(&injector->experiments);
+        injector->rounds = 0;
+    }
     return 0;
 }
 

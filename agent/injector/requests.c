@@ -5,6 +5,8 @@
 #include "common/log.h"
 #include "common/text.h"
 
+#include <arpa/inet.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -179,6 +181,9 @@ static int draft_all(struct sq_experiments *experiments, const struct sq_request
     draft->id = request->experiment;
     memcpy(draft->title, request->title, sizeof draft->title);
     memcpy(draft->operator_name, request->operator_name, sizeof draft->operator_name);
+    /* They are printed on this host's terminals. */
+    sq_text_make_printable(draft->title);
+    sq_text_make_printable(draft->operator_name);
     draft->fault_count = request->fault_count;
     for (uint32_t i = 0; i < request->fault_count; i++) {
         struct sq_error error;
@@ -309,6 +314,20 @@ static int make_room(struct sq_experiments *experiments, struct sq_error *error)
     return sq_fail_in(error, "something of an earlier experiment is left on this host");
 }
 
+static void log_prepare(const struct sq_experiment *experiment, const struct sq_requester *requester,
+                        const char *outcome)
+{
+    char from[INET6_ADDRSTRLEN] = "";
+    char id[SQ_ID_TEXT_MAX];
+    sq_id_format(&experiment->id, id);
+    if (requester->family != 0)
+        (void)inet_ntop(requester->family == 4 ? AF_INET : AF_INET6, requester->address, from, sizeof from);
+    else
+        (void)snprintf(from, sizeof from, "uid %u", requester->uid);
+    sq_log(SQ_LOG_INFO, "experiment %s '%s' of %s, from %s: %s", id, experiment->title,
+           experiment->operator_name, from, outcome);
+}
+
 static void handle_prepare(struct sq_experiments *experiments, const struct sq_request *request,
                            struct sq_reply *reply)
 {
@@ -334,8 +353,7 @@ static void handle_prepare(struct sq_experiments *experiments, const struct sq_r
     draft->lease_boot_ns = sq_ns_add(now_of(experiments), request->lease_ns);
     int result = make_all(experiments, reply);
     show(experiments, reply);
-    sq_log(SQ_LOG_INFO, "experiment '%s' of %s: %s", draft->title, draft->operator_name,
-           result == 0 ? "prepared" : reply->message);
+    log_prepare(draft, &request->requester, result == 0 ? "prepared" : reply->message);
 }
 
 static bool is_selected(const struct sq_request *request, const struct sq_experiment_fault *fault)
