@@ -115,9 +115,9 @@ void sq_front_process_bury(struct sq_front_process *front, uint64_t now_boot_ns)
     front->failures++;
     front->restart_boot_ns = sq_ns_add(now_boot_ns, pause_ns);
     if (WIFSIGNALED(status))
-        sq_log(SQ_LOG_WARNING, "the front was ended by signal %d; it is started again", WTERMSIG(status));
+        sq_log(SQ_LOG_WARNING, "the front was ended by signal %d", WTERMSIG(status));
     else
-        sq_log(SQ_LOG_WARNING, "the front ended with status %d; it is started again", WEXITSTATUS(status));
+        sq_log(SQ_LOG_WARNING, "the front ended with status %d", WEXITSTATUS(status));
 }
 
 void sq_front_process_kill(struct sq_front_process *front)
