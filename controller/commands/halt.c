@@ -6,6 +6,7 @@
 #include "controller/everybody.h"
 #include "controller/output.h"
 
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -20,17 +21,11 @@ enum outcome { NOTHING_THERE, UNDER_WAY, ALL_REMOVED, LEFT_BEHIND, UNREACHABLE }
 /* What became of one host. */
 struct halted {
     enum outcome outcome;
-    bool was_halted; /* the halt arrived */
     struct sq_agent_clock clock;
     uint64_t sent_boot_ns;
     struct sq_error error; /* UNREACHABLE, or why it is not clean */
     uint32_t ended_count;  /* faults that this halt ended */
 };
-
-static bool is_there(const struct sq_answer *answer)
-{
-    return !answer->failed && answer->reply.code == SQ_OK;
-}
 
 static uint32_t count_ended(const struct sq_reply *reply)
 {
@@ -40,38 +35,60 @@ static uint32_t count_ended(const struct sq_reply *reply)
     return count;
 }
 
-/* Look at a host's newest answer. A status that did not come leaves things as they were known. */
-static void judge(struct halted *halted, const struct sq_answer *answer)
+static enum outcome outcome_of(const struct sq_reply *reply)
 {
-    if (!is_there(answer)) {
-        if (!halted->was_halted)
-            halted->outcome = UNREACHABLE;
-        if (answer->failed)
-            halted->error = answer->error;
-        else
-            (void)sq_fail(&halted->error, answer->reply.code, "%s", answer->reply.message);
+    if (reply->code == SQ_UNCLEAN)
+        return LEFT_BEHIND;
+    if (sq_id_is_zero(&reply->experiment) || reply->fault_count == 0)
+        return NOTHING_THERE;
+    for (uint32_t i = 0; i < reply->fault_count; i++)
+        if (reply->faults[i].state < SQ_STATE_REVERTED)
+            return UNDER_WAY;
+    return ALL_REMOVED;
+}
+
+/* The answer to the halt itself. */
+static void judge_halt(struct halted *halted, const struct sq_host *host, const struct sq_answer *answer)
+{
+    const struct sq_reply *reply = &answer->reply;
+    if (answer->failed) {
+        halted->outcome = UNREACHABLE;
+        halted->error = answer->error;
         return;
     }
-    const struct sq_reply *reply = &answer->reply;
     sq_agent_clock_learn(&halted->clock, answer->sent_boot_ns, answer->answered_boot_ns, reply->now_boot_ns);
-    if (reply->verb == SQ_VERB_HALT && !halted->was_halted) {
-        halted->was_halted = true;
-        halted->sent_boot_ns = answer->sent_boot_ns;
-    }
+    halted->sent_boot_ns = answer->sent_boot_ns;
     halted->ended_count = count_ended(reply);
-    halted->outcome =
-        sq_id_is_zero(&reply->experiment) || reply->fault_count == 0 ? NOTHING_THERE : ALL_REMOVED;
-    for (uint32_t i = 0; i < reply->fault_count; i++) {
-        const struct sq_fault_report *report = &reply->faults[i];
-        if (report->state == SQ_STATE_FAILED &&
-            (report->injected_boot_ns != 0 || report->prepared_boot_ns != 0) &&
-            report->removed_boot_ns == 0) {
-            halted->outcome = LEFT_BEHIND;
-            (void)sq_fail(&halted->error, SQ_UNCLEAN, "%s", report->message);
-        } else if (report->state < SQ_STATE_REVERTED && halted->outcome == ALL_REMOVED) {
-            halted->outcome = UNDER_WAY;
-        }
+    halted->outcome = outcome_of(reply);
+    if (reply->code != SQ_OK)
+        (void)sq_fail(&halted->error, reply->code, "%s", reply->message);
+    if (reply->code != SQ_OK && reply->code != SQ_UNCLEAN) {
+        halted->outcome = UNREACHABLE;
+        (void)sq_fail_in(&halted->error, "%s (%s)", host->name, host->agent);
     }
+}
+
+/*
+ * The answer to asking after the experiment that was halted. One that did not come leaves things as they were
+ * known; an agent that knows the experiment no more has undone it on its way.
+ */
+static void judge_status(struct halted *halted, const struct sq_answer *answer, struct sq_answer *newest)
+{
+    const struct sq_reply *reply = &answer->reply;
+    if (answer->failed)
+        return;
+    if (reply->code == SQ_STALE || reply->code == SQ_UNKNOWN) {
+        halted->outcome = ALL_REMOVED;
+        return;
+    }
+    if (reply->code != SQ_OK && reply->code != SQ_UNCLEAN)
+        return;
+    if (reply->code == SQ_UNCLEAN)
+        (void)sq_fail(&halted->error, SQ_UNCLEAN, "%s", reply->message);
+    sq_agent_clock_learn(&halted->clock, answer->sent_boot_ns, answer->answered_boot_ns, reply->now_boot_ns);
+    halted->ended_count = count_ended(reply);
+    halted->outcome = outcome_of(reply);
+    *newest = *answer;
 }
 
 static bool anybody_under_way(const struct halted *halted, uint32_t count)
@@ -82,32 +99,47 @@ static bool anybody_under_way(const struct halted *halted, uint32_t count)
     return false;
 }
 
-/* Ask for the state of those that are still removing things, until all are done or patience ends. */
-static int wait_for_removal(struct sq_everybody *everybody, struct halted *halted, struct sq_error *error)
+/* Ask every host that is still removing things once, each after its own experiment. */
+static int ask_once(struct sq_everybody *everybody, struct halted *halted, struct sq_request *request,
+                    struct sq_answer *answer, struct sq_error *error)
 {
     uint32_t count = everybody->inventory->host_count;
-    uint64_t until_boot_ns = sq_ns_add(sq_boot_ns(), PATIENCE_NS);
-    sq_autofree uint32_t *hosts = calloc((size_t)count + 1, sizeof(*hosts));
-    sq_autofree struct sq_answer *answers = calloc((size_t)count + 1, sizeof(*answers));
-    sq_autofree struct sq_request *request = calloc(1, sizeof(*request));
-    if (hosts == NULL || answers == NULL || request == NULL)
-        return sq_fail(error, SQ_SYSTEM, "out of memory");
+    uint32_t left = 0;
     request->verb = SQ_VERB_STATUS;
-    while (anybody_under_way(halted, count) && sq_boot_ns() < until_boot_ns) {
-        struct timespec pause = {.tv_nsec = POLL_NS};
-        (void)nanosleep(&pause, NULL);
-        uint32_t asked = 0;
-        for (uint32_t i = 0; i < count; i++)
-            if (halted[i].outcome == UNDER_WAY)
-                hosts[asked++] = i;
-        if (sq_client_ask(everybody->client, hosts, asked, request, STATUS_TIMEOUT_NS, -1, answers, error) !=
-            0)
+    for (uint32_t i = 0; i < count; i++) {
+        if (halted[i].outcome != UNDER_WAY)
+            continue;
+        request->experiment = everybody->answers[i].reply.experiment;
+        if (sq_client_send(everybody->client, i, i, request, STATUS_TIMEOUT_NS, error) != 0)
             return -1;
-        for (uint32_t i = 0; i < asked; i++) {
-            judge(&halted[hosts[i]], &answers[i]);
-            if (is_there(&answers[i]))
-                everybody->answers[hosts[i]] = answers[i];
+        left++;
+    }
+    while (left > 0) {
+        struct pollfd fd = {.fd = sq_client_fd(everybody->client), .events = POLLIN};
+        if (!sq_client_next(everybody->client, answer)) {
+            (void)poll(&fd, 1, -1);
+            continue;
         }
+        judge_status(&halted[answer->host], answer, &everybody->answers[answer->host]);
+        left--;
+    }
+    return 0;
+}
+
+/* Until all are done or patience ends. */
+static int wait_for_removal(struct sq_everybody *everybody, struct halted *halted, struct sq_error *error)
+{
+    uint64_t until_boot_ns = sq_ns_add(sq_boot_ns(), PATIENCE_NS);
+    sq_autofree struct sq_answer *answer = calloc(1, sizeof(*answer));
+    sq_autofree struct sq_request *request = calloc(1, sizeof(*request));
+    if (answer == NULL || request == NULL)
+        return sq_fail(error, SQ_SYSTEM, "out of memory");
+    while (anybody_under_way(halted, everybody->inventory->host_count) && sq_boot_ns() < until_boot_ns) {
+        struct timespec pause = {.tv_nsec = POLL_NS};
+        if (ask_once(everybody, halted, request, answer, error) != 0)
+            return -1;
+        if (anybody_under_way(halted, everybody->inventory->host_count))
+            (void)nanosleep(&pause, NULL);
     }
     return 0;
 }
@@ -215,7 +247,7 @@ static int run_halt(const struct sq_options *options)
     if (halted == NULL)
         return SQ_EXIT_FAILED;
     for (uint32_t i = 0; i < count; i++)
-        judge(&halted[i], &everybody.answers[i]);
+        judge_halt(&halted[i], &everybody.inventory->hosts[i], &everybody.answers[i]);
     if (wait_for_removal(&everybody, halted, &error) != 0)
         return sq_command_fail(options, &error);
     bool colored = sq_output_is_colored(options->color, stdout);

@@ -9,11 +9,6 @@
 
 #define STATUS_TIMEOUT_NS (2 * SQ_NS_PER_SECOND)
 
-static bool is_there(const struct sq_answer *answer)
-{
-    return !answer->failed && answer->reply.code == SQ_OK;
-}
-
 static bool is_over(const struct sq_reply *reply)
 {
     for (uint32_t i = 0; i < reply->fault_count; i++)
@@ -55,13 +50,16 @@ static void print_fault(const struct sq_reply *reply, const struct sq_fault_repo
 static void print_host(const struct sq_host *host, const struct sq_answer *answer, bool colored)
 {
     const struct sq_reply *reply = &answer->reply;
-    if (!is_there(answer)) {
-        (void)printf("%s%s%s\n", sq_style_begin(colored, SQ_STYLE_BAD),
-                     answer->failed ? answer->error.text : reply->message, sq_style_end(colored));
+    const char *bad = sq_style_begin(colored, SQ_STYLE_BAD);
+    if (answer->failed) { /* names the host itself */
+        (void)printf("%s%s%s\n", bad, answer->error.text, sq_style_end(colored));
         return;
     }
+    if (reply->code != SQ_OK)
+        (void)printf("%s: %s%s%s\n", host->name, bad, reply->message, sq_style_end(colored));
     if (sq_id_is_zero(&reply->experiment)) {
-        (void)printf("%s: nothing\n", host->name);
+        if (reply->code == SQ_OK)
+            (void)printf("%s: nothing\n", host->name);
         return;
     }
     (void)printf("%s: %s%s%s", host->name, sq_style_begin(colored, SQ_STYLE_STRONG), reply->title,
@@ -108,13 +106,13 @@ static json_t *host_json(const struct sq_host *host, const struct sq_answer *ans
     const struct sq_reply *reply = &answer->reply;
     json_t *entry = json_pack("{s:o, s:o}", "name", sq_output_json_text(host->name), "agent",
                               sq_output_json_text(host->agent));
-    if (!is_there(answer)) {
+    if (answer->failed || reply->code != SQ_OK)
         (void)json_object_set_new(
             entry, "problem",
             json_pack("{s:s, s:o}", "code", sq_code_name(answer->failed ? answer->error.code : reply->code),
                       "message", sq_output_json_text(answer->failed ? answer->error.text : reply->message)));
+    if (answer->failed)
         return entry;
-    }
     if (sq_id_is_zero(&reply->experiment)) {
         (void)json_object_set_new(entry, "experiment", json_null());
         return entry;
@@ -133,6 +131,14 @@ static json_t *host_json(const struct sq_host *host, const struct sq_answer *ans
     return entry;
 }
 
+/* Unclean outranks unreachable. */
+static int worse(int status, const struct sq_answer *answer)
+{
+    if (status == SQ_EXIT_UNCLEAN || (!answer->failed && answer->reply.code == SQ_UNCLEAN))
+        return SQ_EXIT_UNCLEAN;
+    return answer->failed || answer->reply.code != SQ_OK ? SQ_EXIT_FAILED : status;
+}
+
 static int run_status(const struct sq_options *options)
 {
     sq_autoeverybody struct sq_everybody everybody = {0};
@@ -149,8 +155,7 @@ static int run_status(const struct sq_options *options)
             (void)json_array_append_new(list, host_json(host, &everybody.answers[i]));
         else
             print_host(host, &everybody.answers[i], colored);
-        if (!is_there(&everybody.answers[i]))
-            status = SQ_EXIT_FAILED;
+        status = worse(status, &everybody.answers[i]);
     }
     if (options->json ? sq_output_json(json_pack("{s:o}", "hosts", list)) != 0 : fflush(stdout) != 0)
         return SQ_EXIT_FAILED;
@@ -170,7 +175,8 @@ const struct sq_command sq_command_status = {
             "Example:\n"
             "  squall status --hosts lab.yaml\n"
             "\n"
-            "Exit status: 0 when every host answered, 4 when one did not.\n",
+            "Exit status: 0 when every host answered, 4 when one did not, 6 when something is\n"
+            "left behind that could not be undone.\n",
     .options = "hosts json",
     .operands_least = 0,
     .operands_most = 0,
