@@ -17,6 +17,15 @@
 #define DONE_BYTES      sizeof(struct sq_undo_header)
 
 _Static_assert(sizeof(struct sq_undo_header) % 8 == 0, "records are multiples of 8 bytes");
+/* struct sq_undo without its bytes. */
+struct sq_undo_head {
+    uint32_t kind;
+    uint32_t layout;
+    uint32_t size;
+    uint32_t reserved;
+};
+
+_Static_assert(sizeof(struct sq_undo_head) == UNDO_HEAD_BYTES, "the head of an undo record");
 _Static_assert(UNDO_HEAD_BYTES % 8 == 0, "the payload stays aligned");
 
 /* Four bits at a time: a table of 64 bytes, and 8 KiB take some 20 microseconds. */
@@ -77,17 +86,21 @@ static bool record_is_intact(const uint8_t *bytes, size_t size, struct sq_undo_h
            header->crc32c;
 }
 
-/* The undo record behind a RECORD's or UPDATE's header; false if it does not fill the record exactly. */
+/*
+ * The undo record behind a RECORD's or UPDATE's header. False, and *undo untouched, if it does not fill the
+ * record exactly.
+ */
 static bool read_payload(const struct sq_undo_header *header, const uint8_t *payload, struct sq_undo *undo)
 {
     size_t payload_bytes = header->length_bytes - sizeof *header;
-    if (payload_bytes < UNDO_HEAD_BYTES)
+    struct sq_undo_head head;
+    if (payload_bytes < sizeof head)
+        return false;
+    memcpy(&head, payload, sizeof head);
+    if (head.size > SQ_UNDO_BYTES_MAX || (sizeof head + head.size + 7) / 8 * 8 != payload_bytes)
         return false;
     memset(undo, 0, sizeof *undo);
-    memcpy(undo, payload, UNDO_HEAD_BYTES);
-    if (undo->size > SQ_UNDO_BYTES_MAX || (UNDO_HEAD_BYTES + undo->size + 7) / 8 * 8 != payload_bytes)
-        return false;
-    memcpy(undo->bytes, payload + UNDO_HEAD_BYTES, undo->size);
+    memcpy(undo, payload, sizeof head + head.size);
     return true;
 }
 
