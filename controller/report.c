@@ -109,15 +109,18 @@ static bool was_shown_before(const struct sq_run_host *host, const struct sq_fau
     return false;
 }
 
-static void print_lines(const struct sq_run_host *host, const struct sq_fault_report *report, bool colored,
+/* Returns whether there was a warning among them. */
+static bool print_lines(const struct sq_run_host *host, const struct sq_fault_report *report, bool colored,
                         FILE *stream)
 {
+    bool warned = false;
     for (uint32_t i = 0; i < report->line_count; i++) {
         const struct sq_report_line *line = &report->lines[i];
         /* What it touches and spares was shown before the run; what came of it is the news. */
         if (line->kind == SQ_LINE_TOUCHES || line->kind == SQ_LINE_SPARES ||
             was_shown_before(host, report, line))
             continue;
+        warned = warned || line->kind == SQ_LINE_WARNING;
         enum sq_style style = line->kind == SQ_LINE_NOTE ? SQ_STYLE_FAINT : SQ_STYLE_WARNING;
         if (line->kind == SQ_LINE_LEFT)
             style = SQ_STYLE_BAD;
@@ -126,6 +129,7 @@ static void print_lines(const struct sq_run_host *host, const struct sq_fault_re
     }
     if (report->lines_dropped > 0)
         (void)fprintf(stream, "    and %u more lines\n", report->lines_dropped);
+    return warned;
 }
 
 static bool was_injected(const struct sq_fault_report *report)
@@ -154,13 +158,13 @@ static void print_fault(const struct sq_run *run, const struct sq_run_host *host
     (void)fprintf(stream, "\n");
     if (report->message[0] != '\0')
         (void)fprintf(stream, "    %s\n", report->message);
-    print_lines(host, report, colored, stream);
+    bool warned = print_lines(host, report, colored, stream);
     if (report->proved)
         (void)fprintf(stream, "    nothing left: compared with what was there before\n");
     else if (report->state == SQ_STATE_REVERTED && was_injected(report) && info != NULL && !info->instant)
         (void)fprintf(stream, "    %swarning%s: removed, but not proved to be as it was before\n",
                       sq_style_begin(colored, SQ_STYLE_WARNING), sq_style_end(colored));
-    if (was_injected(report) && !report->touched)
+    if (was_injected(report) && !report->touched && !warned)
         (void)fprintf(stream,
                       "    %swarning%s: the fault touched nothing on %s: is it aimed at the right thing?\n",
                       sq_style_begin(colored, SQ_STYLE_WARNING), sq_style_end(colored), host->name);

@@ -94,6 +94,26 @@ static uint64_t renew_interval_ns(const struct sq_run *run)
     return third_ns < RENEW_MOST_NS ? third_ns : RENEW_MOST_NS;
 }
 
+/* Just after the next moment at which one of the host's faults starts or ends: what happened is then seen at
+ * once. */
+static uint64_t next_look_boot_ns(const struct sq_run *run, const struct sq_run_host *host,
+                                  uint64_t now_boot_ns)
+{
+    uint64_t next_boot_ns = UINT64_MAX;
+    for (uint32_t i = 0; run->inject_boot_ns != 0 && i < host->plan->fault_count; i++) {
+        uint32_t step = host->plan->steps[i];
+        uint64_t moments_ns[] = {sq_experiment_step_start_ns(run->experiment, step),
+                                 sq_experiment_step_end_ns(run->experiment, step)};
+        for (size_t at = 0; at < 2; at++) {
+            uint64_t look_boot_ns =
+                sq_ns_add(sq_ns_add(run->inject_boot_ns, moments_ns[at]), INJECT_MARGIN_NS);
+            if (look_boot_ns > now_boot_ns && look_boot_ns < next_boot_ns)
+                next_boot_ns = look_boot_ns;
+        }
+    }
+    return next_boot_ns;
+}
+
 void sq_run_renew_due(struct sq_run *run, uint64_t now_boot_ns)
 {
     for (uint32_t i = 0; i < run->host_count && !run->ended; i++) {
@@ -102,7 +122,10 @@ void sq_run_renew_due(struct sq_run *run, uint64_t now_boot_ns)
             continue;
         struct sq_request *request = begin_request(run, host, SQ_VERB_RENEW);
         request->lease_ns = run->experiment->lease_ns;
+        uint64_t look_boot_ns = next_look_boot_ns(run, host, now_boot_ns);
         host->next_renew_boot_ns = now_boot_ns + renew_interval_ns(run);
+        if (host->next_renew_boot_ns > look_boot_ns)
+            host->next_renew_boot_ns = look_boot_ns;
         uint64_t end_boot_ns = sq_ns_add(now_boot_ns, run->experiment->lease_ns + LEASE_SLACK_NS);
         if (end_boot_ns > host->lease_end_boot_ns)
             host->lease_end_boot_ns = end_boot_ns;
@@ -157,8 +180,7 @@ static void inject(struct sq_run *run, struct sq_run_host *host, uint32_t fault,
     host->injects_sent |= UINT32_C(1) << fault;
     host->injected = true;
     send_request(run, host, sq_ns_add(sq_ns_sub(at_boot_ns, now_boot_ns), INJECT_LATEST_NS));
-    /* Look soon after the moment, so that what did not happen is known at once. */
-    uint64_t look_boot_ns = at_boot_ns + INJECT_MARGIN_NS;
+    uint64_t look_boot_ns = next_look_boot_ns(run, host, now_boot_ns);
     if (host->next_renew_boot_ns > look_boot_ns)
         host->next_renew_boot_ns = look_boot_ns;
 }
