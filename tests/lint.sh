@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What can be said about the sources without running them.
 #   lint.sh list           the checks, one a line: name, tab, command
-#   lint.sh CHECK          one of them: layout, tidy [FILE...], shell, lengths, includes
+#   lint.sh CHECK          one of them: layout, tidy [FILE...], shell, lengths, includes, counting
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
@@ -52,19 +52,22 @@ includes() {
     tests/unit/include_rule.sh
 }
 
+counting() { tests/unit/count.sh; }
+
 list() {
     printf 'lint: %s\ttests/lint.sh %s\n' \
         'clang-format has nothing to change' layout \
         'shellcheck has nothing to say' shell \
         "files below $file_lines_max lines, functions $function_lines_max at most" lengths \
         'no include that the architecture forbids' includes \
+        'the counting of results is right' counting \
         'clang-tidy has nothing to say' tidy
 }
 
 case ${1:-} in
-list | layout | tidy | shell | lengths | includes) "$@" ;;
+list | layout | tidy | shell | lengths | includes | counting) "$@" ;;
 *)
-    echo 'usage: lint.sh list, or lint.sh layout|tidy|shell|lengths|includes' >&2
+    echo 'usage: lint.sh list, or lint.sh layout|tidy|shell|lengths|includes|counting' >&2
     exit 2
     ;;
 esac
