@@ -14,6 +14,7 @@
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/pkt_cls.h>
+#include <stddef.h>
 
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
@@ -72,7 +73,7 @@ struct {
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(max_entries, SQ_CLASSIFIER_PORTS_MAX);
-    __type(key, __u16);
+    __type(key, __u64); /* host byte order */
     __type(value, __u8);
 } protected_ports SEC(".maps");
 
@@ -125,8 +126,10 @@ static __always_inline __be16 find_network_header(struct __sk_buff *skb, __u32 *
     for (int i = 0; i < VLAN_TAGS_MAX; i++) {
         if (type != bpf_htons(ETH_P_8021Q) && type != bpf_htons(ETH_P_8021AD))
             break;
-        if (bpf_skb_load_bytes_relative(skb, *offset + 2, &type, sizeof type, *base) != 0)
+        __be16 inner; /* not `type` itself, whose value is known here */
+        if (bpf_skb_load_bytes_relative(skb, *offset + 2, &inner, sizeof inner, *base) != 0)
             return 0;
+        type = inner;
         *offset += 4;
     }
     return type;
@@ -138,9 +141,9 @@ static __always_inline int is_neighbour_discovery(__u8 type)
     return (type >= MLD_FIRST && type <= ND_LAST) || type == MLD_REPORT_V2;
 }
 
-/* Packets that pass although their address matches. `peer` has 16 bytes, the unused ones zero. */
+/* Packets that pass although their address matches. */
 static __always_inline int is_spared(struct __sk_buff *skb, const struct transport *transport,
-                                     const __u8 *peer, __u8 family, __u32 direction)
+                                     __u64 peer_first, __u64 peer_last, __u32 family, __u32 direction)
 {
     /*
      * A later fragment has no ports to be judged by. Letting it pass makes no difference to the fault:
@@ -155,28 +158,37 @@ static __always_inline int is_spared(struct __sk_buff *skb, const struct transpo
     __be16 ports[2]; /* source, destination */
     if (bpf_skb_load_bytes_relative(skb, transport->offset, ports, sizeof ports, transport->base) != 0)
         return 0;
-    __u16 local = bpf_ntohs(direction == SQ_CLASSIFIER_OUT ? ports[0] : ports[1]);
-    __u16 remote = bpf_ntohs(direction == SQ_CLASSIFIER_OUT ? ports[1] : ports[0]);
+    __u64 local = bpf_ntohs(direction == SQ_CLASSIFIER_OUT ? ports[0] : ports[1]);
+    __u64 remote = bpf_ntohs(direction == SQ_CLASSIFIER_OUT ? ports[1] : ports[0]);
     if (bpf_map_lookup_elem(&protected_ports, &local) != NULL ||
         bpf_map_lookup_elem(&protected_ports, &remote) != NULL)
         return 1;
     if (session_count == 0 || protocol != IPPROTO_TCP)
         return 0;
-    struct sq_session session = {.agent_port = local, .family = family};
-    __builtin_memcpy(session.address, peer, sizeof session.address);
-    return bpf_map_lookup_elem(&sessions, &session) != NULL;
+    union {
+        struct sq_session session;
+        __u64 words[3];
+    } key;
+    key.words[0] = peer_first;
+    key.words[1] = peer_last;
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    key.words[2] = local << 32 | family;
+#else
+    key.words[2] = (__u64)family << 32 | local;
+#endif
+    return bpf_map_lookup_elem(&sessions, &key) != NULL;
 }
 
-static __always_inline int decide(struct __sk_buff *skb, const struct transport *transport, const __u8 *peer,
-                                  __u8 family, __u32 direction)
+static __always_inline int decide(struct __sk_buff *skb, const struct transport *transport, __u64 peer_first,
+                                  __u64 peer_last, __u32 family, __u32 direction)
 {
     struct sq_classifier_counters *counter = bpf_map_lookup_elem(&counters, &direction);
-    if (counter != NULL)
-        counter->matched++;
-    if (has_ports && is_spared(skb, transport, peer, family, direction))
+    if (counter == NULL)
+        return verdict_miss(); /* cannot be: the key is within the array */
+    counter->matched++;
+    if (has_ports && is_spared(skb, transport, peer_first, peer_last, family, direction))
         return verdict_miss();
-    if (counter != NULL)
-        counter->hit++;
+    counter->hit++;
     return verdict_hit();
 }
 
@@ -185,11 +197,11 @@ static __always_inline int classify4(struct __sk_buff *skb, __u32 base, __u32 of
     struct iphdr header;
     if (bpf_skb_load_bytes_relative(skb, offset, &header, sizeof header, base) != 0 || header.version != 4)
         return verdict_miss();
-    __u8 peer[16] = {0};
-    __builtin_memcpy(peer, direction == SQ_CLASSIFIER_OUT ? &header.daddr : &header.saddr, 4);
-
-    struct sq_prefix4 key = {.bits = 32};
-    __builtin_memcpy(key.address, peer, sizeof key.address);
+    struct sq_prefix4 key;
+    __u32 at = direction == SQ_CLASSIFIER_OUT ? offsetof(struct iphdr, daddr) : offsetof(struct iphdr, saddr);
+    if (bpf_skb_load_bytes_relative(skb, offset + at, key.address, sizeof key.address, base) != 0)
+        return verdict_miss();
+    key.bits = 32;
     if (bpf_map_lookup_elem(&peers4, &key) == NULL)
         return verdict_miss();
     if (has_exempt && bpf_map_lookup_elem(&exempt4, &key) != NULL)
@@ -201,7 +213,12 @@ static __always_inline int classify4(struct __sk_buff *skb, __u32 base, __u32 of
         .protocol = header.protocol,
         .later_fragment = (header.frag_off & bpf_htons(FRAGMENT_OFFSET_MASK)) != 0,
     };
-    return decide(skb, &transport, peer, 4, direction);
+    __u32 peer = direction == SQ_CLASSIFIER_OUT ? header.daddr : header.saddr;
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    return decide(skb, &transport, peer, 0, 4, direction);
+#else
+    return decide(skb, &transport, (__u64)peer << 32, 0, 4, direction);
+#endif
 }
 
 /* Walk the extension headers (RFC 8200, section 4) to the transport header. */
@@ -239,8 +256,12 @@ static __always_inline int classify6(struct __sk_buff *skb, __u32 base, __u32 of
     struct ipv6hdr header;
     if (bpf_skb_load_bytes_relative(skb, offset, &header, sizeof header, base) != 0 || header.version != 6)
         return verdict_miss();
-    struct sq_prefix6 key = {.bits = 128};
-    __builtin_memcpy(key.address, direction == SQ_CLASSIFIER_OUT ? &header.daddr : &header.saddr, 16);
+    struct sq_prefix6 key;
+    __u32 at =
+        direction == SQ_CLASSIFIER_OUT ? offsetof(struct ipv6hdr, daddr) : offsetof(struct ipv6hdr, saddr);
+    if (bpf_skb_load_bytes_relative(skb, offset + at, key.address, sizeof key.address, base) != 0)
+        return verdict_miss();
+    key.bits = 128;
     if (bpf_map_lookup_elem(&peers6, &key) == NULL)
         return verdict_miss();
     if (has_exempt && bpf_map_lookup_elem(&exempt6, &key) != NULL)
@@ -254,7 +275,10 @@ static __always_inline int classify6(struct __sk_buff *skb, __u32 base, __u32 of
             is_neighbour_discovery(type))
             return verdict_miss();
     }
-    return decide(skb, &transport, key.address, 6, direction);
+    __u64 peer[2];
+    if (bpf_skb_load_bytes_relative(skb, offset + at, peer, sizeof peer, base) != 0)
+        return verdict_miss();
+    return decide(skb, &transport, peer[0], peer[1], 6, direction);
 }
 
 static __always_inline int classify(struct __sk_buff *skb, __u32 direction)

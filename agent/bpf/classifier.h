@@ -31,12 +31,15 @@ struct sq_prefix6 {
     __u8 address[16];
 };
 
-/* A TCP connection of the control plane, which every fault spares in both directions. */
+/*
+ * A TCP connection of the control plane, which every fault spares in both directions. In words of 64 bits, as
+ * are the keys of ports: see classifier.bpf.c.
+ */
 struct sq_session {
-    __u8 address[16]; /* the controller's; an IPv4 address takes the first four bytes, the rest is zero */
-    __u16 agent_port; /* host byte order */
-    __u8 family;      /* 4 or 6 */
-    __u8 reserved;
+    __u64
+        address[2]; /* the controller's, as its bytes stand in memory; an IPv4 address takes the first four */
+    __u32 family;   /* 4 or 6 */
+    __u32 agent_port; /* host byte order */
 };
 
 enum sq_classifier_direction { SQ_CLASSIFIER_IN = 0, SQ_CLASSIFIER_OUT = 1, SQ_CLASSIFIER_DIRECTIONS = 2 };

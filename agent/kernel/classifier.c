@@ -77,7 +77,7 @@ static int add_ranges(const struct bpf_map *map4, const struct bpf_map *map6, co
 static int add_session(const struct sq_classifier *classifier, const struct sq_classifier_session *session)
 {
     const uint8_t present = 1;
-    struct sq_session key = {.agent_port = session->local_port, .family = session->peer.family};
+    struct sq_session key = {.family = session->peer.family, .agent_port = session->local_port};
     memcpy(key.address, session->peer.address, sizeof key.address);
     return bpf_map_update_elem(bpf_map__fd(classifier->maps.sessions), &key, &present, BPF_ANY);
 }
@@ -88,9 +88,10 @@ static int fill(struct sq_classifier *classifier, const struct sq_classifier_con
     int result = add_ranges(classifier->maps.peers4, classifier->maps.peers6, &config->peers);
     for (size_t i = 0; i < 2 && result == 0; i++)
         result = add_ranges(classifier->maps.exempt4, classifier->maps.exempt6, &config->exempt[i]);
-    for (size_t i = 0; i < config->port_count && result == 0; i++)
-        result = bpf_map_update_elem(bpf_map__fd(classifier->maps.protected_ports), &config->ports[i],
-                                     &present, BPF_ANY);
+    for (size_t i = 0; i < config->port_count && result == 0; i++) {
+        const uint64_t port = config->ports[i];
+        result = bpf_map_update_elem(bpf_map__fd(classifier->maps.protected_ports), &port, &present, BPF_ANY);
+    }
     for (size_t i = 0; i < config->session_count && result == 0; i++)
         result = add_session(classifier, &config->sessions[i]);
     return result;
