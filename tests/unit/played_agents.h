@@ -37,14 +37,19 @@ enum mood {
     SLOW_TO_PREPARE,
 };
 
-struct agent {
-    enum mood mood;
+struct fault {
     struct sq_fault_report report;
     uint64_t duration_ns;
+    uint64_t inject_at_boot_ns;
+};
+
+struct agent {
+    enum mood mood;
+    uint32_t fault_count;
+    struct fault faults[SQ_FAULTS_MAX];
     uint64_t lease_ns;
     uint64_t lease_end_boot_ns;
     struct sq_id experiment;
-    uint64_t inject_at_boot_ns;
     uint64_t clock_offset_ns; /* every agent has booted at another time */
     uint32_t reverts;
     uint32_t injects;
@@ -65,60 +70,70 @@ static struct agent agents[HOSTS];
 static struct sq_client fake;
 static int raise_at_prepare; /* a signal to send to ourselves when the first PREPARE comes */
 static int raise_at_revert;
+static _Atomic bool injected_once; /* a fault is in, or was */
 
 static uint64_t agent_now(const struct agent *agent)
 {
     return sq_boot_ns() + agent->clock_offset_ns;
 }
 
-static void end_fault(struct agent *agent, enum sq_end_reason reason)
+static void end_fault(const struct agent *agent, struct fault *fault, enum sq_end_reason reason)
 {
-    if (agent->report.state != SQ_STATE_PREPARED && agent->report.state != SQ_STATE_INJECTED)
+    struct sq_fault_report *report = &fault->report;
+    if (report->state != SQ_STATE_PREPARED && report->state != SQ_STATE_INJECTED)
         return;
-    agent->report.end_reason = reason;
-    agent->report.clean_boot_ns = agent_now(agent);
+    report->end_reason = reason;
+    report->clean_boot_ns = agent_now(agent);
     if (agent->mood == LEAVES_SOMETHING) {
-        agent->report.state = SQ_STATE_FAILED;
-        agent->report.code = SQ_UNCLEAN;
-        (void)strcpy(agent->report.message, "not all of it could be undone");
-        sq_report_line(&agent->report, SQ_LINE_LEFT, "device ifb7: ip link delete ifb7");
+        report->state = SQ_STATE_FAILED;
+        report->code = SQ_UNCLEAN;
+        (void)strcpy(report->message, "not all of it could be undone");
+        sq_report_line(report, SQ_LINE_LEFT, "device ifb7: ip link delete ifb7");
         return;
     }
-    agent->report.removed_boot_ns = agent_now(agent);
-    agent->report.proved = true;
-    agent->report.state = SQ_STATE_REVERTED;
+    report->removed_boot_ns = agent_now(agent);
+    report->proved = true;
+    report->state = SQ_STATE_REVERTED;
+}
+
+static void inject_fault(struct agent *agent, struct fault *fault)
+{
+    fault->report.state = SQ_STATE_INJECTED;
+    fault->report.injected_boot_ns = fault->inject_at_boot_ns;
+    fault->report.touched = true;
+    injected_once = true;
+    sq_report_count(&fault->report, "dropped-in", 7);
+    if (agent->mood == GOES_AFTER_INJECT)
+        agent->mood = GONE;
+    if (agent->mood == HALTED_AFTER_INJECT)
+        end_fault(agent, fault, SQ_END_HALT);
+    if (agent->mood == FAILS_TO_INJECT) {
+        (void)strcpy(fault->report.message, "the device went away");
+        end_fault(agent, fault, SQ_END_FAILURE);
+        fault->report.state = SQ_STATE_FAILED;
+        fault->report.code = SQ_SYSTEM;
+    }
+    if (agent->mood == RESTARTS_AFTER_INJECT) {
+        memset(&agent->experiment, 0, sizeof(agent->experiment));
+        memset(agent->faults, 0, sizeof(agent->faults));
+    }
 }
 
 /* What time does to an agent. */
 static void live_on(struct agent *agent)
 {
     uint64_t now_boot_ns = agent_now(agent);
-    if (agent->report.state == SQ_STATE_PREPARED && agent->inject_at_boot_ns != 0 &&
-        now_boot_ns >= agent->inject_at_boot_ns) {
-        agent->report.state = SQ_STATE_INJECTED;
-        agent->report.injected_boot_ns = agent->inject_at_boot_ns;
-        agent->report.touched = true;
-        sq_report_count(&agent->report, "dropped-in", 7);
-        if (agent->mood == GOES_AFTER_INJECT)
-            agent->mood = GONE;
-        if (agent->mood == HALTED_AFTER_INJECT)
-            end_fault(agent, SQ_END_HALT);
-        if (agent->mood == FAILS_TO_INJECT) {
-            (void)strcpy(agent->report.message, "the device went away");
-            end_fault(agent, SQ_END_FAILURE);
-            agent->report.state = SQ_STATE_FAILED;
-            agent->report.code = SQ_SYSTEM;
-        }
-        if (agent->mood == RESTARTS_AFTER_INJECT) {
-            memset(&agent->experiment, 0, sizeof(agent->experiment));
-            memset(&agent->report, 0, sizeof(agent->report));
-        }
+    for (uint32_t i = 0; i < agent->fault_count; i++) {
+        struct fault *fault = &agent->faults[i];
+        if (fault->report.state == SQ_STATE_PREPARED && fault->inject_at_boot_ns != 0 &&
+            now_boot_ns >= fault->inject_at_boot_ns)
+            inject_fault(agent, fault);
+        if (fault->report.state == SQ_STATE_INJECTED &&
+            now_boot_ns >= fault->report.injected_boot_ns + fault->duration_ns)
+            end_fault(agent, fault, SQ_END_DURATION);
+        if (agent->lease_end_boot_ns != 0 && now_boot_ns >= agent->lease_end_boot_ns)
+            end_fault(agent, fault, SQ_END_LEASE);
     }
-    if (agent->report.state == SQ_STATE_INJECTED &&
-        now_boot_ns >= agent->report.injected_boot_ns + agent->duration_ns)
-        end_fault(agent, SQ_END_DURATION);
-    if (agent->lease_end_boot_ns != 0 && now_boot_ns >= agent->lease_end_boot_ns)
-        end_fault(agent, SQ_END_LEASE);
 }
 
 static void prepare(struct agent *agent, const struct sq_request *request, struct sq_reply *reply)
@@ -130,14 +145,18 @@ static void prepare(struct agent *agent, const struct sq_request *request, struc
         return;
     }
     agent->experiment = request->experiment;
-    agent->duration_ns = request->faults[0].duration_ns;
     agent->lease_ns = request->lease_ns;
-    agent->report = (struct sq_fault_report){
-        .index = request->faults[0].index,
-        .kind = request->faults[0].spec.kind,
-        .state = SQ_STATE_PREPARED,
-        .prepared_boot_ns = agent_now(agent),
-    };
+    agent->fault_count = request->fault_count;
+    for (uint32_t i = 0; i < request->fault_count; i++) {
+        agent->faults[i].duration_ns = request->faults[i].duration_ns;
+        agent->faults[i].inject_at_boot_ns = 0;
+        agent->faults[i].report = (struct sq_fault_report){
+            .index = request->faults[i].index,
+            .kind = request->faults[i].spec.kind,
+            .state = SQ_STATE_PREPARED,
+            .prepared_boot_ns = agent_now(agent),
+        };
+    }
     if (raise_at_prepare != 0)
         (void)kill(getpid(), raise_at_prepare);
 }
@@ -151,9 +170,12 @@ static void act(struct agent *agent, const struct sq_request *request, struct sq
         reply->code = SQ_UNKNOWN;
     else if (request->verb == SQ_VERB_INJECT) {
         agent->injects++;
-        agent->inject_at_boot_ns = request->at_boot_ns;
+        for (uint32_t i = 0; i < agent->fault_count; i++)
+            if (request->fault_mask == 0 || (request->fault_mask >> i & 1) != 0)
+                agent->faults[i].inject_at_boot_ns = request->at_boot_ns;
     } else if (request->verb == SQ_VERB_REVERT) {
-        end_fault(agent, SQ_END_ORDERED);
+        for (uint32_t i = 0; i < agent->fault_count; i++)
+            end_fault(agent, &agent->faults[i], SQ_END_ORDERED);
         if (raise_at_revert != 0)
             (void)kill(getpid(), raise_at_revert);
     }
@@ -166,8 +188,9 @@ static void act(struct agent *agent, const struct sq_request *request, struct sq
     live_on(agent);
     if (!sq_id_is_zero(&agent->experiment)) {
         reply->experiment = agent->experiment;
-        reply->fault_count = 1;
-        reply->faults[0] = agent->report;
+        reply->fault_count = agent->fault_count;
+        for (uint32_t i = 0; i < agent->fault_count; i++)
+            reply->faults[i] = agent->faults[i].report;
     }
 }
 

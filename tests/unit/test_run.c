@@ -91,6 +91,18 @@ static const char inventory_text[] = "hosts:\n"
                                      "- {name: web3, agent: \"ipc:///c\"}\n";
 
 static const char no_hypothesis[] = "";
+/* Instead of a hypothesis: two steps before the one that is always there, the second one beside the first. */
+static const char more_steps[] = "- name: before\n"
+                                 "  fault: network.partition\n"
+                                 "  targets: {hosts: [web1]}\n"
+                                 "  with: {direction: both, to: [198.51.100.0/24]}\n"
+                                 "  duration: 300ms\n"
+                                 "- name: beside\n"
+                                 "  fault: network.partition\n"
+                                 "  targets: {hosts: [web1, web2]}\n"
+                                 "  with: {direction: both, to: [203.0.113.0/24]}\n"
+                                 "  at: 100ms\n"
+                                 "  duration: 500ms\n";
 static const char http_hypothesis[] =
     "steady-state-hypothesis:\n"
     "  title: it is served\n"
@@ -110,16 +122,17 @@ static void write_experiment(char *text, size_t size, const char *hypothesis, co
                    "title: test\n%s"
                    "lease: 500ms\n"
                    "method:\n"
+                   "%s"
                    "- name: cut\n"
                    "  fault: network.partition\n"
                    "  targets: {hosts: [web1, web2, web3]}\n"
                    "  with: {direction: both, to: [192.0.2.0/24]}\n"
                    "  duration: %s\n",
-                   probes, duration);
+                   probes, hypothesis == more_steps ? more_steps : "", duration);
 }
 
-/* Something that happens in the middle of a run: a signal to ourselves, or another status of the server's
- * answers. */
+/* Something that happens some time after a fault went in: a signal to ourselves, or another status of the
+ * server's answers. */
 struct event {
     uint64_t after_ns;
     void (*what)(int value);
@@ -145,6 +158,8 @@ static void *happen(void *cookie)
     const struct event *event = cookie;
     struct timespec pause = {.tv_sec = (time_t)(event->after_ns / SQ_NS_PER_SECOND),
                              .tv_nsec = (long)(event->after_ns % SQ_NS_PER_SECOND)};
+    while (!injected_once)
+        (void)usleep(1000);
     (void)nanosleep(&pause, NULL);
     event->what(event->value);
     return NULL;
@@ -238,19 +253,20 @@ static void expect_reported(const char *text)
 /* Nobody has anything in, and whoever prepared was told to revert. */
 static void expect_all_clean(void)
 {
-    for (size_t i = 0; i < HOSTS; i++) {
-        assert_int_not_equal(agents[i].report.state, SQ_STATE_PREPARED);
-        assert_int_not_equal(agents[i].report.state, SQ_STATE_INJECTED);
-        if (agents[i].report.state != SQ_STATE_NONE)
-            assert_true(agents[i].reverts > 0);
-    }
+    for (size_t i = 0; i < HOSTS; i++)
+        for (uint32_t fault = 0; fault < agents[i].fault_count; fault++) {
+            enum sq_fault_state state = agents[i].faults[fault].report.state;
+            assert_int_not_equal(state, SQ_STATE_PREPARED);
+            assert_int_not_equal(state, SQ_STATE_INJECTED);
+            assert_true(state == SQ_STATE_NONE || agents[i].reverts > 0);
+        }
 }
 
 static void expect_nothing_injected(void)
 {
     for (size_t i = 0; i < HOSTS; i++) {
         assert_int_equal(agents[i].injects, 0);
-        assert_true(agents[i].report.injected_boot_ns == 0);
+        assert_true(agents[i].faults[0].report.injected_boot_ns == 0);
     }
     expect_reported("nothing was injected");
     /* Whoever searches a record for an injection finds none. */
@@ -268,6 +284,7 @@ static int set_up(void **state)
     memset(agents, 0, sizeof(agents));
     for (size_t i = 0; i < HOSTS; i++)
         agents[i].clock_offset_ns = (i * 86400 + 5) * SQ_NS_PER_SECOND;
+    injected_once = false;
     raise_at_prepare = 0;
     raise_at_revert = 0;
     server_start();
@@ -295,15 +312,15 @@ static void test_completed(void **state)
     (void)state;
     assert_int_equal(run(http_hypothesis, "300ms"), SQ_EXIT_COMPLETED);
     expect_all_clean();
-    uint64_t first_boot_ns = agents[0].inject_at_boot_ns - agents[0].clock_offset_ns;
+    uint64_t first_boot_ns = agents[0].faults[0].inject_at_boot_ns - agents[0].clock_offset_ns;
     for (size_t i = 0; i < HOSTS; i++) {
-        uint64_t at_boot_ns = agents[i].inject_at_boot_ns - agents[i].clock_offset_ns;
+        uint64_t at_boot_ns = agents[i].faults[0].inject_at_boot_ns - agents[i].clock_offset_ns;
         uint64_t apart_ns =
             at_boot_ns > first_boot_ns ? at_boot_ns - first_boot_ns : first_boot_ns - at_boot_ns;
         /* One moment on three clocks, as exact as half a round trip of the fake wire. */
-        assert_true(apart_ns < 5 * MS);
+        assert_true(apart_ns < 20 * MS);
         assert_int_equal(agents[i].injects, 1);
-        assert_int_equal(agents[i].report.end_reason, SQ_END_DURATION);
+        assert_int_equal(agents[i].faults[0].report.end_reason, SQ_END_DURATION);
     }
     expect_reported("completed: the hypothesis held before, during and after");
     expect_reported("dropped-in 7");
@@ -330,7 +347,7 @@ static void test_deviated(void **state)
     assert_int_equal(run(http_hypothesis, "20s"), SQ_EXIT_DEVIATED);
     expect_all_clean();
     for (size_t i = 0; i < HOSTS; i++)
-        assert_int_equal(agents[i].report.end_reason, SQ_END_ORDERED);
+        assert_int_equal(agents[i].faults[0].report.end_reason, SQ_END_ORDERED);
     expect_reported("deviated: probe \"front page\" missed 3 times in a row");
     expect_reported("first miss, of probe \"front page\"");
     expect_reported("last allowed miss");
@@ -353,7 +370,7 @@ static void test_held_but_not_recovered(void **state)
 {
     (void)state;
     /* Two misses are allowed; then the faults end, and it stays bad. */
-    later(400 * MS, set_status, 503);
+    later(250 * MS, set_status, 503);
     assert_int_equal(run(http_hypothesis, "400ms"), SQ_EXIT_DEVIATED);
     expect_all_clean();
     expect_reported("did not hold again");
@@ -406,8 +423,8 @@ static void test_one_goes_away(void **state)
     (void)state;
     agents[0].mood = GOES_AFTER_INJECT;
     assert_int_equal(run(no_hypothesis, "20s"), SQ_EXIT_UNCLEAN);
-    assert_int_equal(agents[1].report.state, SQ_STATE_REVERTED);
-    assert_int_equal(agents[2].report.state, SQ_STATE_REVERTED);
+    assert_int_equal(agents[1].faults[0].report.state, SQ_STATE_REVERTED);
+    assert_int_equal(agents[2].faults[0].report.state, SQ_STATE_REVERTED);
     expect_reported("web1 did not answer for a whole lease (500ms)");
     expect_reported("web1: not confirmed as clean: web1: no answer");
     expect_reported("squalld --recover");
@@ -457,6 +474,7 @@ static void test_signals_end_with_a_rollback(void **state)
     for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
         uint64_t began_boot_ns = sq_boot_ns();
         memset(agents, 0, sizeof(agents));
+        injected_once = false;
         later(300 * MS, send_signal, signals[i]);
         assert_int_equal(run(no_hypothesis, "20s"), SQ_EXIT_ABORTED);
         expect_aborted();
@@ -490,9 +508,40 @@ static void test_many_leases_long(void **state)
     (void)state;
     assert_int_equal(run(no_hypothesis, "1700ms"), SQ_EXIT_COMPLETED);
     for (size_t i = 0; i < HOSTS; i++) {
-        assert_int_equal(agents[i].report.end_reason, SQ_END_DURATION);
+        assert_int_equal(agents[i].faults[0].report.end_reason, SQ_END_DURATION);
         assert_true(agents[i].renewals >= 9);
     }
+}
+
+static uint64_t injected_after_ns(size_t agent, uint32_t fault)
+{
+    return agents[agent].faults[fault].report.injected_boot_ns - agents[agent].clock_offset_ns -
+           (agents[0].faults[0].report.injected_boot_ns - agents[0].clock_offset_ns);
+}
+
+static void expect_injected_after(size_t agent, uint32_t fault, uint64_t after_ns)
+{
+    uint64_t seen_ns = injected_after_ns(agent, fault);
+    assert_int_equal(agents[agent].faults[fault].report.end_reason, SQ_END_DURATION);
+    assert_true(seen_ns + 20 * MS > after_ns && seen_ns < after_ns + 20 * MS);
+}
+
+/* before: 0 to 300 ms on web1; beside: 100 to 600 ms on web1 and web2; cut: from 600 ms on all three. */
+static void test_steps_have_their_times(void **state)
+{
+    (void)state;
+    assert_int_equal(run(more_steps, "200ms"), SQ_EXIT_COMPLETED);
+    expect_all_clean();
+    assert_int_equal(agents[0].fault_count, 3);
+    assert_int_equal(agents[2].fault_count, 1);
+    expect_injected_after(0, 0, 0);
+    expect_injected_after(0, 1, 100 * MS);
+    expect_injected_after(1, 0, 100 * MS);
+    expect_injected_after(0, 2, 600 * MS);
+    expect_injected_after(1, 1, 600 * MS);
+    expect_injected_after(2, 0, 600 * MS);
+    assert_int_equal(count_events("request", "verb", "inject"), 6);
+    assert_int_equal(count_events("state", "state", "INJECTED"), 6);
 }
 
 #define RUN_TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
@@ -520,6 +569,7 @@ int main(void)
         RUN_TEST(test_signal_while_preparing),
         RUN_TEST(test_signals_do_not_skip_the_rollback),
         RUN_TEST(test_many_leases_long),
+        RUN_TEST(test_steps_have_their_times),
     };
     int status = cmocka_run_group_tests(tests, NULL, NULL);
     json_decref(recorded);
