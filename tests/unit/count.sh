@@ -33,7 +33,6 @@ log() {
     Start 8: test_shell
 8: ok 1 - a b
 8: ok 2 - c # SKIP not here
-8: # SKIP is no result
 8: not ok 3 - d
 8: 1..3
 8/8 Test #8: test_shell .......................***Failed    0.00 sec
