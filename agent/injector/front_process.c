@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 
 #define PAUSE_LEAST_NS (100 * SQ_NS_PER_MILLISECOND)
+#define LONG_LIFE_NS   (1 * SQ_NS_PER_SECOND)
 #define PAUSE_MOST_NS  (30 * SQ_NS_PER_SECOND)
 
 void sq_front_process_init(struct sq_front_process *front)
@@ -79,6 +80,7 @@ int sq_front_process_start(struct sq_front_process *front, const char *config_pa
     front->ready_fd = sq_take_fd(&ready_end);
     front->is_ready = false;
     front->restart_boot_ns = 0;
+    front->started_boot_ns = sq_boot_ns();
     return 0;
 }
 
@@ -90,8 +92,6 @@ bool sq_front_process_take_ready(struct sq_front_process *front)
         return false;
     close_fd(&front->ready_fd);
     front->is_ready = got == 1;
-    if (front->is_ready)
-        front->failures = 0;
     return front->is_ready;
 }
 
@@ -109,7 +109,12 @@ void sq_front_process_bury(struct sq_front_process *front, uint64_t now_boot_ns)
     int status = 0;
     (void)waitpid(front->pid, &status, 0);
     close_all(front);
-    uint64_t pause_ns = PAUSE_LEAST_NS << (front->failures < 10 ? front->failures : 10);
+    /* The first time at once, for a lease may be short; one that dies again soon must not keep the host busy.
+     */
+    if (sq_ns_sub(now_boot_ns, front->started_boot_ns) >= LONG_LIFE_NS)
+        front->failures = 0;
+    uint64_t pause_ns =
+        front->failures == 0 ? 0 : PAUSE_LEAST_NS << (front->failures < 10 ? front->failures - 1 : 9);
     if (pause_ns > PAUSE_MOST_NS)
         pause_ns = PAUSE_MOST_NS;
     front->failures++;

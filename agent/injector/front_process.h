@@ -20,7 +20,8 @@ struct sq_front_process {
     int ipc_fd;   /* requests come here; does not block; -1: none */
     int ready_fd; /* one byte when every listener listens, then -1 */
     bool is_ready;
-    uint32_t failures;        /* deaths since it last was ready */
+    uint32_t failures; /* deaths in a row, each soon after its start */
+    uint64_t started_boot_ns;
     uint64_t restart_boot_ns; /* when to start it again; 0: it runs */
 };
 
