@@ -37,6 +37,8 @@ function emit(outcome, name, reason)
         emit("fail", program[number] ": " name, said[number])
         counted[number]++
         failed[number]++
+    } else if (text ~ /^20[0-9][0-9]-[0-9-]+T[0-9:.]+Z /) {
+        next # a log line
     } else if (text !~ /^(1\.\.[0-9]+|#.*|Test command:.*|Working Directory:.*|Environment variables:.*|Test timeout.*| .*)?$/) {
         said[number] = text
     } else if (text ~ /^# ./) {
