@@ -309,7 +309,8 @@ static void *announce_too_much(void *argument)
     int fd;
     while ((fd = accept(*listening, NULL, NULL)) >= 0) {
         uint8_t buffer[1024];
-        assert_int_equal(send(fd, hello_bytes, sizeof(hello_bytes), MSG_NOSIGNAL), sizeof(hello_bytes));
+        /* The diagnosis comes by and leaves at once: that is no failure. */
+        (void)send(fd, hello_bytes, sizeof(hello_bytes), MSG_NOSIGNAL);
         (void)!read(fd, buffer, sizeof(hello_bytes));
         (void)!read(fd, buffer, sizeof(buffer)); /* the request */
         (void)send(fd, head, sizeof(head), MSG_NOSIGNAL);
