@@ -2,9 +2,9 @@
  * Many HTTP requests under way at once, driven by the caller's own poll loop through one file descriptor.
  * Built on libcurl's multi interface with epoll; no threads of ours.
  *
- * Every request has a connection of its own. Redirects are not followed (a probe's answer is what its URL itself says), no proxy is taken from the
- * environment (a probe measures the address that it names), only http and https are spoken, and a body beyond
- * SQ_HTTP_BODY_MAX is a failure.
+ * Every request has a connection of its own. Redirects are not followed (a probe's answer is what its URL
+ * itself says), no proxy is taken from the environment (a probe measures the address that it names), only
+ * http and https are spoken, and a body beyond SQ_HTTP_BODY_MAX is a failure.
  */
 #ifndef SQ_CONTROLLER_HTTP_H
 #define SQ_CONTROLLER_HTTP_H
