@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -140,10 +141,25 @@ static void responder_start(struct responder *responder, enum manner manner, con
     assert_int_equal(pthread_create(&responder->thread, NULL, respond, responder), 0);
 }
 
-static void responder_stop(struct responder *responder)
+static void *close_responder(void *argument)
 {
+    struct responder *responder = argument;
     (void)nng_close(responder->socket);
     (void)pthread_join(responder->thread, NULL);
+    return NULL;
+}
+
+/* nng_close may wait for ever (see client.c); both sides share one process here, so this one is bounded as
+ * well. */
+static void responder_stop(struct responder *responder)
+{
+    pthread_t thread;
+    struct timespec until;
+    assert_int_equal(pthread_create(&thread, NULL, close_responder, responder), 0);
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 2;
+    if (pthread_timedjoin_np(thread, NULL, &until) != 0)
+        (void)pthread_detach(thread);
 }
 
 /* ---- Inventories ---- */
@@ -245,7 +261,7 @@ static void test_many_hosts_at_once(void **state)
 static void test_many_requests_to_one_host(void **state)
 {
     (void)state;
-    struct responder responder;
+    static struct responder responder;
     char urls[1][SQ_AGENT_URL_MAX];
     const char *name = "busy";
     responder_start(&responder, ANSWERS, name, NULL, urls[0]);
@@ -285,7 +301,7 @@ static void test_bad_answers(void **state)
         {OTHER_VERB, SQ_BAD_INPUT, "answered to halt"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct responder responder;
+        static struct responder responder;
         char url[SQ_AGENT_URL_MAX];
         responder_start(&responder, cases[i].manner, "bad", NULL, url);
         uint64_t took_ns = 0;
@@ -374,7 +390,7 @@ static void test_tls(void **state)
         {"web1", "op-expired", "web1", "refused our certificate"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct responder responder;
+        static struct responder responder;
         char url[SQ_AGENT_URL_MAX];
         responder_start(&responder, ANSWERS, NULL, cases[i].agent, url);
         uint64_t took_ns = 0;
@@ -429,7 +445,7 @@ static void test_bad_tls_files(void **state)
 static void test_agent_that_comes_back(void **state)
 {
     (void)state;
-    struct responder responder;
+    static struct responder responder;
     char urls[1][SQ_AGENT_URL_MAX];
     const char *name = "phoenix";
     (void)snprintf(urls[0], sizeof(urls[0]), "ipc://%s/%s", directory, name);
@@ -464,7 +480,7 @@ static void test_agent_that_comes_back(void **state)
 static void test_closing_with_requests_under_way(void **state)
 {
     (void)state;
-    struct responder responders[3];
+    static struct responder responders[3]; /* a thread that is left behind may use them */
     char urls[5][SQ_AGENT_URL_MAX];
     const char *names[5] = {"quick", "silent", "web1", "gone", "missing"};
     responder_start(&responders[0], ANSWERS, "quick", NULL, urls[0]);
@@ -491,7 +507,7 @@ static void test_closing_with_requests_under_way(void **state)
 static void test_interrupt(void **state)
 {
     (void)state;
-    struct responder responder;
+    static struct responder responder;
     char urls[1][SQ_AGENT_URL_MAX];
     const char *name = "silent";
     responder_start(&responder, SILENT, name, NULL, urls[0]);
