@@ -115,12 +115,42 @@ static void fault_fails(struct sq_experiments *experiments, struct sq_experiment
     sq_log(SQ_LOG_ERROR, "fault %u, %s: %s", fault->order.index, kind_name(fault), error->text);
 }
 
+/* The fault that is in, and means the same targets; NULL: none. */
+static const struct sq_experiment_fault *find_rival(const struct sq_experiment *experiment,
+                                                    const struct sq_experiment_fault *fault)
+{
+    for (uint32_t i = 0; i < experiment->fault_count; i++) {
+        const struct sq_experiment_fault *other = &experiment->faults[i];
+        if (other != fault && other->report.state == SQ_STATE_INJECTED &&
+            sq_spec_collides(&other->order.spec, &fault->order.spec))
+            return other;
+    }
+    return NULL;
+}
+
+/*
+ * Two steps with the same targets come one after the other. The first was injected a moment after its time
+ * and so ends a moment after the second one's: that moment is waited for, more is a collision.
+ */
+#define RIVAL_GRACE_NS (100 * SQ_NS_PER_MILLISECOND)
+
 int sq_experiment_inject(struct sq_experiments *experiments, struct sq_experiment_fault *fault)
 {
     if (fault->report.state != SQ_STATE_PREPARED)
         return 0;
     struct sq_error error;
     uint64_t now_ns = now_of(experiments);
+    const struct sq_experiment_fault *rival = find_rival(experiments->current, fault);
+    if (rival != NULL) {
+        uint64_t end_ns = sq_ns_add(rival->report.injected_boot_ns, rival->order.duration_ns);
+        if (end_ns > now_ns && end_ns - now_ns <= RIVAL_GRACE_NS) {
+            fault->inject_at_boot_ns = end_ns;
+            return 0;
+        }
+        (void)sq_fail(&error, SQ_CONFLICT, "fault %u means the same targets and is in", rival->order.index);
+        fault_fails(experiments, fault, &error);
+        return -1;
+    }
     fault->report.injected_boot_ns = now_ns;
     fault->report.deadline_boot_ns = deadline_of(experiments->current, fault);
     fault->report.state = SQ_STATE_INJECTED;
@@ -155,6 +185,7 @@ void sq_experiment_clean(struct sq_experiments *experiments, struct sq_experimen
     fault->report.end_reason = reason;
     fault->report.state = SQ_STATE_REVERTING;
     fault->removal_is_due = true;
+    fault->removal_at_boot_ns = 0;
     if (fault->ops->clean(fault->state, &fault->undo, &error) == 0) {
         fault->report.clean_boot_ns = now_of(experiments);
         return;
@@ -223,6 +254,38 @@ bool sq_experiments_remove_next(struct sq_experiments *experiments)
     return false;
 }
 
+static bool is_due_by(const struct sq_experiment_fault *fault, uint64_t now_ns)
+{
+    return fault->removal_is_due && fault->removal_at_boot_ns <= now_ns;
+}
+
+bool sq_experiments_removal_is_ready(const struct sq_experiments *experiments)
+{
+    uint64_t now_ns = now_of(experiments);
+    for (uint32_t i = 0; i < experiments->current->fault_count; i++)
+        if (is_due_by(&experiments->current->faults[i], now_ns))
+            return true;
+    return false;
+}
+
+bool sq_experiments_remove_settled(struct sq_experiments *experiments)
+{
+    struct sq_experiment *experiment = experiments->current;
+    uint64_t now_ns = now_of(experiments);
+    for (uint32_t i = experiment->fault_count; i-- > 0;) {
+        struct sq_experiment_fault *fault = &experiment->faults[i];
+        if (!is_due_by(fault, now_ns))
+            continue;
+        if (fault->ops->settle != NULL)
+            fault->removal_at_boot_ns = fault->ops->settle(fault->state, &fault->undo);
+        if (!is_due_by(fault, now_ns))
+            continue;
+        remove_fault(experiments, fault);
+        return true;
+    }
+    return false;
+}
+
 void sq_experiments_insist(struct sq_experiments *experiments)
 {
     struct sq_experiment *experiment = experiments->current;
@@ -259,6 +322,8 @@ uint64_t sq_experiments_next_boot_ns(const struct sq_experiments *experiments)
     uint64_t next_ns = 0;
     for (uint32_t i = 0; i < experiment->fault_count; i++) {
         const struct sq_experiment_fault *fault = &experiment->faults[i];
+        if (fault->removal_is_due)
+            next_ns = sooner(next_ns, fault->removal_at_boot_ns);
         if (!fault_is_live(fault))
             continue;
         next_ns = sooner(next_ns, experiment->lease_boot_ns);

@@ -202,8 +202,8 @@ void sq_reply_fail(struct sq_reply *reply, const struct sq_error *error);
 
 /*
  * That a request is well-formed: version, verb, bounds, texts terminated, indices unique, durations and lease
- * in range, every spec checked, no two faults colliding. Used by the front after decoding and again by the
- * injector.
+ * in range, every spec checked. Used by the front after decoding and again by the injector. Whether two
+ * faults stand in each other's way depends on when they are injected, and is decided then.
  */
 int sq_request_check(const struct sq_request *request, struct sq_error *error);
 

@@ -208,7 +208,7 @@ static void order(uint32_t count, uint64_t duration_ns)
         request.faults[i].index = i + 2;
         request.faults[i].duration_ns = duration_ns;
         request.faults[i].spec.kind = SQ_PROCESS_KILL;
-        request.faults[i].spec.kill.seed = i;
+        (void)snprintf(request.faults[i].spec.kill.selector.comm, SQ_COMM_MAX, "worker%u", i);
     }
 }
 
@@ -583,6 +583,44 @@ static void test_prepare_fails(void **state)
     prepare(2, 1, SECOND);
 }
 
+/* Prepare two faults of the same targets and inject the first of them, which lasts a second. */
+static void prepare_rivals(void)
+{
+    order(2, SECOND);
+    request.faults[1].spec = request.faults[0].spec;
+    assert_int_equal(ask(SQ_VERB_PREPARE, 1), SQ_OK);
+    memset(&request, 0, sizeof request);
+    request.fault_mask = 1u << 2;
+    assert_int_equal(ask(SQ_VERB_INJECT, 1), SQ_OK);
+    expect_calls("vvppi");
+    request.fault_mask = 1u << 3;
+}
+
+static void test_rivals_one_after_the_other(void **state)
+{
+    (void)state;
+    prepare_rivals();
+    now_ns += 10;
+    request.at_boot_ns = now_ns + SECOND - 1000;
+    assert_int_equal(ask(SQ_VERB_INJECT, 1), SQ_OK);
+    pass(SECOND - 1000);
+    expect_calls("");
+    assert_int_equal(sq_experiments_next_boot_ns(&experiments), now_ns + 990);
+    pass(990);
+    expect_calls("ci");
+    assert_int_equal(experiments.current->faults[1].report.state, SQ_STATE_INJECTED);
+}
+
+static void test_rivals_at_once(void **state)
+{
+    (void)state;
+    prepare_rivals();
+    assert_int_equal(ask(SQ_VERB_INJECT, 1), SQ_CONFLICT);
+    expect_calls("c");
+    assert_int_equal(reply.faults[0].state, SQ_STATE_INJECTED);
+    assert_int_equal(reply.faults[1].end_reason, SQ_END_FAILURE);
+}
+
 static void test_inject_fails(void **state)
 {
     (void)state;
@@ -716,6 +754,8 @@ int main(void)
         TEST(test_halt),
         TEST(test_preview),
         TEST(test_prepare_fails),
+        TEST(test_rivals_one_after_the_other),
+        TEST(test_rivals_at_once),
         TEST(test_inject_fails),
         TEST(test_unclean),
         TEST(test_leftovers),
