@@ -324,6 +324,16 @@ static int wait_ms(const struct sq_run *run)
     return (int)((wait_ns + SQ_NS_PER_MILLISECOND - 1) / SQ_NS_PER_MILLISECOND);
 }
 
+/* As far as it goes without waiting: what is empty is over at once. */
+static void go_on(struct sq_run *run)
+{
+    enum sq_run_phase before;
+    do {
+        before = run->phase;
+        tick(run);
+    } while (run->phase != before && run->phase != SQ_PHASE_DONE);
+}
+
 static void turn(struct sq_run *run)
 {
     struct pollfd fds[WATCHED_FDS] = {
@@ -345,11 +355,7 @@ static void turn(struct sq_run *run)
         run->console_lost = true;
         on_stop(run, "the loss of the terminal or pipe of its output");
     }
-    enum sq_run_phase before;
-    do {
-        before = run->phase;
-        tick(run);
-    } while (run->phase != before && run->phase != SQ_PHASE_DONE);
+    go_on(run);
 }
 
 static void settle(struct sq_run *run)
@@ -368,6 +374,7 @@ enum sq_exit sq_run_execute(struct sq_run *run)
     sq_run_record_begin(run);
     sq_run_enter(run, SQ_PHASE_HELLO);
     sq_run_say_hello(run);
+    go_on(run);
     while (run->phase != SQ_PHASE_DONE)
         turn(run);
     sq_console_view(run->options.console, "");

@@ -159,14 +159,15 @@ void sq_run_check_leases(struct sq_run *run, uint64_t now_boot_ns)
     }
 }
 
-/* The moment by which every agent has the order in hand. */
+/* The moment by which every agent has the order in hand: now, where there is none. */
 void sq_run_plan_injection(struct sq_run *run, uint64_t now_boot_ns)
 {
     uint64_t slowest_ns = 0;
     for (uint32_t i = 0; i < run->host_count; i++)
         if (2 * run->hosts[i].clock.uncertainty_ns > slowest_ns)
             slowest_ns = 2 * run->hosts[i].clock.uncertainty_ns;
-    run->inject_boot_ns = now_boot_ns + 2 * slowest_ns + INJECT_MARGIN_NS;
+    uint64_t margin_ns = run->host_count > 0 ? INJECT_MARGIN_NS : 0;
+    run->inject_boot_ns = now_boot_ns + 2 * slowest_ns + margin_ns;
 }
 
 static void inject(struct sq_run *run, struct sq_run_host *host, uint32_t fault, uint64_t at_boot_ns)
