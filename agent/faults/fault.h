@@ -51,6 +51,7 @@ struct sq_protection {
     struct sq_cidr peers[SQ_PROTECTED_MAX];
     uint32_t port_count;
     uint16_t ports[SQ_PROTECTED_MAX];
+    uint64_t memory_floor_bytes; /* what memory stress has to leave available; 0: the fault's default */
 };
 
 /* A TCP connection of the control plane: packets between this address and this local port are spared. */
@@ -67,6 +68,8 @@ struct sq_fault_env {
     struct sq_id experiment;
     uint32_t slot; /* 0 to SQ_FAULTS_MAX - 1, unique on this host at this time: for filter preferences and names */
     pid_t front_pid; /* squall itself, with the caller: never a victim */
+    uid_t stressor_uid; /* what a process that a fault starts becomes; never 0 */
+    gid_t stressor_gid;
     /*
      * Write a changed undo record to the log, before the kernel is changed. For kinds that learn on the way what
      * has to be undone (a child's pid). Returns 0 or -1.
@@ -99,6 +102,13 @@ struct sq_fault_ops {
     int (*clean)(void *state, const struct sq_undo *undo, struct sq_error *error);
 
     /*
+     * After clean: when may remove be called so that it need not wait and loses nothing, such as packets that are
+     * still delayed? 0 or past: now; else ask again at that time (boot-time clock). Ends within a bound of the
+     * kind's own. Whoever cannot wait calls remove at once. Neither blocks nor allocates. NULL: always now.
+     */
+    uint64_t (*settle)(void *state, const struct sq_undo *undo);
+
+    /*
      * Fills report->lines with what is left (SQ_LINE_LEFT) and what is foreign (SQ_LINE_FOREIGN), and report->proved.
      * 0: nothing of ours is left. -1: something is.
      */
@@ -118,5 +128,9 @@ const struct sq_fault_ops *sq_fault_ops_by_kind(enum sq_fault_kind kind); /* NUL
 
 extern const struct sq_fault_ops sq_network_partition_ops;
 extern const struct sq_fault_ops sq_process_kill_ops;
+extern const struct sq_fault_ops sq_network_latency_ops;
+extern const struct sq_fault_ops sq_network_loss_ops;
+extern const struct sq_fault_ops sq_cpu_stress_ops;
+extern const struct sq_fault_ops sq_memory_stress_ops;
 
 #endif

@@ -384,27 +384,33 @@ static int make_clsact(struct sq_netlink *netlink, const struct sq_fault_env *en
     if (result == -EEXIST)
         return settle_clsact(netlink, env, record, i, undo, error);
     if (result == -ENOENT)
-        return sq_fail(
-            error, SQ_UNABLE,
-            "the kernel has no clsact; try 'modprobe sch_ingress', or a kernel with CONFIG_NET_SCH_INGRESS");
+        return sq_fail(error, SQ_UNABLE, SQ_TC_CLSACT_MISSING);
     return sq_fail(error, SQ_UNABLE, "the kernel refused a clsact on %s: %s%s%s", record->interfaces[i].name,
                    strerror(-result), reason[0] != '\0' ? ": " : "", reason);
+}
+
+static int attach_side(struct sq_netlink *netlink, const struct sq_classifier *classifier,
+                       const struct sq_network_undo *record, uint32_t i, enum sq_tc_side side,
+                       struct sq_error *error)
+{
+    char name[SQ_TC_NAME_MAX];
+    sq_network_undo_filter_name(record, i, name);
+    struct sq_tc_place place = sq_network_undo_place(record, i, side);
+    uint32_t detour = record->detours[side].ifindex;
+    int program =
+        side == SQ_TC_IN ? sq_classifier_program_in(classifier) : sq_classifier_program_out(classifier);
+    int result = detour != 0 ? sq_tc_add_redirect(netlink, &place, name, program, detour, error)
+                             : sq_tc_add_filter(netlink, &place, name, program, error);
+    return result == 0 ? 0 : sq_fail_in(error, "%s", record->interfaces[i].name);
 }
 
 static int attach_one(struct sq_netlink *netlink, const struct sq_classifier *classifier,
                       const struct sq_network_undo *record, uint32_t i, struct sq_error *error)
 {
-    char name[SQ_TC_NAME_MAX];
-    sq_network_undo_filter_name(record, i, name);
-    for (enum sq_tc_side side = SQ_TC_IN; side < SQ_TC_SIDES; side++) {
-        if (!sq_network_undo_uses(record, side))
-            continue;
-        struct sq_tc_place place = sq_network_undo_place(record, i, side);
-        int program =
-            side == SQ_TC_IN ? sq_classifier_program_in(classifier) : sq_classifier_program_out(classifier);
-        if (sq_tc_add_filter(netlink, &place, name, program, error) != 0)
-            return sq_fail_in(error, "%s", record->interfaces[i].name);
-    }
+    for (enum sq_tc_side side = SQ_TC_IN; side < SQ_TC_SIDES; side++)
+        if (sq_network_undo_uses(record, side) &&
+            attach_side(netlink, classifier, record, i, side, error) != 0)
+            return -1;
     return 0;
 }
 

@@ -1,5 +1,7 @@
 #include "faults/network_undo.h"
 
+#include "faults/network_detour.h"
+
 #include "kernel/link.h"
 
 #include "common/text.h"
@@ -32,6 +34,8 @@ int sq_network_undo_read(const struct sq_undo *undo, struct sq_network_undo *rec
     bool valid = record->interface_count <= SQ_NETWORK_INTERFACES_MAX &&
                  record->direction >= SQ_DIRECTION_IN && record->direction <= SQ_DIRECTION_BOTH &&
                  sq_text_is_terminated(record->filter_name, sizeof record->filter_name);
+    for (enum sq_tc_side side = SQ_TC_IN; valid && side < SQ_TC_SIDES; side++)
+        valid = sq_text_is_terminated(record->detours[side].name, sizeof record->detours[side].name);
     for (uint32_t i = 0; valid && i < record->interface_count; i++)
         valid = sq_text_is_terminated(record->interfaces[i].name, sizeof record->interfaces[i].name);
     if (!valid)
@@ -208,8 +212,32 @@ static void compare(struct removal *removal, const struct sq_network_undo_interf
     }
 }
 
+/* Filters before detours: what is sent on a detour that is gone would be dropped. */
+static void remove_all(struct removal *removal, uint64_t drain_ns)
+{
+    const struct sq_network_undo *record = removal->record;
+    bool here[SQ_NETWORK_INTERFACES_MAX] = {false};
+    for (uint32_t i = 0; i < record->interface_count; i++) {
+        struct sq_link link;
+        here[i] = sq_link_by_index(removal->netlink, record->interfaces[i].ifindex, &link) != -ENODEV;
+        if (here[i])
+            remove_filters(removal, i);
+        else
+            sq_report_line(removal->report, SQ_LINE_NOTE,
+                           "%s: the interface is gone, and all that hung on it", record->interfaces[i].name);
+    }
+    removal->left +=
+        sq_network_detours_remove(removal->netlink, record, drain_ns, removal->report, &removal->differs);
+    for (uint32_t i = 0; i < record->interface_count; i++) {
+        if (!here[i])
+            continue;
+        remove_clsact(removal, &record->interfaces[i]);
+        compare(removal, &record->interfaces[i]);
+    }
+}
+
 int sq_network_undo_remove(struct sq_netlink *netlink, const struct sq_network_undo *record,
-                           struct sq_fault_report *report, struct sq_error *error)
+                           uint64_t drain_ns, struct sq_fault_report *report, struct sq_error *error)
 {
     report->proved = false;
     if (!sq_network_undo_is_here(record)) {
@@ -220,18 +248,7 @@ int sq_network_undo_remove(struct sq_netlink *netlink, const struct sq_network_u
         return -1;
     }
     struct removal removal = {.netlink = netlink, .record = record, .report = report};
-    for (uint32_t i = 0; i < record->interface_count; i++) {
-        const struct sq_network_undo_interface *interface = &record->interfaces[i];
-        struct sq_link link;
-        if (sq_link_by_index(netlink, interface->ifindex, &link) == -ENODEV) {
-            sq_report_line(report, SQ_LINE_NOTE, "%s: the interface is gone, and all that hung on it",
-                           interface->name);
-            continue;
-        }
-        remove_filters(&removal, i);
-        remove_clsact(&removal, interface);
-        compare(&removal, interface);
-    }
+    remove_all(&removal, drain_ns);
     report->proved = removal.left == 0 && !removal.differs;
     if (removal.left == 0)
         return 0;

@@ -7,6 +7,7 @@
 
 #include "faults/fault.h"
 
+#include "kernel/ifb.h"
 #include "kernel/netlink.h"
 #include "kernel/tc.h"
 #include "kernel/tc_snapshot.h"
@@ -14,7 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SQ_NETWORK_UNDO_LAYOUT    1
+#define SQ_NETWORK_UNDO_LAYOUT    2
 #define SQ_NETWORK_INTERFACES_MAX 8
 
 struct sq_network_undo_interface {
@@ -30,7 +31,9 @@ struct sq_network_undo {
     uint32_t preference;
     uint32_t handle;
     uint32_t interface_count;
-    char filter_name[SQ_TC_NAME_MAX]; /* without SQ_TC_NAME_MADE */
+    char filter_name[SQ_TC_NAME_MAX];   /* without SQ_TC_NAME_MADE */
+    uint64_t longest_delay_ns;          /* how long a packet may be on its way through a detour */
+    struct sq_ifb detours[SQ_TC_SIDES]; /* by direction; index 0: the fault has none */
     struct sq_network_undo_interface interfaces[SQ_NETWORK_INTERFACES_MAX];
 };
 
@@ -54,8 +57,11 @@ bool sq_network_undo_is_here(const struct sq_network_undo *record);
 int sq_network_undo_clean(struct sq_netlink *netlink, const struct sq_network_undo *record,
                           struct sq_error *error);
 
-/* Take away all that squall made, compare with what was there before. See `remove` in fault.h. */
+/*
+ * Take away all that squall made, compare with what was there before. See `remove` in fault.h. Packets that
+ * are still on a detour are waited for, at most `drain_ns`.
+ */
 int sq_network_undo_remove(struct sq_netlink *netlink, const struct sq_network_undo *record,
-                           struct sq_fault_report *report, struct sq_error *error);
+                           uint64_t drain_ns, struct sq_fault_report *report, struct sq_error *error);
 
 #endif

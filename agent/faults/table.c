@@ -3,6 +3,8 @@
 const struct sq_fault_ops *const sq_fault_ops_table[] = {
     &sq_network_partition_ops,
     &sq_process_kill_ops,
+    &sq_network_latency_ops,
+    &sq_network_loss_ops,
 };
 const size_t sq_fault_ops_count = sizeof sq_fault_ops_table / sizeof sq_fault_ops_table[0];
 

@@ -35,7 +35,9 @@ struct sq_experiment_world {
     struct sq_undo_log *log;
     const struct sq_policy *policy;
     struct sq_id instance;
-    pid_t front_pid; /* may change; 0: none */
+    pid_t front_pid;    /* may change; 0: none */
+    uid_t stressor_uid; /* the front's: what a process that a fault starts becomes */
+    gid_t stressor_gid;
 };
 
 struct sq_experiment_fault {
@@ -46,9 +48,10 @@ struct sq_experiment_fault {
     struct sq_fault_env env;
     struct sq_undo_log *log;
     struct sq_fault_report report;
-    uint64_t inject_at_boot_ns; /* 0: no INJECT has come yet */
-    bool recorded;              /* its undo record is in the log and not DONE */
-    bool removal_is_due;        /* clean, or could not be cleaned; remove is still to be called */
+    uint64_t inject_at_boot_ns;  /* 0: no INJECT has come yet */
+    bool recorded;               /* its undo record is in the log and not DONE */
+    bool removal_is_due;         /* clean, or could not be cleaned; remove is still to be called */
+    uint64_t removal_at_boot_ns; /* not before, while nobody insists; 0: at once */
 };
 
 struct sq_experiment {
@@ -89,6 +92,10 @@ void sq_experiments_end(struct sq_experiments *experiments, enum sq_end_reason r
 
 /* Remove one fault that is due, the one made last first. False: none is. */
 bool sq_experiments_remove_next(struct sq_experiments *experiments);
+
+/* The same, but only one that has settled: nothing of it is still on its way. */
+bool sq_experiments_remove_settled(struct sq_experiments *experiments);
+bool sq_experiments_removal_is_ready(const struct sq_experiments *experiments);
 bool sq_experiments_removal_is_due(const struct sq_experiments *experiments);
 
 /* True while a fault is PREPARED or INJECTED. */

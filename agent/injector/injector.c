@@ -249,11 +249,11 @@ static int serve_once(struct injector *injector, struct sq_error *error)
     uint64_t expirations;
     arm_timer(injector);
     /* What is clean already is removed when nobody asks for anything. */
-    int ready = poll(polls, POLL_COUNT, sq_experiments_removal_is_due(&injector->experiments) ? 0 : -1);
+    int ready = poll(polls, POLL_COUNT, sq_experiments_removal_is_ready(&injector->experiments) ? 0 : -1);
     if (ready < 0 && errno != EINTR)
         return sq_fail_errno(error, errno, "cannot wait for requests");
     if (ready <= 0) {
-        (void)sq_experiments_remove_next(&injector->experiments);
+        (void)sq_experiments_remove_settled(&injector->experiments);
         return 0;
     }
     if (polls[POLL_TIMER].revents != 0)
@@ -273,8 +273,8 @@ static int serve_once(struct injector *injector, struct sq_error *error)
         return -1;
     restart_front_if_due(injector);
     /* Whoever never stops asking puts a removal off, but not for ever. */
-    if (sq_experiments_removal_is_due(&injector->experiments) && ++injector->rounds >= ROUNDS_MAX) {
-        (void)sq_experiments_remove_next(&injector->experiments);
+    if (sq_experiments_removal_is_ready(&injector->experiments) && ++injector->rounds >= ROUNDS_MAX) {
+        (void)sq_experiments_remove_settled(&injector->experiments);
         injector->rounds = 0;
     }
     return 0;
@@ -321,6 +321,8 @@ static int set_up(struct injector *injector, struct sq_error *error)
         .cookie = injector,
         .log = &injector->log,
         .policy = &injector->policy,
+        .stressor_uid = config->uid,
+        .stressor_gid = config->gid,
     };
     if (sq_id_make(&world.instance, error) != 0)
         return -1;

@@ -19,7 +19,12 @@
 
 int sq_netlink_open(struct sq_netlink *netlink, struct sq_error *error)
 {
-    sq_autoclose int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+    return sq_netlink_open_to(netlink, NETLINK_ROUTE, error);
+}
+
+int sq_netlink_open_to(struct sq_netlink *netlink, int protocol, struct sq_error *error)
+{
+    sq_autoclose int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
     if (fd < 0)
         return sq_fail_errno(error, errno, "cannot open a netlink socket");
     int on = 1;

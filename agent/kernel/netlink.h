@@ -26,6 +26,9 @@ struct sq_netlink {
 #define sq_autonetlink sq_auto(sq_netlink_close)
 
 int sq_netlink_open(struct sq_netlink *netlink, struct sq_error *error);
+
+/* The same to another part of the kernel, such as NETLINK_NETFILTER. */
+int sq_netlink_open_to(struct sq_netlink *netlink, int protocol, struct sq_error *error);
 void sq_netlink_close(struct sq_netlink *netlink);
 
 /*

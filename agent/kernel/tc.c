@@ -8,6 +8,7 @@
 #include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
+#include <linux/tc_act/tc_mirred.h>
 #include <netlink/attr.h>
 #include <netlink/msg.h>
 #include <string.h>
@@ -138,6 +139,7 @@ static int walk_qdisc(const struct nlmsghdr *message, void *cookie)
         .kind = text_of(attributes[TCA_KIND]),
         .options = attributes[TCA_OPTIONS],
         .shared_block = {number_of(attributes[TCA_INGRESS_BLOCK]), number_of(attributes[TCA_EGRESS_BLOCK])},
+        .stats = attributes[TCA_STATS2],
     };
     return walk->visit(&qdisc, walk->cookie);
 }
@@ -200,8 +202,30 @@ static uint32_t filter_info(const struct sq_tc_place *place)
     return TC_H_MAKE(place->preference << 16, htons(ETH_P_ALL));
 }
 
+/* What becomes of a packet that the program matches. */
+struct verdict {
+    int program_fd;
+    uint32_t redirect_to; /* an interface's index; 0: the program decides by itself */
+};
+
+static int put_redirect(struct nl_msg *message, uint32_t to_ifindex)
+{
+    const struct tc_mirred parameters = {
+        .action = TC_ACT_STOLEN, .eaction = TCA_EGRESS_REDIR, .ifindex = to_ifindex};
+    struct nlattr *actions = nla_nest_start(message, TCA_BPF_ACT);
+    struct nlattr *action = actions == NULL ? NULL : nla_nest_start(message, 1);
+    if (action == NULL || nla_put_string(message, TCA_ACT_KIND, "mirred") != 0)
+        return -1;
+    struct nlattr *options = nla_nest_start(message, TCA_ACT_OPTIONS);
+    if (options == NULL || nla_put(message, TCA_MIRRED_PARMS, sizeof parameters, &parameters) != 0)
+        return -1;
+    (void)nla_nest_end(message, options);
+    (void)nla_nest_end(message, action);
+    return nla_nest_end(message, actions);
+}
+
 static int put_filter(struct nl_msg *message, const struct sq_tc_place *place, const char *name,
-                      int program_fd)
+                      const struct verdict *verdict)
 {
     struct tcmsg info = {
         .tcm_family = AF_UNSPEC,
@@ -210,23 +234,25 @@ static int put_filter(struct nl_msg *message, const struct sq_tc_place *place, c
         .tcm_handle = place->handle,
         .tcm_info = filter_info(place),
     };
+    uint32_t flags = verdict->redirect_to == 0 ? TCA_BPF_FLAG_ACT_DIRECT : 0;
     if (nlmsg_append(message, &info, sizeof info, NLMSG_ALIGNTO) != 0 ||
         nla_put_string(message, TCA_KIND, "bpf") != 0)
         return -1;
     struct nlattr *options = nla_nest_start(message, TCA_OPTIONS);
-    if (options == NULL || nla_put_u32(message, TCA_BPF_FD, (uint32_t)program_fd) != 0 ||
-        nla_put_string(message, TCA_BPF_NAME, name) != 0 ||
-        nla_put_u32(message, TCA_BPF_FLAGS, TCA_BPF_FLAG_ACT_DIRECT) != 0 ||
+    if (options == NULL || nla_put_u32(message, TCA_BPF_FD, (uint32_t)verdict->program_fd) != 0 ||
+        nla_put_string(message, TCA_BPF_NAME, name) != 0 || nla_put_u32(message, TCA_BPF_FLAGS, flags) != 0 ||
         nla_put_u32(message, TCA_BPF_FLAGS_GEN, TCA_CLS_FLAGS_SKIP_HW) != 0)
+        return -1;
+    if (verdict->redirect_to != 0 && put_redirect(message, verdict->redirect_to) < 0)
         return -1;
     return nla_nest_end(message, options);
 }
 
-int sq_tc_add_filter(struct sq_netlink *netlink, const struct sq_tc_place *place, const char *name,
-                     int program_fd, struct sq_error *error)
+static int add_filter(struct sq_netlink *netlink, const struct sq_tc_place *place, const char *name,
+                      const struct verdict *verdict, struct sq_error *error)
 {
     struct nl_msg *message = nlmsg_alloc_simple(RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL);
-    if (message == NULL || put_filter(message, place, name, program_fd) != 0) {
+    if (message == NULL || put_filter(message, place, name, verdict) != 0) {
         nlmsg_free(message);
         return sq_fail_errno(error, ENOMEM, "cannot build a filter");
     }
@@ -236,12 +262,26 @@ int sq_tc_add_filter(struct sq_netlink *netlink, const struct sq_tc_place *place
     if (result == 0)
         return 0;
     if (result == -ENOENT && (reason[0] == '\0' || strstr(reason, "classifier not found") != NULL))
-        return sq_fail(
-            error, SQ_UNABLE,
-            "the kernel has no cls_bpf; try 'modprobe cls_bpf', or a kernel with CONFIG_NET_CLS_BPF");
+        return sq_fail(error, SQ_UNABLE, SQ_TC_BPF_MISSING);
+    if (result == -ENOENT && strstr(reason, "action module") != NULL)
+        return sq_fail(error, SQ_UNABLE, SQ_TC_MIRRED_MISSING);
     return sq_fail(error, result == -EEXIST ? SQ_CONFLICT : SQ_UNABLE,
                    "the kernel refused the %s filter of preference %u: %s%s%s", sq_tc_side_name(place->side),
                    place->preference, strerror(-result), reason[0] != '\0' ? ": " : "", reason);
+}
+
+int sq_tc_add_filter(struct sq_netlink *netlink, const struct sq_tc_place *place, const char *name,
+                     int program_fd, struct sq_error *error)
+{
+    const struct verdict verdict = {.program_fd = program_fd};
+    return add_filter(netlink, place, name, &verdict, error);
+}
+
+int sq_tc_add_redirect(struct sq_netlink *netlink, const struct sq_tc_place *place, const char *name,
+                       int program_fd, uint32_t to_ifindex, struct sq_error *error)
+{
+    const struct verdict verdict = {.program_fd = program_fd, .redirect_to = to_ifindex};
+    return add_filter(netlink, place, name, &verdict, error);
 }
 
 struct own_search {

@@ -28,6 +28,13 @@ struct nlattr; /* of libnl */
 #define SQ_TC_NAME_PREFIX "squall/"
 #define SQ_TC_NAME_MADE   "/clsact"
 
+#define SQ_TC_CLSACT_MISSING                                                                                 \
+    "the kernel has no clsact; try 'modprobe sch_ingress', or a kernel with CONFIG_NET_SCH_INGRESS"
+#define SQ_TC_BPF_MISSING                                                                                    \
+    "the kernel has no cls_bpf; try 'modprobe cls_bpf', or a kernel with CONFIG_NET_CLS_BPF"
+#define SQ_TC_MIRRED_MISSING                                                                                 \
+    "the kernel has no mirred action; try 'modprobe act_mirred', or a kernel with CONFIG_NET_ACT_MIRRED"
+
 enum sq_tc_side { SQ_TC_IN = 0, SQ_TC_OUT = 1, SQ_TC_SIDES = 2 };
 
 const char *sq_tc_side_name(enum sq_tc_side side); /* "ingress", "egress": as tc(8) says it */
@@ -52,6 +59,7 @@ struct sq_tc_qdisc {
     struct nlattr *options;
     uint32_t
         shared_block[SQ_TC_SIDES]; /* of clsact: the block its side shares with other interfaces; 0: none */
+    struct nlattr *stats;          /* TCA_STATS2, or NULL */
 };
 
 /* A return other than 0 ends the visits and becomes the result. */
@@ -87,6 +95,13 @@ struct sq_tc_place {
  * one. */
 int sq_tc_add_filter(struct sq_netlink *netlink, const struct sq_tc_place *place, const char *name,
                      int program_fd, struct sq_error *error);
+
+/*
+ * A filter for a `program_fd` that only classifies: what it matches is redirected to the sending side of the
+ * interface `to_ifindex`, an IFB.
+ */
+int sq_tc_add_redirect(struct sq_netlink *netlink, const struct sq_tc_place *place, const char *name,
+                       int program_fd, uint32_t to_ifindex, struct sq_error *error);
 
 /* -ENOENT if it, its clsact or its interface is not there, or if what stands there bears another name. */
 int sq_tc_remove_filter(struct sq_netlink *netlink, const struct sq_tc_place *place, const char *name);

@@ -1,6 +1,8 @@
 #include "kernel/tc_ability.h"
 
 #include "kernel/classifier.h"
+#include "kernel/ifb.h"
+#include "kernel/netem.h"
 #include "kernel/netlink.h"
 #include "kernel/tc.h"
 
@@ -22,7 +24,22 @@
 #define CAP_BPF 39
 #endif
 
-enum trial_end { TRIAL_FINE = 0, TRIAL_NO_NAMESPACE, TRIAL_NO_CLSACT, TRIAL_NO_CLS_BPF, TRIAL_ENDS };
+enum trial_end {
+    TRIAL_FINE = 0,
+    TRIAL_NO_NAMESPACE,
+    TRIAL_NO_CLSACT,
+    TRIAL_NO_CLS_BPF,
+    TRIAL_NO_IFB,
+    TRIAL_NO_NETEM,
+    TRIAL_NO_MIRRED,
+    TRIAL_ENDS
+};
+
+static const char *const trial_problems[TRIAL_ENDS] = {
+    [TRIAL_NO_CLSACT] = SQ_TC_CLSACT_MISSING, [TRIAL_NO_CLS_BPF] = SQ_TC_BPF_MISSING,
+    [TRIAL_NO_IFB] = SQ_IFB_MISSING,          [TRIAL_NO_NETEM] = SQ_NETEM_MISSING,
+    [TRIAL_NO_MIRRED] = SQ_TC_MIRRED_MISSING,
+};
 
 static bool has_capability(const struct __user_cap_data_struct data[2], int capability)
 {
@@ -44,13 +61,18 @@ static int check_privileges(struct sq_error *error)
     return 0;
 }
 
-/* In the child: the whole arrangement on the loopback interface of a namespace of its own. */
-static enum trial_end try_arrangement(int program_fd)
+static bool enter_new_namespace(struct sq_netlink *netlink)
 {
     if (unshare(CLONE_NEWNET) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0)
-        return TRIAL_NO_NAMESPACE;
+        return false;
+    return sq_netlink_open(netlink, NULL) == 0;
+}
+
+/* In the child: the whole arrangement on the loopback interface of a namespace of its own. */
+static enum trial_end try_filters(int program_fd)
+{
     struct sq_netlink netlink;
-    if (sq_netlink_open(&netlink, NULL) != 0)
+    if (!enter_new_namespace(&netlink))
         return TRIAL_NO_NAMESPACE;
     if (sq_tc_make_clsact(&netlink, LOOPBACK_IFINDEX, NULL, 0) != 0)
         return TRIAL_NO_CLSACT;
@@ -65,13 +87,39 @@ static enum trial_end try_arrangement(int program_fd)
                : TRIAL_NO_CLS_BPF;
 }
 
-static int run_trial(int program_fd, enum trial_end *end, struct sq_error *error)
+/* The same for the detour; clsact and cls_bpf are known to be there. */
+static enum trial_end try_detour(int program_fd)
+{
+    struct sq_netlink netlink;
+    struct sq_ifb ifb;
+    const struct sq_id nobody = {{0}};
+    const struct sq_netem netem = {.delay_ns = 1000000, .jitter_ns = 1000, .limit = 1};
+    if (!enter_new_namespace(&netlink) || sq_tc_make_clsact(&netlink, LOOPBACK_IFINDEX, NULL, 0) != 0)
+        return TRIAL_NO_NAMESPACE;
+    if (sq_ifb_choose(&netlink, &nobody, 0, SQ_TC_OUT, &ifb, NULL) != 0 ||
+        sq_ifb_make(&netlink, &ifb, SQ_TC_NAME_PREFIX "check", NULL) != 0)
+        return TRIAL_NO_IFB;
+    if (sq_netem_add(&netlink, ifb.ifindex, &netem, NULL) != 0 || sq_ifb_start(&netlink, &ifb, NULL) != 0)
+        return TRIAL_NO_NETEM;
+    struct sq_tc_place place = {
+        .ifindex = LOOPBACK_IFINDEX,
+        .side = SQ_TC_OUT,
+        .preference = SQ_TC_PREFERENCE,
+        .handle = SQ_TC_HANDLE,
+    };
+    return sq_tc_add_redirect(&netlink, &place, SQ_TC_NAME_PREFIX "check", program_fd, ifb.ifindex, NULL) == 0
+               ? TRIAL_FINE
+               : TRIAL_NO_MIRRED;
+}
+
+static int run_trial(enum trial_end (*trial)(int program_fd), int program_fd, enum trial_end *end,
+                     struct sq_error *error)
 {
     pid_t child = fork();
     if (child < 0)
         return sq_fail_errno(error, errno, "cannot start a process");
     if (child == 0)
-        _exit((int)try_arrangement(program_fd));
+        _exit((int)trial(program_fd));
     int status;
     while (waitpid(child, &status, 0) < 0)
         if (errno != EINTR)
@@ -82,30 +130,38 @@ static int run_trial(int program_fd, enum trial_end *end, struct sq_error *error
     return 0;
 }
 
+static int check_trial(bool redirects, enum trial_end (*trial)(int program_fd), struct sq_error *error)
+{
+    const struct sq_classifier_config config = {.redirects = redirects};
+    struct sq_classifier *classifier;
+    if (sq_classifier_load(&config, &classifier, error) != 0)
+        return -1;
+    enum trial_end end = TRIAL_FINE;
+    int result = run_trial(trial, sq_classifier_program_out(classifier), &end, error);
+    sq_classifier_free(classifier);
+    if (result != 0)
+        return -1;
+    return trial_problems[end] == NULL ? 0 : sq_fail(error, SQ_UNABLE, "%s", trial_problems[end]);
+}
+
 int sq_tc_check_ability(struct sq_error *error)
 {
     static bool able;
     if (able)
         return 0;
-    if (check_privileges(error) != 0)
+    if (check_privileges(error) != 0 || check_trial(false, try_filters, error) != 0)
         return -1;
-    const struct sq_classifier_config config = {0};
-    struct sq_classifier *classifier;
-    if (sq_classifier_load(&config, &classifier, error) != 0)
+    able = true;
+    return 0;
+}
+
+int sq_netem_check_ability(struct sq_error *error)
+{
+    static bool able;
+    if (able)
+        return 0;
+    if (sq_tc_check_ability(error) != 0 || check_trial(true, try_detour, error) != 0)
         return -1;
-    enum trial_end end = TRIAL_FINE;
-    int result = run_trial(sq_classifier_program_out(classifier), &end, error);
-    sq_classifier_free(classifier);
-    if (result != 0)
-        return -1;
-    if (end == TRIAL_NO_CLSACT)
-        return sq_fail(
-            error, SQ_UNABLE,
-            "the kernel has no clsact; try 'modprobe sch_ingress', or a kernel with CONFIG_NET_SCH_INGRESS");
-    if (end == TRIAL_NO_CLS_BPF)
-        return sq_fail(
-            error, SQ_UNABLE,
-            "the kernel has no cls_bpf; try 'modprobe cls_bpf', or a kernel with CONFIG_NET_CLS_BPF");
     able = true;
     return 0;
 }

@@ -10,4 +10,7 @@
  */
 int sq_tc_check_ability(struct sq_error *error);
 
+/* The same for the faults that delay or lose packets: also tries IFB, netem and mirred. */
+int sq_netem_check_ability(struct sq_error *error);
+
 #endif

@@ -120,8 +120,8 @@ static const struct sq_param latency_params[] = {
     {.key = "jitter",
      .type = SQ_PARAM_DURATION,
      .offset = offsetof(struct sq_fault_spec, latency.jitter_ns),
-     .least = 1000.0, /* one microsecond */
-     .most = (double)(60 * SQ_NS_PER_SECOND),
+     .least = 1000.0,                        /* one microsecond */
+     .most = (double)(2 * SQ_NS_PER_SECOND), /* netem computes with 31 bits of nanoseconds */
      .help = "vary each packet's delay evenly from delay - jitter to delay + jitter; at most the delay"},
 };
 

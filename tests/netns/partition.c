@@ -1,6 +1,7 @@
 #include "partition.h"
 
 #include "common/clock.h"
+#include "table/params.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,8 +10,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-static const struct sq_fault_ops *const ops = &sq_network_partition_ops;
 
 static int count_record(void *cookie, const struct sq_undo *undo, struct sq_error *error)
 {
@@ -23,13 +22,20 @@ static int count_record(void *cookie, const struct sq_undo *undo, struct sq_erro
 
 static struct sq_network_selector *selector_of(struct partition *partition)
 {
-    return &partition->order.spec.partition.selector;
+    return (struct sq_network_selector *)(uintptr_t)sq_spec_selector(&partition->order.spec);
 }
 
 void partition_init(struct partition *partition, enum sq_direction direction, const char *interface)
 {
+    partition_init_kind(partition, SQ_NETWORK_PARTITION, direction, interface);
+}
+
+void partition_init_kind(struct partition *partition, enum sq_fault_kind kind, enum sq_direction direction,
+                         const char *interface)
+{
     memset(partition, 0, sizeof *partition);
-    partition->order.spec.kind = SQ_NETWORK_PARTITION;
+    partition->ops = sq_fault_ops_by_kind(kind);
+    partition->order.spec.kind = kind;
     selector_of(partition)->direction = direction;
     if (interface != NULL)
         strncpy(selector_of(partition)->interface, interface, SQ_INTERFACE_NAME_MAX - 1);
@@ -71,22 +77,23 @@ void partition_spare(struct partition *partition, const char *controller, uint16
 int partition_preview(struct partition *partition)
 {
     memset(&partition->report, 0, sizeof partition->report);
-    return ops->preview(&partition->order, &partition->env, &partition->undo, &partition->report,
-                        &partition->error);
+    return partition->ops->preview(&partition->order, &partition->env, &partition->undo, &partition->report,
+                                   &partition->error);
 }
 
 int partition_prepare(struct partition *partition)
 {
-    partition->state = calloc(1, ops->state_size);
+    partition->state = calloc(1, partition->ops->state_size);
     assert_non_null(partition->state);
-    return ops->prepare(partition->state, &partition->order, &partition->env, &partition->undo,
-                        &partition->error);
+    return partition->ops->prepare(partition->state, &partition->order, &partition->env, &partition->undo,
+                                   &partition->error);
 }
 
 void partition_inject(struct partition *partition, unsigned milliseconds)
 {
     uint64_t deadline = sq_boot_ns() + milliseconds * SQ_NS_PER_MILLISECOND;
-    assert_int_equal(ops->inject(partition->state, &partition->undo, deadline, &partition->error), 0);
+    assert_int_equal(partition->ops->inject(partition->state, &partition->undo, deadline, &partition->error),
+                     0);
 }
 
 static void must(struct partition *partition, int result)
@@ -104,15 +111,16 @@ void partition_start(struct partition *partition)
 
 static void release(struct partition *partition)
 {
-    ops->release(partition->state);
+    partition->ops->release(partition->state);
     free(partition->state);
     partition->state = NULL;
 }
 
 void partition_stop(struct partition *partition)
 {
-    must(partition, ops->clean(partition->state, &partition->undo, &partition->error));
-    must(partition, ops->remove(partition->state, &partition->undo, &partition->report, &partition->error));
+    must(partition, partition->ops->clean(partition->state, &partition->undo, &partition->error));
+    must(partition,
+         partition->ops->remove(partition->state, &partition->undo, &partition->report, &partition->error));
     release(partition);
     for (uint32_t i = 0; i < partition->report.line_count; i++)
         if (partition->report.lines[i].kind == SQ_LINE_FOREIGN)
@@ -122,13 +130,13 @@ void partition_stop(struct partition *partition)
 
 int partition_recover(struct partition *partition)
 {
-    must(partition, ops->clean(NULL, &partition->undo, &partition->error));
-    return ops->remove(NULL, &partition->undo, &partition->report, &partition->error);
+    must(partition, partition->ops->clean(NULL, &partition->undo, &partition->error));
+    return partition->ops->remove(NULL, &partition->undo, &partition->report, &partition->error);
 }
 
 uint64_t partition_counter(struct partition *partition, const char *name)
 {
-    ops->status(partition->state, &partition->undo, &partition->report);
+    partition->ops->status(partition->state, &partition->undo, &partition->report);
     for (uint32_t i = 0; i < partition->report.counter_count; i++)
         if (strcmp(partition->report.counters[i].name, name) == 0)
             return partition->report.counters[i].value;

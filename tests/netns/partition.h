@@ -1,4 +1,7 @@
-/* One network.partition, driven through its table entry as the injector does it. */
+/*
+ * One network fault, a partition unless told otherwise, driven through its table entry as the injector does
+ * it.
+ */
 #ifndef SQ_TESTS_NETNS_PARTITION_H
 #define SQ_TESTS_NETNS_PARTITION_H
 
@@ -7,6 +10,7 @@
 #include <stdbool.h>
 
 struct partition {
+    const struct sq_fault_ops *ops;
     struct sq_fault_order order;
     struct sq_fault_env env;
     struct sq_protection protection;
@@ -19,6 +23,9 @@ struct partition {
 
 /* `interface` may be NULL: found by route. */
 void partition_init(struct partition *partition, enum sq_direction direction, const char *interface);
+/* The same for another network kind; its own parameters are in partition->order.spec. */
+void partition_init_kind(struct partition *partition, enum sq_fault_kind kind, enum sq_direction direction,
+                         const char *interface);
 void partition_to(struct partition *partition, const char *range);
 void partition_except(struct partition *partition, const char *range);
 void partition_protect(struct partition *partition, const char *range);

@@ -1,0 +1,175 @@
+#include "faults/network_detour.h"
+
+#include "kernel/netfilter.h"
+
+#include "common/clock.h"
+#include "common/text.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define LOOK_EVERY_NS SQ_NS_PER_MILLISECOND
+
+static const char *side_text(enum sq_tc_side side)
+{
+    return side == SQ_TC_IN ? "in" : "out";
+}
+
+/* By the alias, `ip link` tells whose it is: squall/EXPERIMENT/SLOT/in */
+static void make_alias(const struct sq_network_undo *record, enum sq_tc_side side, char alias[SQ_TC_NAME_MAX])
+{
+    (void)sq_text_copy(alias, SQ_TC_NAME_MAX, record->filter_name);
+    sq_text_append(alias, SQ_TC_NAME_MAX, "/%s", side_text(side));
+}
+
+static int check_firewall(const struct sq_network_undo *record, struct sq_error *error)
+{
+    if (!sq_network_undo_uses(record, SQ_TC_IN))
+        return 0;
+    for (uint32_t i = 0; i < record->interface_count; i++)
+        if (sq_netfilter_check_ingress(record->interfaces[i].name, error) != 0)
+            return -1;
+    return 0;
+}
+
+static void tell_limit(const struct sq_network_undo *record, enum sq_tc_side side,
+                       const struct sq_netem *netem, struct sq_fault_report *report)
+{
+    uint64_t longest_ns = record->longest_delay_ns;
+    if (longest_ns == 0)
+        sq_report_line(report, SQ_LINE_NOTE, "packets %s pass through %s", side_text(side),
+                       record->detours[side].name);
+    else
+        sq_report_line(report, SQ_LINE_NOTE,
+                       "packets %s wait in %s, at most %u of them: more than %.0f in a second are lost",
+                       side_text(side), record->detours[side].name, netem->limit,
+                       (double)netem->limit / ((double)longest_ns / (double)SQ_NS_PER_SECOND));
+}
+
+int sq_network_detours_preview(const struct sq_fault_env *env, struct sq_netem *netem,
+                               struct sq_network_undo *record, struct sq_fault_report *report,
+                               struct sq_error *error)
+{
+    sq_autonetlink struct sq_netlink netlink = {.fd = -1};
+    if (check_firewall(record, error) != 0 || sq_netlink_open(&netlink, error) != 0)
+        return -1;
+    record->longest_delay_ns = netem->delay_ns + netem->jitter_ns;
+    netem->limit = sq_netem_limit(record->longest_delay_ns, sq_netem_memory_bytes());
+    for (enum sq_tc_side side = SQ_TC_IN; side < SQ_TC_SIDES; side++) {
+        if (!sq_network_undo_uses(record, side))
+            continue;
+        if (sq_ifb_choose(&netlink, &env->experiment, env->slot, side, &record->detours[side], error) != 0)
+            return -1;
+        tell_limit(record, side, netem, report);
+    }
+    return 0;
+}
+
+int sq_network_detours_make(struct sq_netlink *netlink, const struct sq_network_undo *record,
+                            const struct sq_netem *netem, struct sq_error *error)
+{
+    for (enum sq_tc_side side = SQ_TC_IN; side < SQ_TC_SIDES; side++) {
+        const struct sq_ifb *ifb = &record->detours[side];
+        char alias[SQ_TC_NAME_MAX];
+        if (ifb->ifindex == 0)
+            continue;
+        make_alias(record, side, alias);
+        if (sq_ifb_make(netlink, ifb, alias, error) != 0 ||
+            sq_netem_add(netlink, ifb->ifindex, netem, error) != 0 || sq_ifb_start(netlink, ifb, error) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+int sq_network_detours_count(struct sq_netlink *netlink, const struct sq_network_undo *record,
+                             struct sq_network_detour_count *count)
+{
+    *count = (struct sq_network_detour_count){0};
+    for (enum sq_tc_side side = SQ_TC_IN; side < SQ_TC_SIDES; side++) {
+        struct sq_netem_queue queue = {0};
+        if (record->detours[side].ifindex == 0)
+            continue;
+        int result = sq_netem_look(netlink, record->detours[side].ifindex, &queue);
+        if (result != 0 && result != -ENOENT)
+            return result;
+        count->held += queue.held;
+        count->lost[side] = queue.lost;
+    }
+    return 0;
+}
+
+uint64_t sq_network_detours_drain_ns(const struct sq_network_undo *record, uint64_t most_ns)
+{
+    uint64_t needed_ns = sq_ns_add(record->longest_delay_ns, SQ_DETOUR_DRAIN_EXTRA_NS);
+    return needed_ns < most_ns ? needed_ns : most_ns;
+}
+
+static void pause_ns(uint64_t ns)
+{
+    struct timespec pause = {.tv_sec = (time_t)(ns / SQ_NS_PER_SECOND),
+                             .tv_nsec = (long)(ns % SQ_NS_PER_SECOND)};
+    (void)nanosleep(&pause, NULL);
+}
+
+/*
+ * Packets still held at the end. Empty once is not yet empty: what has left the queue is for a moment in the
+ * hands of the IFB.
+ */
+static uint32_t drain(struct sq_netlink *netlink, const struct sq_network_undo *record, uint64_t drain_ns)
+{
+    uint64_t until_ns = sq_ns_add(sq_boot_ns(), drain_ns);
+    struct sq_network_detour_count count;
+    bool was_empty = false;
+    for (;;) {
+        if (sq_network_detours_count(netlink, record, &count) != 0)
+            return 0; /* what cannot be read cannot be waited for */
+        if (count.held == 0 && was_empty)
+            return 0;
+        was_empty = count.held == 0;
+        if (!was_empty && sq_boot_ns() >= until_ns)
+            return count.held;
+        pause_ns(LOOK_EVERY_NS);
+    }
+}
+
+static uint32_t remove_one(struct sq_netlink *netlink, const struct sq_network_undo *record,
+                           enum sq_tc_side side, struct sq_fault_report *report, bool *differs)
+{
+    const struct sq_ifb *ifb = &record->detours[side];
+    char alias[SQ_TC_NAME_MAX];
+    make_alias(record, side, alias);
+    int found = sq_ifb_find(netlink, ifb, alias);
+    if (found == SQ_IFB_ABSENT)
+        return 0;
+    if (found == SQ_IFB_FOREIGN) {
+        *differs = true;
+        sq_report_line(report, SQ_LINE_FOREIGN,
+                       "interface number %u, where %s should be, is somebody else's; not touched",
+                       ifb->ifindex, ifb->name);
+        return 0;
+    }
+    int result = found == SQ_IFB_OURS ? sq_ifb_remove(netlink, ifb) : found;
+    if (result == 0 || result == -ENODEV)
+        return 0;
+    sq_report_line(report, SQ_LINE_LEFT, "the interface %s (%s); finish with: ip link del %s", ifb->name,
+                   strerror(-result), ifb->name);
+    return 1;
+}
+
+uint32_t sq_network_detours_remove(struct sq_netlink *netlink, const struct sq_network_undo *record,
+                                   uint64_t drain_ns, struct sq_fault_report *report, bool *differs)
+{
+    uint32_t left = 0;
+    if (record->detours[SQ_TC_IN].ifindex == 0 && record->detours[SQ_TC_OUT].ifindex == 0)
+        return 0;
+    uint32_t lost = drain(netlink, record, drain_ns);
+    if (lost > 0)
+        sq_report_line(report, SQ_LINE_WARNING,
+                       "%u packets that were still delayed when the fault was removed are lost", lost);
+    for (enum sq_tc_side side = SQ_TC_IN; side < SQ_TC_SIDES; side++)
+        if (record->detours[side].ifindex != 0)
+            left += remove_one(netlink, record, side, report, differs);
+    return left;
+}

@@ -1,0 +1,57 @@
+/*
+ * The detour that delays packets or loses some: an IFB for each direction with a netem queue at its root, to
+ * which the fault's filters redirect what they match, on all of its interfaces. A packet comes back from it
+ * to the interface it was taken from. Shared by the kinds that need netem.
+ */
+#ifndef SQ_FAULTS_NETWORK_DETOUR_H
+#define SQ_FAULTS_NETWORK_DETOUR_H
+
+#include "faults/fault.h"
+#include "faults/network_undo.h"
+
+#include "kernel/netem.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The longest that removing waits for packets, on top of their own delay, and altogether. */
+#define SQ_DETOUR_DRAIN_EXTRA_NS (100 * SQ_NS_PER_MILLISECOND)
+#define SQ_DETOUR_DRAIN_MAX_NS   (10 * SQ_NS_PER_SECOND)
+
+/* The same while nothing else can be served. */
+#define SQ_DETOUR_DRAIN_BLOCKING_NS (2 * SQ_NS_PER_SECOND)
+
+/*
+ * Choose a detour for each direction of the record, refuse where one would lead past a firewall, and tell how
+ * much it holds. `netem->limit` is computed here, from delays and memory. Reads only.
+ */
+int sq_network_detours_preview(const struct sq_fault_env *env, struct sq_netem *netem,
+                               struct sq_network_undo *record, struct sq_fault_report *report,
+                               struct sq_error *error);
+
+/* Make what the record says; nothing leads there yet. */
+int sq_network_detours_make(struct sq_netlink *netlink, const struct sq_network_undo *record,
+                            const struct sq_netem *netem, struct sq_error *error);
+
+/* Packets in all of the record's queues, and those that were lost in each direction. */
+struct sq_network_detour_count {
+    uint32_t held;
+    uint64_t lost[SQ_TC_SIDES];
+};
+
+/* 0, or -errno. A detour that is not there (yet, or any more) counts nothing. */
+int sq_network_detours_count(struct sq_netlink *netlink, const struct sq_network_undo *record,
+                             struct sq_network_detour_count *count);
+
+/*
+ * Wait until the queues are empty, at most `drain_ns`, and delete what is squall's by all its marks. When
+ * nothing leads there any more. Returns how many could not be deleted; *differs is set if something foreign
+ * stands in their place. Tells both, and what was lost, in report->lines.
+ */
+uint32_t sq_network_detours_remove(struct sq_netlink *netlink, const struct sq_network_undo *record,
+                                   uint64_t drain_ns, struct sq_fault_report *report, bool *differs);
+
+/* How long packets may need to come out of the record's queues, within the bounds above. */
+uint64_t sq_network_detours_drain_ns(const struct sq_network_undo *record, uint64_t most_ns);
+
+#endif

@@ -1,0 +1,173 @@
+#include "faults/network_fault.h"
+
+#include "faults/network_detour.h"
+#include "faults/network_target.h"
+
+#include "common/clock.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define SETTLE_LOOK_NS (5 * SQ_NS_PER_MILLISECOND)
+
+int sq_network_preview_fault(enum sq_fault_kind kind, const struct sq_network_selector *selector,
+                             struct sq_netem *netem, const struct sq_fault_env *env, struct sq_undo *undo,
+                             struct sq_fault_report *report, struct sq_error *error)
+{
+    struct sq_network_undo record;
+    if (sq_network_preview(selector, env, &record, report, error) != 0)
+        return -1;
+    if (netem != NULL && sq_network_detours_preview(env, netem, &record, report, error) != 0)
+        return -1;
+    sq_network_undo_write(&record, kind, undo);
+    return 0;
+}
+
+int sq_network_prepare(struct sq_network_state *state, const struct sq_network_selector *selector,
+                       struct sq_netem *netem, const struct sq_fault_env *env, struct sq_undo *undo,
+                       struct sq_error *error)
+{
+    struct sq_network_undo record;
+    if (sq_network_undo_read(undo, &record, error) != 0 || sq_netlink_open(&state->netlink, error) != 0)
+        return -1;
+    state->ready = true;
+    if (!sq_network_undo_is_here(&record))
+        return sq_fail(error, SQ_INTERNAL, "the network namespace changed between preview and prepare");
+    if (sq_network_load(selector, env, netem != NULL, &state->classifier, error) != 0)
+        return -1;
+    if (netem != NULL) {
+        netem->limit = sq_netem_limit(record.longest_delay_ns, sq_netem_memory_bytes());
+        if (sq_network_detours_make(&state->netlink, &record, netem, error) != 0)
+            return -1;
+    }
+    return sq_network_attach(&state->netlink, state->classifier, env, &record, undo, error);
+}
+
+int sq_network_set_deadline(void *state, const struct sq_undo *undo, uint64_t deadline_boot_ns,
+                            struct sq_error *error)
+{
+    (void)undo;
+    struct sq_network_state *network = state;
+    if (network == NULL || network->classifier == NULL)
+        return sq_fail(error, SQ_INTERNAL, "a network fault that was not prepared cannot be injected");
+    sq_classifier_set_deadline(network->classifier, deadline_boot_ns);
+    network->injected = true;
+    return 0;
+}
+
+int sq_network_clean(void *state, const struct sq_undo *undo, struct sq_error *error)
+{
+    struct sq_network_state *network = state;
+    if (network != NULL && network->ready) {
+        /* Without a classifier nothing was ever attached. */
+        if (network->classifier != NULL)
+            sq_classifier_set_deadline(network->classifier, 0);
+        network->injected = false;
+        return 0;
+    }
+    struct sq_network_undo record;
+    sq_autonetlink struct sq_netlink netlink = {.fd = -1};
+    if (sq_network_undo_read(undo, &record, error) != 0 || sq_netlink_open(&netlink, error) != 0)
+        return -1;
+    return sq_network_undo_clean(&netlink, &record, error);
+}
+
+uint64_t sq_network_settle(void *state, const struct sq_undo *undo)
+{
+    struct sq_network_state *network = state;
+    struct sq_network_undo record;
+    struct sq_network_detour_count count;
+    uint64_t now_ns = sq_boot_ns();
+    if (network == NULL || !network->ready || sq_network_undo_read(undo, &record, NULL) != 0)
+        return 0;
+    if (network->drained_boot_ns == 0)
+        network->drained_boot_ns =
+            sq_ns_add(now_ns, sq_network_detours_drain_ns(&record, SQ_DETOUR_DRAIN_MAX_NS));
+    if (now_ns >= network->drained_boot_ns ||
+        sq_network_detours_count(&network->netlink, &record, &count) != 0 || count.held == 0)
+        return 0;
+    return sq_ns_add(now_ns, SETTLE_LOOK_NS);
+}
+
+int sq_network_remove(void *state, const struct sq_undo *undo, struct sq_fault_report *report,
+                      struct sq_error *error)
+{
+    struct sq_network_state *network = state;
+    struct sq_network_undo record;
+    if (sq_network_undo_read(undo, &record, error) != 0)
+        return -1;
+    uint64_t drain_ns = sq_network_detours_drain_ns(&record, SQ_DETOUR_DRAIN_BLOCKING_NS);
+    if (network != NULL && network->ready) {
+        /* What was waited for all its time is not waited for again. */
+        if (network->drained_boot_ns != 0)
+            drain_ns = 0;
+        return sq_network_undo_remove(&network->netlink, &record, drain_ns, report, error);
+    }
+    sq_autonetlink struct sq_netlink netlink = {.fd = -1};
+    if (sq_netlink_open(&netlink, error) != 0)
+        return -1;
+    return sq_network_undo_remove(&netlink, &record, drain_ns, report, error);
+}
+
+void sq_network_release(void *state)
+{
+    struct sq_network_state *network = state;
+    sq_classifier_free(network->classifier);
+    network->classifier = NULL;
+    if (network->ready)
+        sq_netlink_close(&network->netlink);
+    network->ready = false;
+}
+
+void sq_network_warn_while(bool holds, const char *text, struct sq_fault_report *report)
+{
+    uint32_t at = 0;
+    while (at < report->line_count && strcmp(report->lines[at].text, text) != 0)
+        at++;
+    if (holds && at == report->line_count)
+        sq_report_line(report, SQ_LINE_WARNING, "%s", text);
+    if (holds || at == report->line_count)
+        return;
+    report->line_count--;
+    memmove(&report->lines[at], &report->lines[at + 1], (report->line_count - at) * sizeof(report->lines[0]));
+}
+
+static void count(struct sq_fault_report *report, const char *what, enum sq_tc_side side, uint64_t value)
+{
+    char name[sizeof report->counters[0].name];
+    (void)snprintf(name, sizeof name, "%s-%s", what, side == SQ_TC_IN ? "in" : "out");
+    sq_report_count(report, name, value);
+}
+
+void sq_network_count_hits(struct sq_network_state *state, const char *effect, struct sq_fault_report *report)
+{
+    struct sq_classifier_totals in;
+    struct sq_classifier_totals out;
+    if (state == NULL || state->classifier == NULL ||
+        sq_classifier_totals(state->classifier, &in, &out, NULL) != 0)
+        return;
+    count(report, "matched", SQ_TC_IN, in.matched);
+    count(report, effect, SQ_TC_IN, in.hit);
+    count(report, "matched", SQ_TC_OUT, out.matched);
+    count(report, effect, SQ_TC_OUT, out.hit);
+    report->touched = in.hit + out.hit > 0;
+    /* A clean fault is not injected any more, and keeps what it said last. */
+    if (report->touched || state->injected)
+        sq_network_warn_while(!report->touched,
+                              "it has touched nothing so far: no packet from or to the peers came by",
+                              report);
+}
+
+uint64_t sq_network_count_lost(struct sq_network_state *state, const struct sq_undo *undo,
+                               struct sq_fault_report *report)
+{
+    struct sq_network_undo record;
+    struct sq_network_detour_count counted;
+    if (state == NULL || !state->ready || sq_network_undo_read(undo, &record, NULL) != 0 ||
+        sq_network_detours_count(&state->netlink, &record, &counted) != 0)
+        return 0;
+    for (enum sq_tc_side side = SQ_TC_IN; side < SQ_TC_SIDES; side++)
+        if (record.detours[side].ifindex != 0)
+            count(report, "lost", side, counted.lost[side]);
+    return counted.lost[SQ_TC_IN] + counted.lost[SQ_TC_OUT];
+}

@@ -1,0 +1,146 @@
+#include "kernel/netfilter.h"
+
+#include "kernel/netlink.h"
+
+#include "common/cleanup.h"
+#include "common/file.h"
+#include "common/text.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <netlink/attr.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#define MODULE_LIST_BYTES_MAX (16u << 20)
+
+/* Of <linux/netfilter/nf_tables.h> since Linux 6.17: the beginning of a device's name. */
+#define DEVICE_PREFIX 2
+
+struct chain_request {
+    struct nlmsghdr header;
+    struct nfgenmsg info;
+};
+
+struct chain_search {
+    const char *interface;
+    bool found;
+    char table[64];
+    char chain[64];
+};
+
+static void copy_name(char *name, size_t size, const struct nlattr *attribute)
+{
+    name[0] = '\0';
+    if (attribute != NULL && nla_len(attribute) > 0 &&
+        sq_text_is_terminated(nla_data(attribute), (size_t)nla_len(attribute)))
+        (void)sq_text_copy(name, size, nla_data(attribute));
+}
+
+static bool names_interface(const struct nlattr *attribute, const char *interface)
+{
+    char name[64];
+    copy_name(name, sizeof name, attribute);
+    size_t length = strlen(name);
+    if (nla_type(attribute) == DEVICE_PREFIX || (length > 0 && name[length - 1] == '*'))
+        return strncmp(name, interface, length - (name[length - 1] == '*' ? 1 : 0)) == 0;
+    return strcmp(name, interface) == 0;
+}
+
+static bool hooks_ingress(const struct nfgenmsg *info, struct nlattr *hook, const char *interface)
+{
+    const struct nlattr *number = nla_find(nla_data(hook), nla_len(hook), NFTA_HOOK_HOOKNUM);
+    if (number == NULL || nla_len(number) < 4)
+        return false;
+    uint32_t point = ntohl(nla_get_u32(number));
+    if (!(info->nfgen_family == NFPROTO_NETDEV && point == NF_NETDEV_INGRESS) &&
+        !(info->nfgen_family == NFPROTO_INET && point == NF_INET_INGRESS))
+        return false;
+    const struct nlattr *one = nla_find(nla_data(hook), nla_len(hook), NFTA_HOOK_DEV);
+    if (one != NULL && names_interface(one, interface))
+        return true;
+    struct nlattr *many = nla_find(nla_data(hook), nla_len(hook), NFTA_HOOK_DEVS);
+    struct nlattr *device;
+    int left;
+    if (many == NULL)
+        return false;
+    nla_for_each_nested(device, many, left)
+    {
+        if (names_interface(device, interface))
+            return true;
+    }
+    return false;
+}
+
+static int judge_chain(const struct nlmsghdr *message, void *cookie)
+{
+    struct chain_search *search = cookie;
+    if (message->nlmsg_type != ((NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_NEWCHAIN) ||
+        message->nlmsg_len < NLMSG_LENGTH(sizeof(struct nfgenmsg)) || search->found)
+        return 0;
+    const struct nfgenmsg *info = NLMSG_DATA(message);
+    int length = (int)(message->nlmsg_len - NLMSG_SPACE(sizeof *info));
+    struct nlattr *attributes = (void *)((char *)(uintptr_t)message + NLMSG_SPACE(sizeof *info));
+    struct nlattr *hook = nla_find(attributes, length, NFTA_CHAIN_HOOK);
+    if (hook == NULL || !hooks_ingress(info, hook, search->interface))
+        return 0;
+    search->found = true;
+    copy_name(search->table, sizeof search->table, nla_find(attributes, length, NFTA_CHAIN_TABLE));
+    copy_name(search->chain, sizeof search->chain, nla_find(attributes, length, NFTA_CHAIN_NAME));
+    return 0;
+}
+
+/*
+ * Asking would make the kernel load nf_tables from the disk. Where it is a module and not loaded, there are
+ * no chains; where it is part of the kernel, no list names it, and asking loads nothing.
+ */
+static bool is_unloaded_module(void)
+{
+    struct utsname system;
+    char path[256];
+    sq_autofree char *modules = NULL;
+    size_t length = 0;
+    if (access("/sys/module/nf_tables", F_OK) == 0 || uname(&system) != 0)
+        return false;
+    (void)snprintf(path, sizeof path, "/lib/modules/%s/modules.dep", system.release);
+    return sq_file_read(path, MODULE_LIST_BYTES_MAX, &modules, &length, NULL) == 0 &&
+           strstr(modules, "/nf_tables.ko") != NULL;
+}
+
+int sq_netfilter_check_ingress(const char *interface, struct sq_error *error)
+{
+    sq_autonetlink struct sq_netlink netlink = {.fd = -1};
+    struct chain_search search;
+    if (is_unloaded_module() || sq_netlink_open_to(&netlink, NETLINK_NETFILTER, NULL) != 0)
+        return 0; /* a kernel without netfilter's netlink has no such chains */
+    int result = -EAGAIN;
+    for (int i = 0; i < SQ_NETLINK_ATTEMPTS && result == -EAGAIN; i++) {
+        search = (struct chain_search){.interface = interface};
+        struct chain_request request = {
+            .header = {.nlmsg_len = sizeof request,
+                       .nlmsg_type = (NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_GETCHAIN},
+            .info = {.nfgen_family = NFPROTO_UNSPEC, .version = NFNETLINK_V0},
+        };
+        result = sq_netlink_dump(&netlink, &request.header, judge_chain, &search);
+    }
+    if (result == -EINVAL || result == -EOPNOTSUPP)
+        return 0; /* no nf_tables in this kernel */
+    if (result != 0)
+        return sq_fail_errno(error, -result, "cannot list the ingress chains of %s", interface);
+    if (!search.found)
+        return 0;
+    return sq_fail(
+        error, SQ_UNABLE,
+        "the nftables chain '%s' of table '%s' looks at packets that come in by %s; packets that are delayed "
+        "or "
+        "lost by chance would go past it. Choose 'direction: out', or take the chain out for the time of the "
+        "experiment",
+        search.chain, search.table, interface);
+}

@@ -1,0 +1,14 @@
+/*
+ * Does a firewall look at packets as they come in by an interface, behind traffic control? nftables' ingress
+ * chains do (families netdev and inet). A packet that an IFB gives back does not pass them a second time, nor
+ * did it pass them before: a redirect would lead past the firewall.
+ */
+#ifndef SQ_KERNEL_NETFILTER_H
+#define SQ_KERNEL_NETFILTER_H
+
+#include "common/error.h"
+
+/* SQ_UNABLE names the chain, and says what to do. Reads only, and loads no kernel module. */
+int sq_netfilter_check_ingress(const char *interface, struct sq_error *error);
+
+#endif
