@@ -203,6 +203,19 @@ void sq_size_format(uint64_t size_bytes, char text[SQ_UNIT_TEXT_MAX])
     (void)snprintf(text, SQ_UNIT_TEXT_MAX, "%" PRIu64 "B", size_bytes);
 }
 
+void sq_size_format_rounded(uint64_t size_bytes, char text[SQ_UNIT_TEXT_MAX])
+{
+    static const char *const names[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+    double value = (double)size_bytes;
+    size_t unit = 0;
+    /* From 999.5 on three digits would read 1e+03. */
+    while (value >= 999.5 && unit + 1 < sizeof names / sizeof names[0]) {
+        value /= 1024;
+        unit++;
+    }
+    (void)snprintf(text, SQ_UNIT_TEXT_MAX, "%.3g%s", value, names[unit]);
+}
+
 int sq_percent_parse(const char *text, double *percent, struct sq_error *error)
 {
     size_t digits = number_length(text);

@@ -24,6 +24,9 @@ void sq_duration_format_rounded(uint64_t duration_ns, char text[SQ_UNIT_TEXT_MAX
 int sq_size_parse(const char *text, uint64_t *size_bytes, struct sq_error *error);
 void sq_size_format(uint64_t size_bytes, char text[SQ_UNIT_TEXT_MAX]);
 
+/* For people: three significant digits and a binary unit ("3.91GiB"). Not for reading back. */
+void sq_size_format_rounded(uint64_t size_bytes, char text[SQ_UNIT_TEXT_MAX]);
+
 /* "50%" or "0.1%": 0 to 100, the sign is required. NaN and infinities are refused. */
 int sq_percent_parse(const char *text, double *percent, struct sq_error *error);
 void sq_percent_format(double percent, char text[SQ_UNIT_TEXT_MAX]);

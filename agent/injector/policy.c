@@ -144,9 +144,25 @@ static int read_max_duration(struct sq_policy *policy, struct sq_node root, stru
     return 0;
 }
 
+static int read_memory_floor(struct sq_policy *policy, struct sq_node root, struct sq_error *error)
+{
+    struct sq_node floor = sq_node_get(root, "memory-floor");
+    if (!sq_node_is_there(floor))
+        return 0;
+    if (sq_node_expect(floor, SQ_NODE_SCALAR, "'memory-floor'", error) != 0)
+        return -1;
+    if (sq_size_parse(sq_node_text(floor), &policy->protection.memory_floor_bytes, error) != 0)
+        return sq_node_fail_at(floor, error);
+    /* Zero would mean the default, and hardly anything would mean a host that cannot be reached any more. */
+    if (policy->protection.memory_floor_bytes < SQ_POLICY_MEMORY_FLOOR_LEAST_BYTES)
+        return sq_node_fail(floor, error, SQ_BAD_INPUT,
+                            "'memory-floor' is out of range; expected 1MiB or more");
+    return 0;
+}
+
 int sq_policy_read(struct sq_policy *policy, struct sq_document *document, struct sq_error *error)
 {
-    static const char *const keys[] = {"allow", "max-duration", "protect"};
+    static const char *const keys[] = {"allow", "max-duration", "memory-floor", "protect"};
     memset(policy, 0, sizeof *policy);
     policy->max_duration_ns = SQ_POLICY_MAX_DURATION_DEFAULT_NS;
     struct sq_node root = sq_document_root(document);
@@ -154,7 +170,8 @@ int sq_policy_read(struct sq_policy *policy, struct sq_document *document, struc
         return sq_fail(error, SQ_BAD_INPUT, "%s is empty, so nothing is allowed; start from %s",
                        sq_document_name(document), SQ_POLICY_EXAMPLE);
     if (sq_node_check_keys(root, "the policy", keys, sizeof keys / sizeof keys[0], error) != 0 ||
-        read_allow(policy, root, error) != 0 || read_max_duration(policy, root, error) != 0)
+        read_allow(policy, root, error) != 0 || read_max_duration(policy, root, error) != 0 ||
+        read_memory_floor(policy, root, error) != 0)
         return -1;
     return read_protect(&policy->protection, root, error);
 }

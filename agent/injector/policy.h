@@ -4,6 +4,7 @@
  *
  *     allow: [network.*, process.kill]     # patterns; '*' stands for any run of characters
  *     max-duration: 10m                    # of a single fault; default 10m
+ *     memory-floor: 512MiB                 # what memory stress has to leave available
  *     protect: {processes: [...], interfaces: [...], peers: [...], ports: [...]}
  */
 #ifndef SQ_INJECTOR_POLICY_H
@@ -19,6 +20,10 @@
 
 #define SQ_POLICY_MAX_DURATION_DEFAULT_NS (600 * SQ_NS_PER_SECOND)
 #define SQ_POLICY_EXAMPLE                 "/usr/share/doc/squall/examples/policy.yaml"
+
+/* A floor that is not given is 64 MiB or 5 % of the memory, whichever is more (docs/faults/memory.stress.md).
+ */
+#define SQ_POLICY_MEMORY_FLOOR_LEAST_BYTES (UINT64_C(1) << 20)
 
 struct sq_policy {
     bool allowed[SQ_FAULT_KIND_MAX + 1]; /* by enum sq_fault_kind */

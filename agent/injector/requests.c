@@ -236,6 +236,8 @@ static void make_env(const struct sq_experiments *experiments, const struct sq_r
     env->experiment = request->experiment;
     env->slot = slot;
     env->front_pid = experiments->world.front_pid;
+    env->stressor_uid = experiments->world.stressor_uid;
+    env->stressor_gid = experiments->world.stressor_gid;
     env->record = record_update;
     env->cookie = fault;
     if (requester->family == 0)

@@ -1,0 +1,92 @@
+/*
+ * What the stress kinds have in common: a fault is some stressors (kernel/stressor.h), recorded by pid and
+ * start time before they work. Undoing is killing those, which needs the record alone; proof is that none of
+ * them is alive.
+ */
+#ifndef SQ_FAULTS_STRESS_H
+#define SQ_FAULTS_STRESS_H
+
+#include "faults/fault.h"
+#include "kernel/stressor.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define SQ_STRESSORS_MAX 500 /* a record of them fits SQ_UNDO_BYTES_MAX */
+
+struct sq_stress_entry {
+    uint64_t start_ticks;
+    uint32_t pid;
+    uint32_t core;
+};
+
+/* The undo record of both kinds, layout 1. Before prepare it names nobody. */
+struct sq_stress_record {
+    uint64_t pid_namespace; /* inode: pids mean nothing in another one */
+    uint64_t amount_bytes;  /* memory.stress: how much is held */
+    uint32_t count;         /* stressors that were started */
+    uint32_t planned_count; /* stressors that prepare is to start */
+    struct sq_stress_entry entries[SQ_STRESSORS_MAX];
+};
+
+/* One stressor as its parent sees it. */
+struct sq_stress_process {
+    int pidfd;
+    bool is_reaped;
+    bool is_early; /* it ended before its time */
+    bool is_oom;   /* the kernel was out of memory, and it was the first choice: an effect, not a failure */
+    int wait_status;
+    uint64_t cpu_ns; /* used in its whole life, as of the last look */
+};
+
+/* Run-time state: the beginning of the state of each kind. */
+struct sq_stress_state {
+    struct sq_stressor_control *control;
+    uint32_t count;
+    struct sq_stress_process processes[SQ_STRESSORS_MAX];
+    uint64_t injected_boot_ns;
+    uint64_t deadline_boot_ns;
+    uint64_t seen_boot_ns; /* of the last look while all of them were alive */
+    uint64_t oom_kills_before;
+    bool is_over; /* cleaned */
+    bool has_lines;
+    uint32_t line_count; /* of the report as the preview left it */
+};
+
+/* Make an empty record. -1: the pid namespace cannot be told. */
+int sq_stress_record_make(struct sq_undo *undo, enum sq_fault_kind kind, uint32_t planned_count,
+                          struct sq_error *error);
+
+/* NULL: another version's. */
+struct sq_stress_record *sq_stress_record_of(struct sq_undo *undo);
+const struct sq_stress_record *sq_stress_record_read(const struct sq_undo *undo);
+
+/*
+ * Start a stressor for each of record->planned_count, wait until all are set up, and have them recorded.
+ * `job_of` fills in the i-th; what it points to lives until it is called again.
+ */
+int sq_stress_prepare(struct sq_stress_state *state, const struct sq_fault_env *env, struct sq_undo *undo,
+                      void (*job_of)(void *cookie, uint32_t i, struct sq_stressor_job *job), void *cookie,
+                      struct sq_error *error);
+
+/* Look which are still alive, reap the others, and read how much CPU time they used. */
+void sq_stress_look(struct sq_stress_state *state, const struct sq_stress_record *record);
+
+/* A line for each that ended early, the first few of them. Returns how many there were. */
+uint32_t sq_stress_report_early(const struct sq_stress_state *state, const struct sq_stress_record *record,
+                                const char *name, struct sq_fault_report *report);
+
+/* Take away the lines of the last status, so that they are written anew. */
+void sq_stress_begin_status(struct sq_stress_state *state, struct sq_fault_report *report);
+
+/* The entries of struct sq_fault_ops. */
+int sq_stress_inject(void *state, const struct sq_undo *undo, uint64_t deadline_boot_ns,
+                     struct sq_error *error);
+int sq_stress_renew(void *state, const struct sq_undo *undo, uint64_t deadline_boot_ns,
+                    struct sq_error *error);
+int sq_stress_clean(void *state, const struct sq_undo *undo, struct sq_error *error);
+int sq_stress_remove(void *state, const struct sq_undo *undo, struct sq_fault_report *report,
+                     struct sq_error *error);
+void sq_stress_release(void *state);
+
+#endif
