@@ -5,18 +5,6 @@
 # that an include which architecture.md does not allow does not compile.
 function(sq_module name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;PRIVATE" ${ARGN})
-  # TEMPORARY while modules are being written: sources that do not exist yet are left out.
-  set(present)
-  foreach(source ${ARG_SOURCES})
-    if(source MATCHES "^\\$" OR EXISTS "${CMAKE_CURRENT_SOURCE_DIR}/${source}")
-      list(APPEND present "${source}")
-    endif()
-  endforeach()
-  if(NOT present)
-    file(WRITE "${CMAKE_BINARY_DIR}/empty_${name}.c" "typedef int sq_nothing;\n")
-    list(APPEND present "${CMAKE_BINARY_DIR}/empty_${name}.c")
-  endif()
-  set(ARG_SOURCES ${present})
   set(include_root "${CMAKE_BINARY_DIR}/include/${name}")
   file(MAKE_DIRECTORY "${include_root}")
   file(CREATE_LINK "${CMAKE_CURRENT_SOURCE_DIR}" "${include_root}/${name}" SYMBOLIC)
