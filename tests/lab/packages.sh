@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# packages.sh build|demo|check... : install from Debian what these need and this machine lacks.
+# packages.sh build|demo|check|bench... : install from Debian what these need and this machine lacks.
 #
 # Only packages stay behind: no service is started or enabled. When everything is there already, it does nothing.
 set -euo pipefail
@@ -18,7 +18,7 @@ die() {
 packages_for() {
     case $1 in
     build)
-        echo gcc libc6-dev linux-libc-dev cmake ninja-build pkg-config libnl-3-dev libnl-route-3-dev libcap-dev \
+        echo gcc libc6-dev linux-libc-dev cmake ninja-build pkg-config libnl-3-dev libcap-dev \
             libseccomp-dev libprotobuf-c-dev protobuf-c-compiler libnng-dev libbpf-dev libcurl4-openssl-dev \
             libyaml-dev libjansson-dev libmbedtls-dev clang llvm bpftool
         ;;
@@ -29,7 +29,10 @@ packages_for() {
         echo libcmocka-dev clang-format clang-tidy libclang-rt-14-dev shellcheck strace user-mode-linux bsdutils \
             libcap2-bin diffutils
         ;;
-    *) die "'$1' is not a set of packages; expected build, demo or check" ;;
+    bench)
+        echo prometheus-node-exporter stress-ng jq curl libnng-dev user-mode-linux iproute2 strace
+        ;;
+    *) die "'$1' is not a set of packages; expected build, demo, check or bench" ;;
     esac
 }
 
@@ -133,7 +136,7 @@ put_back() {
 }
 
 main() {
-    [[ $# -gt 0 ]] || die 'which set of packages? expected build, demo or check'
+    [[ $# -gt 0 ]] || die 'which set of packages? expected build, demo, check or bench'
     local set wanted=() missing=()
     for set in "$@"; do
         read -r -a missing <<<"$(packages_for "$set")"
