@@ -97,6 +97,7 @@ crash_once() {
     killed_ns=$(prober now)
     # shellcheck disable=SC2086 # a list of numbers
     kill -KILL $doomed
+    if [[ $kind == all || $kind == controller ]]; then wait "$controller" 2>/dev/null || true; fi
     wait_until 15 flows || {
         echo 'datagrams do not flow again'
         return

@@ -169,7 +169,7 @@ lose_the_controller() {
     watcher=$!
     sleep 0.5
     killed_ns=$(prober now)
-    kill -KILL "$controller"
+    { kill -KILL "$controller" && wait "$controller"; } 2>/dev/null || true # without bash's own remark
     tell "$victim is cut off, and nobody is left to say so: the controller was killed with SIGKILL"
     wait_until 10 grep -q flows "$times" || true
     kill "$watcher" 2>/dev/null || true
