@@ -202,7 +202,7 @@ lab_enter() {
     lab_environment "$1" "$LAB_BUILD"
     shift
     [[ $# -gt 0 ]] || set -- "${SHELL:-/bin/bash}"
-    exec nsenter --target "$(lab_child_of "$(cat "$LAB_DIR/launcher.pid")")" --net --pid --mount --ipc --uts --root \
+    exec nsenter --target "$(lab_child_of "$(cat "$LAB_DIR/launcher.pid")")" --net --pid --mount --ipc --uts \
         --root --wdns="$PWD" -- "$@"
 }
 
