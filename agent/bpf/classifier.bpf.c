@@ -34,6 +34,7 @@ const volatile __u32 mode = SQ_CLASSIFIER_CONSUME;
 const volatile __u32 has_ports = 0;  /* protected ports or spared sessions exist */
 const volatile __u32 has_exempt = 0; /* exempt4 or exempt6 holds something */
 const volatile __u32 session_count = 0;
+const volatile __u32 detour_out = 0; /* index of the IFB that outgoing packets are redirected to */
 
 /* Boot-time nanoseconds; 0 is off. In a map that user space maps into its memory: moving it is one store. */
 volatile __u64 deadline_boot_ns = 0;
@@ -141,6 +142,17 @@ static __always_inline int is_neighbour_discovery(__u8 type)
     return (type >= MLD_FIRST && type <= ND_LAST) || type == MLD_REPORT_V2;
 }
 
+/*
+ * What the IFB gives back passes the egress filters a second time, marked so that the kernel skips the
+ * actions of the first filter that matches, and accepts. That has to be ours, also after the deadline:
+ * unmatched, the mark would go on and make foreign actions behind us be skipped. Incoming packets never come
+ * by twice.
+ */
+static __always_inline int came_back(struct __sk_buff *skb, __u32 direction)
+{
+    return direction == SQ_CLASSIFIER_OUT && detour_out != 0 && skb->ingress_ifindex == detour_out;
+}
+
 /* Packets that pass although their address matches. */
 static __always_inline int is_spared(struct __sk_buff *skb, const struct transport *transport,
                                      __u64 peer_first, __u64 peer_last, __u32 family, __u32 direction)
@@ -185,10 +197,11 @@ static __always_inline int decide(struct __sk_buff *skb, const struct transport 
     struct sq_classifier_counters *counter = bpf_map_lookup_elem(&counters, &direction);
     if (counter == NULL)
         return verdict_miss(); /* cannot be: the key is within the array */
-    counter->matched++;
+    __u64 first_time = !came_back(skb, direction);
+    counter->matched += first_time;
     if (has_ports && is_spared(skb, transport, peer_first, peer_last, family, direction))
         return verdict_miss();
-    counter->hit++;
+    counter->hit += first_time;
     return verdict_hit();
 }
 
@@ -284,7 +297,7 @@ static __always_inline int classify6(struct __sk_buff *skb, __u32 base, __u32 of
 static __always_inline int classify(struct __sk_buff *skb, __u32 direction)
 {
     __u64 deadline = deadline_boot_ns;
-    if (deadline == 0 || bpf_ktime_get_boot_ns() >= deadline)
+    if (!came_back(skb, direction) && (deadline == 0 || bpf_ktime_get_boot_ns() >= deadline))
         return verdict_miss();
     __u32 base;
     __u32 offset;

@@ -1,5 +1,6 @@
 #include "faults/network_detour.h"
 
+#include "kernel/link.h"
 #include "kernel/netfilter.h"
 
 #include "common/clock.h"
@@ -34,6 +35,27 @@ static int check_firewall(const struct sq_network_undo *record, struct sq_error 
     return 0;
 }
 
+/* What passes two of the interfaces would take the detour twice. */
+static int check_stacked(struct sq_netlink *netlink, const struct sq_network_undo *record,
+                         struct sq_error *error)
+{
+    for (uint32_t i = 0; i < record->interface_count; i++) {
+        for (uint32_t j = 0; j < record->interface_count; j++) {
+            const char *lower = record->interfaces[i].name;
+            const char *upper = record->interfaces[j].name;
+            int carries = i == j ? 0 : sq_link_carries(netlink, record->interfaces[i].ifindex, upper);
+            if (carries < 0)
+                return sq_fail_errno(error, -carries, "cannot tell which interfaces stand on %s", lower);
+            if (carries > 0)
+                return sq_fail(error, SQ_UNABLE,
+                               "the peers are reached by %s and by %s, which carries the packets of %s: they "
+                               "would be hit twice; name one of them with 'interface'",
+                               upper, lower, upper);
+        }
+    }
+    return 0;
+}
+
 static void tell_limit(const struct sq_network_undo *record, enum sq_tc_side side,
                        const struct sq_netem *netem, struct sq_fault_report *report)
 {
@@ -54,6 +76,8 @@ int sq_network_detours_preview(const struct sq_fault_env *env, struct sq_netem *
 {
     sq_autonetlink struct sq_netlink netlink = {.fd = -1};
     if (check_firewall(record, error) != 0 || sq_netlink_open(&netlink, error) != 0)
+        return -1;
+    if (check_stacked(&netlink, record, error) != 0)
         return -1;
     record->longest_delay_ns = netem->delay_ns + netem->jitter_ns;
     netem->limit = sq_netem_limit(record->longest_delay_ns, sq_netem_memory_bytes());
@@ -113,13 +137,18 @@ static void pause_ns(uint64_t ns)
     (void)nanosleep(&pause, NULL);
 }
 
+static bool has_detour(const struct sq_network_undo *record)
+{
+    return record->detours[SQ_TC_IN].ifindex != 0 || record->detours[SQ_TC_OUT].ifindex != 0;
+}
+
 /*
  * Packets still held at the end. Empty once is not yet empty: what has left the queue is for a moment in the
  * hands of the IFB.
  */
-static uint32_t drain(struct sq_netlink *netlink, const struct sq_network_undo *record, uint64_t drain_ns)
+static uint32_t wait_until_empty(struct sq_netlink *netlink, const struct sq_network_undo *record,
+                                 uint64_t until_boot_ns)
 {
-    uint64_t until_ns = sq_ns_add(sq_boot_ns(), drain_ns);
     struct sq_network_detour_count count;
     bool was_empty = false;
     for (;;) {
@@ -128,10 +157,21 @@ static uint32_t drain(struct sq_netlink *netlink, const struct sq_network_undo *
         if (count.held == 0 && was_empty)
             return 0;
         was_empty = count.held == 0;
-        if (!was_empty && sq_boot_ns() >= until_ns)
+        if (!was_empty && sq_boot_ns() >= until_boot_ns)
             return count.held;
         pause_ns(LOOK_EVERY_NS);
     }
+}
+
+void sq_network_detours_drain(struct sq_netlink *netlink, const struct sq_network_undo *record,
+                              uint64_t drain_ns, struct sq_fault_report *report)
+{
+    if (!has_detour(record))
+        return;
+    uint32_t lost = wait_until_empty(netlink, record, sq_ns_add(sq_boot_ns(), drain_ns));
+    if (lost > 0)
+        sq_report_line(report, SQ_LINE_WARNING,
+                       "%u packets that were still delayed when the fault was removed are lost", lost);
 }
 
 static uint32_t remove_one(struct sq_netlink *netlink, const struct sq_network_undo *record,
@@ -159,15 +199,9 @@ static uint32_t remove_one(struct sq_netlink *netlink, const struct sq_network_u
 }
 
 uint32_t sq_network_detours_remove(struct sq_netlink *netlink, const struct sq_network_undo *record,
-                                   uint64_t drain_ns, struct sq_fault_report *report, bool *differs)
+                                   struct sq_fault_report *report, bool *differs)
 {
     uint32_t left = 0;
-    if (record->detours[SQ_TC_IN].ifindex == 0 && record->detours[SQ_TC_OUT].ifindex == 0)
-        return 0;
-    uint32_t lost = drain(netlink, record, drain_ns);
-    if (lost > 0)
-        sq_report_line(report, SQ_LINE_WARNING,
-                       "%u packets that were still delayed when the fault was removed are lost", lost);
     for (enum sq_tc_side side = SQ_TC_IN; side < SQ_TC_SIDES; side++)
         if (record->detours[side].ifindex != 0)
             left += remove_one(netlink, record, side, report, differs);

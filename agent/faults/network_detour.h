@@ -44,12 +44,18 @@ int sq_network_detours_count(struct sq_netlink *netlink, const struct sq_network
                              struct sq_network_detour_count *count);
 
 /*
- * Wait until the queues are empty, at most `drain_ns`, and delete what is squall's by all its marks. When
- * nothing leads there any more. Returns how many could not be deleted; *differs is set if something foreign
- * stands in their place. Tells both, and what was lost, in report->lines.
+ * Wait until the queues are empty, at most `drain_ns`; tells in report->lines what will be lost. When the
+ * fault is clean, and its filters are still there if they can be: see the classifier.
+ */
+void sq_network_detours_drain(struct sq_netlink *netlink, const struct sq_network_undo *record,
+                              uint64_t drain_ns, struct sq_fault_report *report);
+
+/*
+ * Delete what is squall's by all its marks; when no filter leads there any more. Returns how many could not
+ * be deleted; *differs is set if something foreign stands in their place. Tells both in report->lines.
  */
 uint32_t sq_network_detours_remove(struct sq_netlink *netlink, const struct sq_network_undo *record,
-                                   uint64_t drain_ns, struct sq_fault_report *report, bool *differs);
+                                   struct sq_fault_report *report, bool *differs);
 
 /* How long packets may need to come out of the record's queues, within the bounds above. */
 uint64_t sq_network_detours_drain_ns(const struct sq_network_undo *record, uint64_t most_ns);

@@ -330,7 +330,8 @@ int sq_network_preview(const struct sq_network_selector *selector, const struct 
 }
 
 int sq_network_load(const struct sq_network_selector *selector, const struct sq_fault_env *env,
-                    bool redirects, struct sq_classifier **classifier, struct sq_error *error)
+                    const struct sq_network_undo *record, struct sq_classifier **classifier,
+                    struct sq_error *error)
 {
     struct sq_classifier_session sessions[SQ_SPARED_MAX];
     for (uint32_t i = 0; i < env->spared_count; i++)
@@ -339,7 +340,8 @@ int sq_network_load(const struct sq_network_selector *selector, const struct sq_
             .local_port = env->spared[i].agent_port,
         };
     struct sq_classifier_config config = {
-        .redirects = redirects,
+        .redirects = record->detours[SQ_TC_IN].ifindex != 0 || record->detours[SQ_TC_OUT].ifindex != 0,
+        .detour_out = record->detours[SQ_TC_OUT].ifindex,
         .peers = {selector->to, selector->to_count},
         .exempt = {{selector->except, selector->except_count},
                    {env->protection->peers, env->protection->peer_count}},

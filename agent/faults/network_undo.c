@@ -212,11 +212,15 @@ static void compare(struct removal *removal, const struct sq_network_undo_interf
     }
 }
 
-/* Filters before detours: what is sent on a detour that is gone would be dropped. */
+/*
+ * Packets still on a detour need the filters when they come back, and what is sent on a detour that is gone
+ * would be dropped.
+ */
 static void remove_all(struct removal *removal, uint64_t drain_ns)
 {
     const struct sq_network_undo *record = removal->record;
     bool here[SQ_NETWORK_INTERFACES_MAX] = {false};
+    sq_network_detours_drain(removal->netlink, record, drain_ns, removal->report);
     for (uint32_t i = 0; i < record->interface_count; i++) {
         struct sq_link link;
         here[i] = sq_link_by_index(removal->netlink, record->interfaces[i].ifindex, &link) != -ENODEV;
@@ -226,8 +230,7 @@ static void remove_all(struct removal *removal, uint64_t drain_ns)
             sq_report_line(removal->report, SQ_LINE_NOTE,
                            "%s: the interface is gone, and all that hung on it", record->interfaces[i].name);
     }
-    removal->left +=
-        sq_network_detours_remove(removal->netlink, record, drain_ns, removal->report, &removal->differs);
+    removal->left += sq_network_detours_remove(removal->netlink, record, removal->report, &removal->differs);
     for (uint32_t i = 0; i < record->interface_count; i++) {
         if (!here[i])
             continue;

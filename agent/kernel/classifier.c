@@ -102,6 +102,7 @@ static int load(struct sq_classifier *classifier, const struct sq_classifier_con
     classifier->rodata->mode = config->redirects ? SQ_CLASSIFIER_CLASSIFY : SQ_CLASSIFIER_CONSUME;
     classifier->rodata->has_ports = config->port_count > 0 || config->session_count > 0;
     classifier->rodata->has_exempt = config->exempt[0].count + config->exempt[1].count > 0;
+    classifier->rodata->detour_out = config->detour_out;
     classifier->rodata->session_count = (uint32_t)config->session_count;
     int result = sq_classifier__load(classifier);
     return result != 0 ? result : fill(classifier, config);

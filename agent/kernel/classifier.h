@@ -31,6 +31,7 @@ struct sq_cidr_list {
 struct sq_classifier_config {
     bool redirects; /* false: the programs consume what matches. true: they only match, the filter's action
                        follows */
+    uint32_t detour_out; /* with it, where that action sends outgoing packets: an interface's index */
     struct sq_cidr_list peers;
     struct sq_cidr_list exempt[2]; /* within the peers, but left alone */
     const uint16_t *ports;         /* protected: packets from or to them are left alone */

@@ -40,6 +40,23 @@ void fixture_require_root(void)
     }
 }
 
+/* In a process of its own: makes a netem queue in a network namespace that ends with it. */
+static bool kernel_has_netem(void)
+{
+    return system(
+               "unshare -n sh -c 'ip link add ifb9 type ifb && tc qdisc add dev ifb9 root netem delay 1ms' "
+               "2>/dev/null") == 0;
+}
+
+void fixture_require_netem(bool wanted)
+{
+    fixture_require_root();
+    if (kernel_has_netem() == wanted)
+        return;
+    printf("skipped: this kernel has %s\n", wanted ? "no netem" : "netem, and nothing is missing");
+    exit(SKIPPED);
+}
+
 static int this_namespace(void)
 {
     int fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
@@ -186,7 +203,7 @@ static socklen_t fill_address(struct sockaddr_storage *storage, const char *addr
     return sizeof *v6;
 }
 
-static int open_socket(const struct fixture *fixture, const char *address, uint16_t port, int type)
+int fixture_socket(const struct fixture *fixture, const char *address, uint16_t port, int type)
 {
     struct sockaddr_storage storage;
     socklen_t length = fill_address(&storage, address, port);
@@ -208,8 +225,8 @@ unsigned fixture_send(const struct fixture *fixture, const struct fixture_flow *
     static char datagram[DATAGRAM_MAX];
     unsigned size = flow->size != 0 ? flow->size : 64;
     assert_true(size <= sizeof datagram);
-    int receiver = open_socket(fixture, flow->to, flow->to_port, SOCK_DGRAM);
-    int sender = open_socket(fixture, flow->from, flow->from_port, SOCK_DGRAM);
+    int receiver = fixture_socket(fixture, flow->to, flow->to_port, SOCK_DGRAM);
+    int sender = fixture_socket(fixture, flow->from, flow->from_port, SOCK_DGRAM);
     struct sockaddr_storage to;
     socklen_t length = sizeof to;
     assert_int_equal(getsockname(receiver, (struct sockaddr *)&to, &length), 0);
@@ -275,9 +292,9 @@ static bool exchange_byte(int a, int b)
 
 bool fixture_tcp_works(const struct fixture *fixture, const char *from, const char *to, uint16_t port)
 {
-    int listener = open_socket(fixture, to, port, SOCK_STREAM);
+    int listener = fixture_socket(fixture, to, port, SOCK_STREAM);
     assert_int_equal(listen(listener, 1), 0);
-    int client = open_socket(fixture, from, 0, SOCK_STREAM | SOCK_NONBLOCK);
+    int client = fixture_socket(fixture, from, 0, SOCK_STREAM | SOCK_NONBLOCK);
     struct sockaddr_storage address;
     socklen_t length = fill_address(&address, to, port);
     bool works = false;

@@ -22,6 +22,9 @@ struct fixture {
 /* Exit with 77 and a reason if namespaces cannot be made here. For main(). */
 void fixture_require_root(void);
 
+/* The same if the kernel lacks netem, or if it has it while the test is about its absence. */
+void fixture_require_netem(bool wanted);
+
 void fixture_open(struct fixture *fixture); /* leaves the process in `host` */
 void fixture_close(struct fixture *fixture);
 
@@ -50,6 +53,9 @@ struct fixture_flow {
     unsigned count;
     unsigned size; /* bytes of each datagram; 0: 64 */
 };
+
+/* A socket bound to an address, in the namespace that has it. */
+int fixture_socket(const struct fixture *fixture, const char *address, uint16_t port, int type);
 
 /* Send fresh datagrams and count those that arrive. A send that fails ends the test. */
 unsigned fixture_send(const struct fixture *fixture, const struct fixture_flow *flow);
