@@ -36,9 +36,20 @@ expect() {
 show() {
     printf '%s$ %s%s\n' "$bold" "$*" "$plain"
     status=0
-    "$@" 2>&1 | tee "$output" || status=${PIPESTATUS[0]}
+    if [[ -t 1 && $1/$2 == squall/run ]]; then
+        run_on_terminal "$@" || status=$?
+    else
+        "$@" 2>&1 | tee "$output" || status=${PIPESTATUS[0]}
+    fi
     printf '%s[exit status %d]%s\n' "$dim" "$status" "$plain"
     [[ $status -lt 128 ]] || exit "$status" # a signal ended it, so it ends us as well
+}
+
+# script(1) lets squall have a terminal for its live view, and keeps what it shows.
+run_on_terminal() {
+    local rows columns
+    read -r rows columns < <(stty size <&2 2>/dev/null || echo 24 80)
+    script -qefc "stty rows $rows cols $columns; exec $(printf '%q ' "$@")" "$output" </dev/null
 }
 
 run_experiment() {
