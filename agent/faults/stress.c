@@ -351,6 +351,8 @@ int sq_stress_remove(void *state, const struct sq_undo *undo, struct sq_fault_re
             bury(&record->entries[i]);
         }
     }
+    if (stress != NULL && stress->injected_boot_ns != 0)
+        sq_report_count(report, "stressors", left);
     if (left > 0)
         return sq_fail(error, SQ_UNCLEAN, "%u of %u stressors are still there%s%s", left, record->count,
                        all_killed ? "" : ": ", all_killed ? "" : unclean.text);

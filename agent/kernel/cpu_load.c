@@ -12,7 +12,7 @@
 #define PERIOD_MOST_NS  (100 * (int64_t)SQ_NS_PER_MILLISECOND)
 #define BUSY_LEAST_NS   (500 * INT64_C(1000)) /* shorter turns would be all waking up */
 #define CLOSE_ENOUGH_NS (10 * INT64_C(1000))  /* less is left to the next period */
-#define DEBT_MOST_NS    (1000 * (int64_t)SQ_NS_PER_MILLISECOND)
+#define DEBT_MOST_NS    (250 * (int64_t)SQ_NS_PER_MILLISECOND)
 
 static int64_t clock_ns(clockid_t clock)
 {

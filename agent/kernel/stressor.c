@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/capability.h>
 #include <linux/futex.h>
 #include <linux/seccomp.h>
 #include <poll.h>
@@ -16,6 +15,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/capability.h>
 #include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
@@ -310,21 +310,25 @@ int sq_stressor_await(int ready_fd, uint32_t count, struct sq_error *error)
 static int check_capabilities(struct sq_error *error)
 {
     static const struct {
-        int number;
+        cap_value_t value;
         const char *name;
     } needed[] = {{CAP_KILL, "CAP_KILL"}, {CAP_SETUID, "CAP_SETUID"}, {CAP_SETGID, "CAP_SETGID"}};
-    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
-    if (syscall(SYS_capget, &header, data) != 0)
+    cap_t held = cap_get_proc();
+    const char *missing = NULL;
+    if (held == NULL)
         return sq_fail_errno(error, errno, "cannot read the agent's capabilities");
-    for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++)
-        if ((data[0].effective >> needed[i].number & 1) == 0)
-            return sq_fail(
-                error, SQ_UNABLE,
-                "the agent lacks %s, which it needs to start and end an unprivileged stressor; start "
-                "squalld as root",
-                needed[i].name);
-    return 0;
+    for (size_t i = 0; i < sizeof needed / sizeof needed[0] && missing == NULL; i++) {
+        cap_flag_value_t is_there = CAP_CLEAR;
+        if (cap_get_flag(held, needed[i].value, CAP_EFFECTIVE, &is_there) != 0 || is_there != CAP_SET)
+            missing = needed[i].name;
+    }
+    (void)cap_free(held);
+    if (missing == NULL)
+        return 0;
+    return sq_fail(
+        error, SQ_UNABLE,
+        "the agent lacks %s, which it needs to start and end an unprivileged stressor; start squalld as root",
+        missing);
 }
 
 int sq_stressor_check_host(struct sq_error *error)

@@ -3,11 +3,10 @@
 
 #include <errno.h>
 #include <grp.h>
-#include <linux/capability.h>
 #include <seccomp.h>
 #include <string.h>
+#include <sys/capability.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 static int drop_bounding_set(struct sq_error *error)
@@ -22,15 +21,16 @@ static int drop_bounding_set(struct sq_error *error)
 
 static int clear_capabilities(struct sq_error *error)
 {
-    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
-    memset(data, 0, sizeof data);
-    if (syscall(SYS_capset, &header, data) != 0 || syscall(SYS_capget, &header, data) != 0)
-        return sq_fail_errno(error, errno, "cannot give up capabilities");
-    for (size_t i = 0; i < _LINUX_CAPABILITY_U32S_3; i++)
-        if ((data[i].permitted | data[i].effective | data[i].inheritable) != 0)
-            return sq_fail(error, SQ_INTERNAL, "capabilities were left after all were given up");
-    return 0;
+    cap_t none = cap_init();
+    cap_t held = NULL;
+    int result = 0;
+    if (none == NULL || cap_set_proc(none) != 0)
+        result = sq_fail_errno(error, errno, "cannot give up capabilities");
+    else if ((held = cap_get_proc()) == NULL || cap_compare(held, none) != 0)
+        result = sq_fail(error, SQ_INTERNAL, "capabilities were left after all were given up");
+    (void)cap_free(held);
+    (void)cap_free(none);
+    return result;
 }
 
 int sq_stressor_drop_privileges(uid_t uid, gid_t gid, struct sq_error *error)

@@ -77,6 +77,25 @@ static void test_protect(void **state)
     assert_int_equal(protection->ports[1], 65535);
 }
 
+static void test_memory_floor(void **state)
+{
+    struct sq_error error;
+    (void)state;
+    assert_int_equal(read_text("allow: [memory.stress]\n", &error), 0);
+    assert_int_equal(policy.protection.memory_floor_bytes, 0);
+    assert_int_equal(read_text("allow: [memory.*]\nmemory-floor: 512MiB\nprotect: {ports: [22]}\n", &error),
+                     0);
+    assert_int_equal(policy.protection.memory_floor_bytes, 512u << 20);
+    assert_int_equal(policy.protection.port_count, 1);
+    expect_error("allow: []\nmemory-floor: 512", ":2:15: '512' is not a size");
+    expect_error("allow: []\nmemory-floor: -1GiB", ":2:15: '-1GiB' is not a size");
+    expect_error("allow: []\nmemory-floor: 5%", ":2:15: '5%' is not a size");
+    expect_error("allow: []\nmemory-floor: 0B",
+                 ":2:15: 'memory-floor' is out of range; expected 1MiB or more");
+    expect_error("allow: []\nmemory-floor: [1GiB]", "'memory-floor'");
+    expect_error("allow: []\nmemory-flor: 1GiB", "memory-floor");
+}
+
 static void test_errors(void **state)
 {
     (void)state;
@@ -147,8 +166,9 @@ static void test_packaged_example(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_allow), cmocka_unit_test(test_protect),          cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_load),  cmocka_unit_test(test_packaged_example),
+        cmocka_unit_test(test_allow),        cmocka_unit_test(test_protect),
+        cmocka_unit_test(test_memory_floor), cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_load),         cmocka_unit_test(test_packaged_example),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
