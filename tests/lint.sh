@@ -25,7 +25,8 @@ tidy() {
     [[ ${#files[@]} -gt 0 ]] || mapfile -t files < <(tidied)
     # GCC's own warnings are unknown to clang, and what clang warns of beyond them is for a build with clang.
     printf '%s\n' "${files[@]}" | xargs -P2 -n4 clang-tidy --quiet -p build/dev \
-        --extra-arg=-Wno-unknown-warning-option --extra-arg=-Wno-sign-conversion
+        --extra-arg=-Wno-unknown-warning-option --extra-arg=-Wno-sign-conversion \
+        2> >(grep -vE 'warnings? (and [0-9]+ errors? )?generated|^Suppressed' >&2 || true)
 }
 
 shell() { scripts | xargs shellcheck -x -P .; }
