@@ -17,8 +17,8 @@
 /* The kernel counts its own indices up from 1; "SQ" in the upper half stays out of its way and can be
  * recognised. */
 #define INDEX_BASE   0x53510000u
-#define SLOTS_MAX    16 /* faults at a time */
-#define ATTEMPTS_MAX 8  /* when others stand in a slot's place */
+#define SLOTS_MAX    8 /* faults at a time: SQ_FAULTS_MAX */
+#define ATTEMPTS_MAX 8 /* when others stand in a slot's place */
 
 /* Largest that IP knows: a packet that its own interface could carry is never too long for the IFB. */
 #define MTU_BYTES 65535u

@@ -4,10 +4,13 @@
 #include "table/params.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -132,6 +135,45 @@ int partition_recover(struct partition *partition)
 {
     must(partition, partition->ops->clean(NULL, &partition->undo, &partition->error));
     return partition->ops->remove(NULL, &partition->undo, &partition->report, &partition->error);
+}
+
+void partition_die(struct partition *partition, unsigned lease_ms, unsigned delay_us)
+{
+    int pipe_fds[2];
+    assert_int_equal(pipe(pipe_fds), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        char done = 1;
+        if (partition_prepare(partition) != 0)
+            _exit(1);
+        partition_inject(partition, lease_ms);
+        if (write(pipe_fds[1], &done, 1) != 1)
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    char done;
+    if (delay_us == 0)
+        assert_int_equal(read(pipe_fds[0], &done, 1), 1);
+    else
+        usleep(delay_us);
+    assert_int_equal(kill(child, SIGKILL), 0);
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+    close(pipe_fds[0]);
+    close(pipe_fds[1]);
+}
+
+unsigned partition_prepare_time_us(struct partition *partition)
+{
+    must(partition, partition_preview(partition));
+    uint64_t start_ns = sq_boot_ns();
+    partition_die(partition, 60000, 0);
+    uint64_t end_ns = sq_boot_ns();
+    assert_int_equal(partition_recover(partition), 0);
+    return (unsigned)((end_ns - start_ns) / 1000);
 }
 
 uint64_t partition_counter(struct partition *partition, const char *name)

@@ -44,6 +44,15 @@ void partition_stop(struct partition *partition);
 /* clean and remove from the record alone, as after a crash. Returns what remove returned; asserts clean's. */
 int partition_recover(struct partition *partition);
 
+/*
+ * After a preview: a child of its own prepares and injects, and is killed after `delay_us`; 0: when it has
+ * injected. `partition` is in memory that it shares.
+ */
+void partition_die(struct partition *partition, unsigned lease_ms, unsigned delay_us);
+
+/* How long this kernel takes for that, the fork included. Previews, and leaves nothing. */
+unsigned partition_prepare_time_us(struct partition *partition);
+
 uint64_t partition_counter(struct partition *partition, const char *name);
 
 /* Whether a line of this kind holds the text. */

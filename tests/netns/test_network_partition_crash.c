@@ -80,42 +80,12 @@ static void assert_all_pass(void)
     assert_int_equal(fixture_in6(&lab, "2"), FIXTURE_COUNT);
 }
 
-/* A child that prepares and injects, and is killed after `delay_us`; 0: when it has injected. */
-static void die_with_fault(unsigned lease_ms, unsigned delay_us)
-{
-    int pipe_fds[2];
-    assert_int_equal(pipe(pipe_fds), 0);
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        char done = 1;
-        if (partition_prepare(shared) != 0)
-            _exit(1);
-        partition_inject(shared, lease_ms);
-        if (write(pipe_fds[1], &done, 1) != 1)
-            _exit(1);
-        for (;;)
-            pause();
-    }
-    char done;
-    if (delay_us == 0)
-        assert_int_equal(read(pipe_fds[0], &done, 1), 1);
-    else
-        usleep(delay_us);
-    assert_int_equal(kill(child, SIGKILL), 0);
-    int status;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFSIGNALED(status));
-    close(pipe_fds[0]);
-    close(pipe_fds[1]);
-}
-
 static void test_deadline_needs_nobody(void **state)
 {
     (void)state;
     char *before = fixture_tc("eth0");
     assert_int_equal(partition_preview(shared), 0);
-    die_with_fault(1500, 0);
+    partition_die(shared, 1500, 0);
     uint64_t start = sq_boot_ns();
     assert_int_equal(fixture_out4(&lab, "2"), 0);
     assert_int_equal(fixture_in6(&lab, "2"), 0);
@@ -138,7 +108,7 @@ static void test_recovery_ends_it_at_once_and_twice(void **state)
     (void)state;
     char *before = fixture_tc("eth0");
     assert_int_equal(partition_preview(shared), 0);
-    die_with_fault(60000, 0);
+    partition_die(shared, 60000, 0);
     assert_int_equal(fixture_out4(&lab, "2"), 0);
     assert_int_equal(sq_network_partition_ops.clean(NULL, &shared->undo, &shared->error), 0);
     assert_all_pass();
@@ -155,7 +125,7 @@ static void test_reverting_allocates_nothing(void **state)
     (void)state;
 #ifdef COUNTS_ALLOCATIONS
     assert_int_equal(partition_preview(shared), 0);
-    die_with_fault(60000, 0);
+    partition_die(shared, 60000, 0);
     unsigned before = allocations;
     assert_int_equal(partition_recover(shared), 0);
     assert_int_equal(allocations, before);
@@ -176,27 +146,16 @@ static void test_reverting_allocates_nothing(void **state)
 #endif
 }
 
-/* How long this kernel takes to prepare, fork included. */
-static unsigned prepare_time_us(void)
-{
-    assert_int_equal(partition_preview(shared), 0);
-    uint64_t start = sq_boot_ns();
-    die_with_fault(60000, 0);
-    uint64_t end = sq_boot_ns();
-    assert_int_equal(partition_recover(shared), 0);
-    return (unsigned)((end - start) / 1000);
-}
-
 static void test_killed_at_any_moment_of_preparing(void **state)
 {
     (void)state;
-    unsigned longest_us = prepare_time_us() + 1;
+    unsigned longest_us = partition_prepare_time_us(shared) + 1;
     char *before = fixture_tc("eth0");
     unsigned half_way = 0;
     srandom(2);
     for (unsigned i = 0; i < ROUNDS; i++) {
         assert_int_equal(partition_preview(shared), 0);
-        die_with_fault(60000, 1 + (unsigned)random() % longest_us);
+        partition_die(shared, 60000, 1 + (unsigned)random() % longest_us);
         char *now = fixture_tc("eth0");
         half_way += strcmp(now, before) != 0;
         free(now);
@@ -242,7 +201,7 @@ static void test_interface_gone(void **state)
 {
     (void)state;
     assert_int_equal(partition_preview(shared), 0);
-    die_with_fault(60000, 0);
+    partition_die(shared, 60000, 0);
     fixture_must(lab.host, "ip link del eth0");
     assert_int_equal(partition_recover(shared), 0);
     assert_true(shared->report.proved);
@@ -254,7 +213,7 @@ static void test_interface_renamed(void **state)
     (void)state;
     char *before = fixture_tc("eth0");
     assert_int_equal(partition_preview(shared), 0);
-    die_with_fault(60000, 0);
+    partition_die(shared, 60000, 0);
     fixture_must(lab.host, "ip link set eth0 down; ip link set eth0 name wan0 && ip link set wan0 up");
     assert_int_equal(partition_recover(shared), 0);
     assert_true(shared->report.proved);
@@ -266,7 +225,7 @@ static void test_other_namespace_is_not_touched(void **state)
 {
     (void)state;
     assert_int_equal(partition_preview(shared), 0);
-    die_with_fault(60000, 0);
+    partition_die(shared, 60000, 0);
     struct sq_network_undo record;
     assert_int_equal(sq_network_undo_read(&shared->undo, &record, NULL), 0);
     record.netns_inode++;
