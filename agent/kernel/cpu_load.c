@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #define PERIOD_LEAST_NS (20 * (int64_t)SQ_NS_PER_MILLISECOND)
-#define PERIOD_MOST_NS  (100 * (int64_t)SQ_NS_PER_MILLISECOND)
+#define PERIOD_MOST_NS  (50 * (int64_t)SQ_NS_PER_MILLISECOND) /* twice that must not miss a renewal */
 #define BUSY_LEAST_NS   (500 * INT64_C(1000)) /* shorter turns would be all waking up */
 #define CLOSE_ENOUGH_NS (10 * INT64_C(1000))  /* less is left to the next period */
 #define DEBT_MOST_NS    (250 * (int64_t)SQ_NS_PER_MILLISECOND)
@@ -61,8 +61,8 @@ static void sleep_until(int64_t until_ns)
 static int64_t base_period_ns(double fraction)
 {
     double period_ns = (double)BUSY_LEAST_NS / fraction;
-    if (period_ns > (double)(PERIOD_MOST_NS / 2))
-        return PERIOD_MOST_NS / 2;
+    if (period_ns > (double)PERIOD_MOST_NS)
+        return PERIOD_MOST_NS;
     return period_ns < (double)PERIOD_LEAST_NS ? PERIOD_LEAST_NS : (int64_t)period_ns;
 }
 
