@@ -37,15 +37,16 @@ wait_until() {
 # --- agents ---
 web_address() { echo "10.77.0.1${1#web}"; }
 
-# Every squalld process of a host, as seen from here, the injector first: it is the front's parent.
+# Every squalld process of a host, as seen from here, the injector first: it is the front's parent. Told by the file itself:
+# from within a chroot, the path of an executable in another mount namespace does not look like ours.
 agent_processes() {
     local namespace process parent injector='' others=''
     namespace=$(readlink "/proc/$(cat "$LAB_DIR/$1/pid")/ns/net")
     for process in /proc/[0-9]*; do
-        [[ $(readlink "$process/exe" 2>/dev/null) == "$LAB_SQUALLD" ]] || continue
+        [[ $process/exe -ef $LAB_SQUALLD ]] || continue
         [[ $(readlink "$process/ns/net" 2>/dev/null) == "$namespace" ]] || continue
         parent=$(sed -n 's/^PPid:\t//p' "$process/status" 2>/dev/null) || continue
-        if [[ $(readlink "/proc/$parent/exe" 2>/dev/null) == "$LAB_SQUALLD" ]]; then
+        if [[ /proc/$parent/exe -ef $LAB_SQUALLD ]]; then
             others="$others ${process#/proc/}"
         else
             injector="$injector ${process#/proc/}"

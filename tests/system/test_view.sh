@@ -8,7 +8,7 @@ escape=$'\e'
 on_terminal() {
     injections_before=$(injections)
     status=0
-    timeout 60 script -qfec "stty cols 100 rows 30; $1" "$output" >/dev/null 2>&1 <"${2:-/dev/null}" || status=$?
+    TERM=${TERM_IN_TEST:-xterm} timeout 60 script -qfec "stty cols 100 rows 30; $1" "$output" >/dev/null 2>&1 <"${2:-/dev/null}" || status=$?
 }
 shows() { grep -q -- "$1" "$output"; }
 no_escapes() { ! grep -q "$escape" "$output"; }
@@ -20,7 +20,7 @@ expect 'it redraws a live view' shows "$escape\\["
 NO_COLOR=1 on_terminal "squall run --yes --record $work/run.json $experiment"
 verdict 'a run with NO_COLOR' 0
 expect 'NO_COLOR: no colours' bash -c "! grep -qE '$escape\\[[0-9;]*3[0-7][0-9;]*m' '$output'"
-TERM=dumb on_terminal "squall run --yes --color never --record $work/run.json $experiment"
+TERM_IN_TEST=dumb on_terminal "squall run --yes --color never --record $work/run.json $experiment"
 verdict 'a run on a dumb terminal' 0
 sq_run "$experiment"
 verdict 'a run without a terminal' 0 'faults are in' 'web2'
