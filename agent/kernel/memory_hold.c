@@ -14,8 +14,9 @@
 
 #define HUGE_PAGE_BYTES                                                                                      \
     (2u << 20) /* on other machines than x86-64 and arm64 with 4 KiB pages this is just a step */
-#define CHUNK_BYTES     (64u << 20) /* some 20 ms of work */
-#define HUGE_RATE_LEAST (4u << 20)  /* slower growth is in small pages, to be even */
+#define CHUNK_MOST      (64u << 20)
+#define TAKE_NS         (10 * SQ_NS_PER_MILLISECOND) /* a chunk is to take about so long, to follow the lease */
+#define HUGE_RATE_LEAST (4u << 20)                   /* slower growth is in small pages, to be even */
 #define STEP_NS         (20 * SQ_NS_PER_MILLISECOND)
 #define LOOK_NS         SQ_NS_PER_SECOND
 
@@ -99,13 +100,22 @@ static uint64_t allowed_bytes(const struct sq_memory_hold *hold, uint64_t since_
     return grown < (double)hold->bytes ? (uint64_t)grown : hold->bytes;
 }
 
-/* The next piece to take: whole steps, but for the last one. */
-static size_t next_step(const struct sq_memory_hold *hold, uint64_t held, uint64_t allowed, size_t unit)
+/* The next piece to take: whole units, but for the last one. */
+static size_t next_step(const struct sq_memory_hold *hold, uint64_t held, uint64_t allowed, size_t chunk,
+                        size_t unit)
 {
     uint64_t step = allowed > held ? allowed - held : 0;
-    if (step > CHUNK_BYTES)
-        step = CHUNK_BYTES;
+    if (step > chunk)
+        step = chunk;
     return (size_t)(held + step == hold->bytes ? step : step - step % unit);
+}
+
+/* Hosts differ by a factor of a hundred in how long a page takes, virtual ones from page to page. */
+static size_t next_chunk(size_t chunk, uint64_t took_ns)
+{
+    if (took_ns < TAKE_NS / 2 && chunk < CHUNK_MOST)
+        return chunk * 2;
+    return took_ns > TAKE_NS && chunk > HUGE_PAGE_BYTES ? chunk / 2 : chunk;
 }
 
 static void grow(const struct sq_memory_hold *hold, struct sq_stressor_self *self)
@@ -114,9 +124,11 @@ static void grow(const struct sq_memory_hold *hold, struct sq_stressor_self *sel
     size_t page = page_bytes();
     uint64_t start_ns = sq_boot_ns();
     uint64_t held = 0;
+    size_t chunk = HUGE_PAGE_BYTES;
     while (held < hold->bytes) {
         sq_stressor_tick(self);
-        size_t step = next_step(hold, held, allowed_bytes(hold, sq_ns_sub(sq_boot_ns(), start_ns)),
+        uint64_t now_ns = sq_boot_ns();
+        size_t step = next_step(hold, held, allowed_bytes(hold, sq_ns_sub(now_ns, start_ns)), chunk,
                                 is_slow ? page : HUGE_PAGE_BYTES);
         bool at_floor = step > 0 && is_at_floor(hold, step);
         atomic_store(&self->control->stopped_short, at_floor);
@@ -126,6 +138,7 @@ static void grow(const struct sq_memory_hold *hold, struct sq_stressor_self *sel
         }
         take(hold->area + held, step, page);
         held += step;
+        chunk = next_chunk(chunk, sq_ns_sub(sq_boot_ns(), now_ns));
         atomic_store(&self->control->held_bytes, held);
     }
 }
@@ -145,7 +158,7 @@ static void fetch_back(const struct sq_memory_hold *hold, struct sq_stressor_sel
     size_t page = page_bytes();
     for (uint64_t at = 0; at < hold->bytes; at += page) {
         (void)*(volatile char *)(hold->area + at);
-        if (at % CHUNK_BYTES == 0)
+        if (at % HUGE_PAGE_BYTES == 0)
             sq_stressor_tick(self);
     }
 }

@@ -41,7 +41,7 @@ static uint64_t pss_bytes(pid_t pid)
 
 static void wait_until_held(struct stress_run *run, uint64_t bytes)
 {
-    for (int i = 0; i < 2000; i++) {
+    for (int i = 0; i < 12000; i++) {
         stress_status(run);
         if (stress_counter(run, "held-bytes") >= bytes)
             return;
@@ -105,7 +105,10 @@ static void test_exactly_what_was_asked(void **state)
     expect_held(run, "1MiB", MIB);
     expect_held(run, "7001KiB", 7000 * 1024); /* whole pages */
     expect_held(run, "200MiB", 200 * MIB);
-    expect_held(run, "1GiB", 1024 * MIB);
+    struct sq_host_memory memory;
+    assert_int_equal(sq_host_memory_read(&memory, NULL), 0);
+    if (memory.available_bytes > 4096 * MIB)
+        expect_held(run, "1GiB", 1024 * MIB);
 }
 
 static void test_who_it_is(void **state)
@@ -220,10 +223,10 @@ static void test_growth(void **state)
     static const struct {
         const char *rate;
         uint64_t rate_bytes;
-    } cases[] = {{"100MiB", 100 * MIB}, {"1MiB", MIB}};
+    } cases[] = {{"20MiB", 20 * MIB}, {"1MiB", MIB}};
     for (size_t i = 0; i < 2; i++) {
         begin(run);
-        stress_set(run, "bytes", "1GiB");
+        stress_set(run, "bytes", "300MiB");
         stress_set(run, "rate", cases[i].rate);
         run->order.duration_ns = 3600 * SQ_NS_PER_SECOND;
         uint64_t start_ns = sq_boot_ns();
@@ -269,7 +272,7 @@ static void test_dies_with_the_injector(void **state)
     static const long pauses[] = {0, 0, 5, 30, 100, 500};
     for (size_t i = 0; i < sizeof pauses / sizeof pauses[0]; i++) {
         begin(run);
-        stress_set(run, "bytes", "1GiB");
+        stress_set(run, "bytes", "400MiB");
         pid_t injector = stress_fork_injector(run, i == 0 ? STAGE_PREPARED : STAGE_INJECTED, LONG_NS);
         stress_pause(pauses[i]);
         stress_end_injector(injector);
