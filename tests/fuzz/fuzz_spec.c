@@ -64,7 +64,10 @@ static void set_lines(const struct sq_fault_info *info, char *text)
         struct sq_error error = {0};
         if (param == NULL || value == NULL)
             continue;
-        if (sq_spec_set(&spec, param, value, &error) != 0)
+        /* An entry of a list, as in a file, or the whole. */
+        bool is_entry = value[0] == '[';
+        if ((is_entry ? sq_spec_set_item(&spec, param, value + 1, &error)
+                      : sq_spec_set(&spec, param, value, &error)) != 0)
             require(error.code == SQ_BAD_INPUT && error.text[0] != '\0');
     }
     const char *culprit = NULL;
@@ -73,6 +76,9 @@ static void set_lines(const struct sq_fault_info *info, char *text)
         require(error.code == SQ_BAD_INPUT && (culprit == NULL || sq_param_by_key(info, culprit) != NULL));
         return;
     }
+    for (uint64_t duration_ns = 1; duration_ns != 0; duration_ns <<= 1)
+        if (sq_spec_check_duration(&spec, duration_ns, &culprit, &error) != 0)
+            require(error.code == SQ_BAD_INPUT && sq_param_by_key(info, culprit) != NULL);
     check_promises();
     check_reads_back(info);
 }
