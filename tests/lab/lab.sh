@@ -63,25 +63,6 @@ lab_note_namespaces() {
 }
 
 lab_namespaces=(--net --pid --mount --ipc --uts --fork --kill-child --mount-proc)
-[[ -z ${LAB_PROPAGATION:-} ]] || lab_namespaces+=(--propagation "$LAB_PROPAGATION")
-
-# Usually unshare(1) makes the mounts of a new namespace private. In a chroot whose root is no mount point it cannot; then
-# they stay as they are, which is right only if what is mounted there does not show up outside.
-lab_choose_propagation() {
-    local scratch leaks=yes
-    if unshare --mount true 2>/dev/null; then return; fi
-    scratch=$(mktemp -d)
-    # shellcheck disable=SC2016 # for the inner shell
-    unshare --mount --propagation unchanged sh -c '
-        mount -t tmpfs probe "$1" || exit 0
-        grep -qF " $1 " "/proc/$2/mountinfo" && umount "$1" && exit 0
-        exit 1' sh "$scratch" "$$" || leaks=no
-    rmdir "$scratch"
-    [[ $leaks == no ]] || lab_die 'the mounts of this chroot are shared with the machine around it; enter it from a mount' \
-        'namespace of its own: unshare --mount chroot ...'
-    export LAB_PROPAGATION=unchanged
-    lab_namespaces+=(--propagation unchanged)
-}
 
 lab_start_host() {
     local host=$1 launcher pid
@@ -167,7 +148,6 @@ lab_environment() {
 
 lab_run() {
     [[ $# -ge 3 ]] || lab_die 'usage: lab.sh run DIR BUILD COMMAND...'
-    lab_choose_propagation
     lab_environment "$1" "$2"
     shift 2
     exec unshare "${lab_namespaces[@]}" "$LAB_SOURCE/lab.sh" init run "$@"
@@ -175,7 +155,6 @@ lab_run() {
 
 lab_up() {
     [[ $# == 2 ]] || lab_die 'usage: lab.sh up DIR BUILD'
-    lab_choose_propagation
     lab_environment "$1" "$2"
     rm -f "$LAB_DIR/ready"
     setsid unshare "${lab_namespaces[@]}" "$LAB_SOURCE/lab.sh" init up </dev/null >"$LAB_DIR/lab.log" 2>&1 &
