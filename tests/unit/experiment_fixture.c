@@ -19,6 +19,7 @@ struct sq_experiments experiments;
 struct sq_request request;
 struct sq_reply reply;
 int recoveries;
+uint64_t settled_ns;
 
 static int note(char call, uint32_t slot, struct sq_error *error)
 {
@@ -75,6 +76,13 @@ static int fake_clean(void *state, const struct sq_undo *undo, struct sq_error *
     return note('c', undo->bytes[0], error);
 }
 
+static uint64_t fake_settle(void *state, const struct sq_undo *undo)
+{
+    (void)state;
+    (void)undo;
+    return settled_ns > now_ns ? settled_ns : 0;
+}
+
 static int fake_remove(void *state, const struct sq_undo *undo, struct sq_fault_report *report,
                        struct sq_error *error)
 {
@@ -104,6 +112,7 @@ static const struct sq_fault_ops fake_ops = {
     .inject = fake_inject,
     .renew = fake_renew,
     .clean = fake_clean,
+    .settle = fake_settle,
     .remove = fake_remove,
     .status = fake_status,
     .release = fake_release,
@@ -150,6 +159,7 @@ int set_up(void **state)
     fail_call = 0;
     fail_slot = 0;
     recoveries = 0;
+    settled_ns = 0;
     now_ns = 1000 * SECOND;
     memset(&experiments, 0, sizeof experiments);
     struct sq_experiment_world world = {.now_boot_ns = clock_now,

@@ -27,6 +27,7 @@ extern struct sq_policy policy;
 extern struct sq_experiments experiments;
 extern struct sq_request request;
 extern struct sq_reply reply;
+extern uint64_t settled_ns; /* until then, something of a clean fault is still on its way */
 extern int recoveries;
 
 int set_up(void **state);

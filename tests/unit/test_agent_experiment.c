@@ -280,13 +280,57 @@ static void test_halt(void **state)
     expect_calls("");
 }
 
+/* What is still on its way is waited for, by nobody but the removal, and by none who cannot wait. */
+static void test_removal_waits_until_settled(void **state)
+{
+    (void)state;
+    prepare(1, 1, 60 * SECOND);
+    inject(1);
+    settled_ns = now_ns + 3 * SECOND;
+    assert_int_equal(ask(SQ_VERB_REVERT, 1), SQ_OK);
+    assert_int_equal(reply.faults[0].clean_boot_ns, now_ns);
+    expect_calls("vpic");
+    assert_true(sq_experiments_removal_is_ready(&experiments));
+    assert_false(sq_experiments_remove_settled(&experiments));
+    assert_false(sq_experiments_removal_is_ready(&experiments));
+    assert_true(sq_experiments_removal_is_due(&experiments));
+    assert_int_equal(sq_experiments_next_boot_ns(&experiments), settled_ns);
+    assert_int_equal(ask(SQ_VERB_STATUS, 1), SQ_OK);
+    assert_int_equal(reply.faults[0].state, SQ_STATE_REVERTING);
+    pass(2 * SECOND);
+    assert_false(sq_experiments_remove_settled(&experiments));
+    expect_calls("");
+    pass(SECOND);
+    assert_true(sq_experiments_removal_is_ready(&experiments));
+    assert_true(sq_experiments_remove_settled(&experiments));
+    expect_calls("rx");
+    assert_int_equal(sq_experiments_next_boot_ns(&experiments), 0);
+    assert_false(sq_experiments_remove_settled(&experiments));
+
+    prepare(2, 2, 60 * SECOND);
+    settled_ns = now_ns + 3 * SECOND;
+    assert_int_equal(ask(SQ_VERB_HALT, 0), SQ_OK);
+    assert_false(sq_experiments_remove_settled(&experiments));
+    remove_all();
+    expect_calls("vvppccrxrx");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_life),     TEST(test_final_is_final),  TEST(test_revert_before_prepare),
-        TEST(test_repeats),  TEST(test_conflict),        TEST(test_stale),
-        TEST(test_lease),    TEST(test_late_renewal),    TEST(test_prepared_only_expires),
-        TEST(test_duration), TEST(test_times_and_masks), TEST(test_halt),
+        TEST(test_life),
+        TEST(test_final_is_final),
+        TEST(test_revert_before_prepare),
+        TEST(test_repeats),
+        TEST(test_conflict),
+        TEST(test_stale),
+        TEST(test_lease),
+        TEST(test_late_renewal),
+        TEST(test_prepared_only_expires),
+        TEST(test_duration),
+        TEST(test_times_and_masks),
+        TEST(test_halt),
+        TEST(test_removal_waits_until_settled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
