@@ -99,7 +99,7 @@ static void measure_levels(struct driver_group *group, bool competing)
     static const unsigned levels[] = {10, 25, 50, 75, 95};
     pid_t rival;
     if (competing)
-        driver_compete(1, &rival);
+        driver_compete(group, 1, &rival);
     for (size_t i = 0; i < sizeof levels / sizeof levels[0] && (!competing || levels[i] <= 50); i++) {
         char series[64];
         const char *where = competing ? "competing" : "idle";

@@ -94,7 +94,7 @@ static void cpu_row(uint32_t percent, uint32_t cores, enum surroundings surround
     for (uint32_t i = 0; i < driver_count(&driver); i++)
         driver_group_add(&group, driver_pid(&driver, i));
     if (surroundings == COMPETING)
-        driver_compete(cores, rivals);
+        driver_compete(&group, cores, rivals);
     driver_inject(&driver, 3600 * SQ_NS_PER_SECOND);
     struct level level = look(&driver, &group);
     driver_end(&driver);
@@ -119,8 +119,11 @@ static void measure_cpu(void)
     (void)printf(
         "\n## cpu.stress\n\nOver %llu s each, the median of %u. The stressors' CPU clocks, and the usage of "
         "a "
-        "control group that holds nothing else, in per cent of each core's time; the promise is 1 percentage "
-        "point.\n\n| asked | cores | surroundings | CPU clock | control group | error | kept |\n"
+        "control group, in per cent of each core's time; the promise is 1 percentage point. The control "
+        "group "
+        "has the highest weight there is, so that the machine's other work does not show; the busy processes "
+        "compete on equal terms.\n\n| asked | cores | surroundings | CPU clock | control group | error | "
+        "kept |\n"
         "|---|---|---|---|---|---|---|\n",
         (unsigned long long)(window_ns / SQ_NS_PER_SECOND), windows);
     for (int surroundings = ALONE; surroundings <= QUOTA_ABOVE; surroundings++)

@@ -36,7 +36,10 @@ uint64_t driver_cpu_ns(pid_t pid); /* its CPU clock */
 void driver_sleep_ns(uint64_t ns);
 uint64_t driver_counter(struct driver *driver, const char *name);
 
-/* A control group of its own, v1 or v2; {0} members: this machine has none. */
+/*
+ * A control group of its own, v1 or v2; empty members: this machine has none. It has the highest weight there
+ * is, so that the machine's other work does not blur what is measured: a test machine is seldom idle.
+ */
 struct driver_group {
     char usage[128]; /* the file that tells the CPU usage */
     char members[2][128];
@@ -51,8 +54,12 @@ int driver_group_set_quota(const struct driver_group *group,
                            double cores); /* 0: none. -1: not possible here */
 void driver_group_remove(struct driver_group *group);
 
-/* Processes that do nothing but compute, one bound to each of the first `cores` cores. */
-void driver_compete(uint32_t cores, pid_t *pids);
+/*
+ * Processes that do nothing but compute, one bound to each of the first `cores` cores. With v1 they have the
+ * weight of the group's members, and are not counted in its usage; with v2 they stay outside, with less
+ * weight.
+ */
+void driver_compete(const struct driver_group *group, uint32_t cores, pid_t *pids);
 void driver_stop_competing(uint32_t cores, const pid_t *pids);
 
 /* "Intel ..., 2 cores, 23.5GiB, Linux 6.18, load 1.2" as a Markdown paragraph. */
