@@ -153,6 +153,12 @@ static __always_inline int came_back(struct __sk_buff *skb, __u32 direction)
     return direction == SQ_CLASSIFIER_OUT && detour_out != 0 && skb->ingress_ifindex == detour_out;
 }
 
+/* The clock is asked only about packets of the peers: all others go by without. */
+static __always_inline int is_on(struct __sk_buff *skb, __u32 direction)
+{
+    return came_back(skb, direction) || bpf_ktime_get_boot_ns() < deadline_boot_ns;
+}
+
 /* Packets that pass although their address matches. */
 static __always_inline int is_spared(struct __sk_buff *skb, const struct transport *transport,
                                      __u64 peer_first, __u64 peer_last, __u32 family, __u32 direction)
@@ -207,17 +213,17 @@ static __always_inline int decide(struct __sk_buff *skb, const struct transport 
 
 static __always_inline int classify4(struct __sk_buff *skb, __u32 base, __u32 offset, __u32 direction)
 {
-    struct iphdr header;
-    if (bpf_skb_load_bytes_relative(skb, offset, &header, sizeof header, base) != 0 || header.version != 4)
-        return verdict_miss();
     struct sq_prefix4 key;
     __u32 at = direction == SQ_CLASSIFIER_OUT ? offsetof(struct iphdr, daddr) : offsetof(struct iphdr, saddr);
     if (bpf_skb_load_bytes_relative(skb, offset + at, key.address, sizeof key.address, base) != 0)
         return verdict_miss();
     key.bits = 32;
-    if (bpf_map_lookup_elem(&peers4, &key) == NULL)
+    if (bpf_map_lookup_elem(&peers4, &key) == NULL || !is_on(skb, direction))
         return verdict_miss();
     if (has_exempt && bpf_map_lookup_elem(&exempt4, &key) != NULL)
+        return verdict_miss();
+    struct iphdr header;
+    if (bpf_skb_load_bytes_relative(skb, offset, &header, sizeof header, base) != 0 || header.version != 4)
         return verdict_miss();
 
     struct transport transport = {
@@ -266,18 +272,18 @@ static __always_inline void find_transport6(struct __sk_buff *skb, struct transp
 
 static __always_inline int classify6(struct __sk_buff *skb, __u32 base, __u32 offset, __u32 direction)
 {
-    struct ipv6hdr header;
-    if (bpf_skb_load_bytes_relative(skb, offset, &header, sizeof header, base) != 0 || header.version != 6)
-        return verdict_miss();
     struct sq_prefix6 key;
     __u32 at =
         direction == SQ_CLASSIFIER_OUT ? offsetof(struct ipv6hdr, daddr) : offsetof(struct ipv6hdr, saddr);
     if (bpf_skb_load_bytes_relative(skb, offset + at, key.address, sizeof key.address, base) != 0)
         return verdict_miss();
     key.bits = 128;
-    if (bpf_map_lookup_elem(&peers6, &key) == NULL)
+    if (bpf_map_lookup_elem(&peers6, &key) == NULL || !is_on(skb, direction))
         return verdict_miss();
     if (has_exempt && bpf_map_lookup_elem(&exempt6, &key) != NULL)
+        return verdict_miss();
+    struct ipv6hdr header;
+    if (bpf_skb_load_bytes_relative(skb, offset, &header, sizeof header, base) != 0 || header.version != 6)
         return verdict_miss();
 
     struct transport transport = {.base = base, .offset = offset + sizeof header, .protocol = header.nexthdr};
@@ -296,8 +302,7 @@ static __always_inline int classify6(struct __sk_buff *skb, __u32 base, __u32 of
 
 static __always_inline int classify(struct __sk_buff *skb, __u32 direction)
 {
-    __u64 deadline = deadline_boot_ns;
-    if (!came_back(skb, direction) && (deadline == 0 || bpf_ktime_get_boot_ns() >= deadline))
+    if (deadline_boot_ns == 0 && !came_back(skb, direction))
         return verdict_miss();
     __u32 base;
     __u32 offset;
