@@ -2,23 +2,26 @@
 # Runs one command inside User-Mode Linux: Debian's 6.1 kernel as a process, on this machine's own root file system.
 # It has what this machine's kernel may lack (netem, every scheduler and classifier, cgroup v2 with its controllers).
 #
-#   uml.sh [--memory 1G] [--timeout SECONDS] [--disk IMAGE] -- COMMAND [ARGUMENT...]
+#   uml.sh [--memory 1G] [--timeout SECONDS] [--disk IMAGE] [--power-cut FILE] -- COMMAND [ARGUMENT...]
 #
 # The command's output is passed on, its exit status is ours. 125: the machine did not come up or gave no verdict.
 # Inside, /proc, /sys and /dev are the guest's own, /run and /tmp (unless we stand below it) are fresh tmpfs, cgroup2 is
-# on /sys/fs/cgroup, IMAGE is /dev/ubda.
+# on /sys/fs/cgroup, IMAGE is /dev/ubda. As soon as FILE is there, the machine is killed outright: that is success, and
+# a machine that ends before is not.
 set -euo pipefail
 
 memory=1G
 timeout=600
 disk=()
+power_cut=
 while [ $# -gt 0 ]; do
     case $1 in
     --memory) memory=$2; shift 2 ;;
     --timeout) timeout=$2; shift 2 ;;
     --disk) disk=("ubd0=$2"); shift 2 ;;
+    --power-cut) power_cut=$2; shift 2 ;;
     --) shift; break ;;
-    *) echo "uml.sh: unknown option $1; expected --memory, --timeout, --disk or --" >&2; exit 2 ;;
+    *) echo "uml.sh: unknown option $1; expected --memory, --timeout, --disk, --power-cut or --" >&2; exit 2 ;;
     esac
 done
 [ $# -gt 0 ] || { echo "uml.sh: no command given" >&2; exit 2; }
@@ -27,9 +30,16 @@ command -v linux.uml >/dev/null || { echo "uml.sh: linux.uml is missing; install
 # Not below /tmp, which the guest covers with a tmpfs of its own.
 work=$(mktemp -d "${UML_DIRECTORY:-/var/tmp}/squall-uml.XXXXXX")
 machine=
+# The machine is a session of its own below timeout(1): its helpers hold the disk and would outlive it.
+session=
+# shellcheck disable=SC2317  # also called by the trap
+kill_machine() {
+    if [ -n "$session" ]; then kill -KILL -- "-$session" 2>/dev/null || true; fi
+    kill -KILL -- "-$machine" 2>/dev/null || true
+}
 # shellcheck disable=SC2317  # called by the trap
 cleanup() {
-    if [ -n "$machine" ]; then kill -KILL -- "-$machine" 2>/dev/null || true; fi
+    if [ -n "$machine" ]; then kill_machine; fi
     rm -rf "$work"
 }
 trap cleanup EXIT
@@ -83,8 +93,22 @@ TMPDIR=/dev/shm timeout --signal=KILL "$timeout" linux.uml "mem=$memory" rootfst
     "${disk[@]}" con=null con0=null,fd:2 con1=null,fd:1 quiet >"$work/console" 2>&1 </dev/null &
 machine=$!
 set +m
+until session=$(pgrep -P "$machine") || ! kill -0 "$machine" 2>/dev/null; do sleep 0.01; done
+if [ -n "$power_cut" ]; then
+    until [ -e "$power_cut" ] || ! kill -0 "$machine" 2>/dev/null; do sleep 0.05; done
+    cat "$work/output"
+    if [ -e "$power_cut" ] && kill -0 "$machine"; then
+        kill_machine
+        wait "$machine" 2>/dev/null || true
+        machine=
+        exit 0
+    fi
+    echo "uml.sh: the machine ended before its power could be cut" >&2
+    exit 125
+fi
 tail -n +1 -f --pid="$machine" "$work/output" 2>/dev/null || true
 wait "$machine" 2>/dev/null || true
+kill_machine
 machine=
 
 if [ ! -s "$work/status" ]; then
