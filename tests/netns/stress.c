@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -271,6 +272,54 @@ void stress_unfake_file(const char *path)
 {
     assert_int_equal(umount2(path, MNT_DETACH), 0);
     (void)unlink(fake_of(path));
+}
+
+static char group[128];
+static char group_parent[96];
+
+static bool write_text(const char *directory, const char *file, const char *text)
+{
+    char path[192];
+    (void)snprintf(path, sizeof path, "%s/%s", directory, file);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    bool written = fd >= 0 && sq_write_all(fd, text, strlen(text)) == 0;
+    if (fd >= 0)
+        (void)close(fd);
+    return written;
+}
+
+static bool enter(const char *parent, const char *limit)
+{
+    char file[64];
+    const char *value = strchr(limit, ' ') + 1;
+    (void)snprintf(file, sizeof file, "%.*s", (int)(value - limit - 1), limit);
+    (void)snprintf(group_parent, sizeof group_parent, "%s", parent);
+    (void)snprintf(group, sizeof group, "%s/squall-test", parent);
+    if (mkdir(group, 0755) != 0 && errno != EEXIST)
+        return false;
+    return write_text(group, file, value) && write_text(group, "cgroup.procs", "0");
+}
+
+bool stress_enter_group(const char *controller, const char *v1, const char *v2)
+{
+    char parent[64];
+    char enable[32];
+    (void)snprintf(parent, sizeof parent, "/sys/fs/cgroup/%s", controller);
+    if (access(parent, F_OK) == 0 && enter(parent, v1))
+        return true;
+    (void)snprintf(enable, sizeof enable, "+%s", controller);
+    if (write_text("/sys/fs/cgroup", "cgroup.subtree_control", enable) && enter("/sys/fs/cgroup", v2))
+        return true;
+    stress_leave_group();
+    return false;
+}
+
+void stress_leave_group(void)
+{
+    (void)write_text(group_parent, "cgroup.procs", "0");
+    /* A control group is busy for a moment after its last process has gone. */
+    for (int i = 0; i < 200 && rmdir(group) != 0 && errno == EBUSY; i++)
+        stress_pause(5);
 }
 
 pid_t stress_fork_injector(struct stress_run *run, uint32_t stage, uint64_t lease_ns)

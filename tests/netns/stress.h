@@ -69,6 +69,13 @@ void stress_fake_file(const char *path, const char *content);
 void stress_unfake_file(const char *path);
 
 /*
+ * Move this process into a control group of its own with one limit: `v1` and `v2` are "FILE VALUE" of the
+ * controller in either hierarchy. False: neither is there. stress_leave_group moves back and removes it.
+ */
+bool stress_enter_group(const char *controller, const char *v1, const char *v2);
+void stress_leave_group(void);
+
+/*
  * Fork an injector that takes the fault to `stage` and then waits to be killed; returns when it is there.
  * With run->die_before_record it kills itself between starting and recording.
  */

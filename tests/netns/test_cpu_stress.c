@@ -183,6 +183,25 @@ static void test_refuses_cores_it_may_not_use(void **state)
     assert_int_equal(sched_setaffinity(0, sizeof before, &before), 0);
 }
 
+/* A quota of the agent's own control group bounds what it starts. */
+static void test_warns_of_a_quota(void **state)
+{
+    struct stress_run *run = *state;
+    stress_set(run, "percent", "50%");
+    stress_set(run, "cores", "1");
+    if (!stress_enter_group("cpu", "cpu.cfs_quota_us 30000", "cpu.max 30000 100000")) {
+        print_message("skipped: no control group with a CPU quota here\n");
+        skip();
+    }
+    stress_must(run, stress_preview(run));
+    uint32_t with_quota = run->report.line_count;
+    stress_assert_line(run, SQ_LINE_WARNING, "a quota of 0.30 cores, and 0.50 are asked for");
+    stress_set(run, "percent", "30%");
+    stress_must(run, stress_preview(run));
+    assert_int_equal(run->report.line_count, with_quota - 1);
+    stress_leave_group();
+}
+
 static void test_refuses_to_run_as_root(void **state)
 {
     struct stress_run *run = *state;
@@ -417,6 +436,7 @@ static int run_all(void)
         STRESS_TEST(test_refuses_cores_that_are_not_there),
         STRESS_TEST(test_refuses_cores_that_are_offline),
         STRESS_TEST(test_refuses_cores_it_may_not_use),
+        STRESS_TEST(test_warns_of_a_quota),
         STRESS_TEST(test_refuses_to_run_as_root),
         STRESS_TEST(test_ends_at_the_deadline),
         STRESS_TEST(test_renewing_moves_the_deadline),

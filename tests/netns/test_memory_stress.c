@@ -192,6 +192,23 @@ static void test_keeps_the_floor(void **state)
     stress_unfake_file(MEMINFO);
 }
 
+static void test_refuses_more_than_its_control_group_allows(void **state)
+{
+    struct stress_run *run = *state;
+    begin(run);
+    stress_set(run, "bytes", "200MiB");
+    if (!stress_enter_group("memory", "memory.limit_in_bytes 104857600", "memory.max 104857600")) {
+        print_message("skipped: no control group with a memory limit here\n");
+        skip();
+    }
+    stress_refused(run, SQ_UNABLE,
+                   "200MiB of memory are asked for, but the agent's own control group allows only ");
+    begin(run);
+    stress_set(run, "bytes", "50MiB");
+    stress_must(run, stress_preview(run));
+    stress_leave_group();
+}
+
 /* While it grows, others may take what was available. */
 static void test_stops_growing_at_the_floor(void **state)
 {
@@ -342,6 +359,7 @@ static int run_all(void)
         STRESS_TEST(test_who_it_is),
         STRESS_TEST(test_refuses_more_than_there_is),
         STRESS_TEST(test_keeps_the_floor),
+        STRESS_TEST(test_refuses_more_than_its_control_group_allows),
         STRESS_TEST(test_stops_growing_at_the_floor),
         STRESS_TEST(test_growth),
         STRESS_TEST(test_ends_at_the_deadline),
