@@ -31,9 +31,9 @@ struct sq_plan {
 };
 
 /*
- * Select the hosts of every step and gather them per host. Refuses: nobody to hit (SQ_NOBODY), two faults that
- * collide on one host while their times overlap (SQ_BAD_INPUT, with both steps' lines), more than SQ_FAULTS_MAX
- * faults on a host, more hosts than `limits` allow (SQ_LIMIT). Pure.
+ * Select the hosts of every step and gather them per host. Refuses: nobody to hit (SQ_NOBODY), two faults
+ * that collide on one host while their times overlap (SQ_BAD_INPUT, with both steps' lines), more than
+ * SQ_FAULTS_MAX faults on a host, more hosts than `limits` allow (SQ_LIMIT). Pure.
  */
 int sq_plan_make(const struct sq_experiment *experiment, const struct sq_inventory *inventory,
                  struct sq_plan **plan, struct sq_error *error);
@@ -42,7 +42,8 @@ void sq_plan_cleanup(struct sq_plan **plan);
 #define sq_autoplan __attribute__((cleanup(sq_plan_cleanup)))
 
 /* Fill `orders` (room for SQ_FAULTS_MAX) with what is ordered from one host. */
-void sq_plan_orders(const struct sq_plan *plan, uint32_t host, struct sq_fault_order *orders, uint32_t *order_count);
+void sq_plan_orders(const struct sq_plan *plan, uint32_t host, struct sq_fault_order *orders,
+                    uint32_t *order_count);
 
 /* The blast radius as text for people, and as JSON. `offline`: nobody was asked. */
 void sq_plan_print(const struct sq_plan *plan, bool offline);

@@ -110,8 +110,7 @@ static int sum_up(const struct sq_plan *plan, const struct sq_error *problems, s
     enum sq_code code = worst->code == SQ_BAD_INPUT ? SQ_UNREACHABLE : worst->code;
     if (count == 1)
         return sq_fail(error, code, "%s", worst->text);
-    return sq_fail(error, code, "%u of %u hosts cannot take part; %s", count, plan->host_count,
-                   worst->text);
+    return sq_fail(error, code, "%u of %u hosts cannot take part; %s", count, plan->host_count, worst->text);
 }
 
 static int collect(struct sq_plan *plan, struct sq_client *client, int interrupt_fd,

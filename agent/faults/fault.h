@@ -3,18 +3,19 @@
  *
  * A fault's life, and who calls what:
  *
- *   preview   reads the host, changes nothing; fills the report (what it would touch and spare) and the undo record
+ *   preview   reads the host, changes nothing; fills the report (what it would touch and spare) and the undo
+ * record
  *   -- the injector writes the undo record to the log --
  *   prepare   everything slow: devices, filters, maps; nothing applies yet
  *   inject    from now on the fault applies, until the deadline at the latest
  *   renew     move the deadline
- *   clean     the fault applies to nothing any more: a map update or a signal. Allocates nothing, cannot block,
- *             is called first for every fault of the host before any is removed
- *   remove    take away what prepare made; compare with what was there before; say so in the report
- *   release   close descriptors
+ *   clean     the fault applies to nothing any more: a map update or a signal. Allocates nothing, cannot
+ * block, is called first for every fault of the host before any is removed remove    take away what prepare
+ * made; compare with what was there before; say so in the report release   close descriptors
  *
- * clean and remove together are the revert. Both are idempotent and work from the undo record alone: after a crash
- * `state` is NULL, and they may be called when prepare never ran or ran half way. Neither allocates memory.
+ * clean and remove together are the revert. Both are idempotent and work from the undo record alone: after a
+ * crash `state` is NULL, and they may be called when prepare never ran or ran half way. Neither allocates
+ * memory.
  */
 #ifndef SQ_FAULTS_FAULT_H
 #define SQ_FAULTS_FAULT_H
@@ -28,15 +29,16 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define SQ_UNDO_BYTES_MAX    8192
-#define SQ_PROTECTED_MAX     64
-#define SQ_SPARED_MAX        8
+#define SQ_UNDO_BYTES_MAX 8192
+#define SQ_PROTECTED_MAX  64
+#define SQ_SPARED_MAX     8
 
-/* What a fault needs to be undone, written to the log before the fault exists. Plain data, one layout per kind. */
+/* What a fault needs to be undone, written to the log before the fault exists. Plain data, one layout per
+ * kind. */
 struct sq_undo {
-    uint32_t kind; /* enum sq_fault_kind */
+    uint32_t kind;   /* enum sq_fault_kind */
     uint32_t layout; /* the kind's own version of `bytes`; an unknown one is reported, not guessed at */
-    uint32_t size; /* bytes used */
+    uint32_t size;   /* bytes used */
     uint32_t reserved;
     _Alignas(8) uint8_t bytes[SQ_UNDO_BYTES_MAX];
 };
@@ -66,13 +68,14 @@ struct sq_fault_env {
     uint32_t spared_count;
     struct sq_spared spared[SQ_SPARED_MAX];
     struct sq_id experiment;
-    uint32_t slot; /* 0 to SQ_FAULTS_MAX - 1, unique on this host at this time: for filter preferences and names */
-    pid_t front_pid; /* squall itself, with the caller: never a victim */
+    uint32_t
+        slot; /* 0 to SQ_FAULTS_MAX - 1, unique on this host at this time: for filter preferences and names */
+    pid_t front_pid;    /* squall itself, with the caller: never a victim */
     uid_t stressor_uid; /* what a process that a fault starts becomes; never 0 */
     gid_t stressor_gid;
     /*
-     * Write a changed undo record to the log, before the kernel is changed. For kinds that learn on the way what
-     * has to be undone (a child's pid). Returns 0 or -1.
+     * Write a changed undo record to the log, before the kernel is changed. For kinds that learn on the way
+     * what has to be undone (a child's pid). Returns 0 or -1.
      */
     int (*record)(void *cookie, const struct sq_undo *undo, struct sq_error *error);
     void *cookie;
@@ -80,14 +83,15 @@ struct sq_fault_env {
 
 struct sq_fault_ops {
     enum sq_fault_kind kind;
-    size_t state_size; /* bytes of run-time state (descriptors), allocated and zeroed by the injector before preview */
+    size_t state_size; /* bytes of run-time state (descriptors), allocated and zeroed by the injector before
+                          preview */
 
     /* Can this host do it at all? Read only. 0, or -1 with SQ_UNABLE and what to do about it. */
     int (*check)(struct sq_error *error);
 
     /*
-     * What would it do? The spec has passed sq_spec_check. Fills report->lines and *undo. Refuses with SQ_POLICY
-     * (protected), SQ_CONFLICT, SQ_UNABLE (a foreign filter in front) or SQ_NOBODY.
+     * What would it do? The spec has passed sq_spec_check. Fills report->lines and *undo. Refuses with
+     * SQ_POLICY (protected), SQ_CONFLICT, SQ_UNABLE (a foreign filter in front) or SQ_NOBODY.
      */
     int (*preview)(const struct sq_fault_order *order, const struct sq_fault_env *env, struct sq_undo *undo,
                    struct sq_fault_report *report, struct sq_error *error);
@@ -102,19 +106,22 @@ struct sq_fault_ops {
     int (*clean)(void *state, const struct sq_undo *undo, struct sq_error *error);
 
     /*
-     * After clean: when may remove be called so that it need not wait and loses nothing, such as packets that are
-     * still delayed? 0 or past: now; else ask again at that time (boot-time clock). Ends within a bound of the
-     * kind's own. Whoever cannot wait calls remove at once. Neither blocks nor allocates. NULL: always now.
+     * After clean: when may remove be called so that it need not wait and loses nothing, such as packets that
+     * are still delayed? 0 or past: now; else ask again at that time (boot-time clock). Ends within a bound
+     * of the kind's own. Whoever cannot wait calls remove at once. Neither blocks nor allocates. NULL: always
+     * now.
      */
     uint64_t (*settle)(void *state, const struct sq_undo *undo);
 
     /*
-     * Fills report->lines with what is left (SQ_LINE_LEFT) and what is foreign (SQ_LINE_FOREIGN), and report->proved.
-     * 0: nothing of ours is left. -1: something is.
+     * Fills report->lines with what is left (SQ_LINE_LEFT) and what is foreign (SQ_LINE_FOREIGN), and
+     * report->proved. 0: nothing of ours is left. -1: something is.
      */
-    int (*remove)(void *state, const struct sq_undo *undo, struct sq_fault_report *report, struct sq_error *error);
+    int (*remove)(void *state, const struct sq_undo *undo, struct sq_fault_report *report,
+                  struct sq_error *error);
 
-    /* Counters, and notes such as "pid 901 came back"; sets report->touched. Called for every status and renewal. */
+    /* Counters, and notes such as "pid 901 came back"; sets report->touched. Called for every status and
+     * renewal. */
     void (*status)(void *state, const struct sq_undo *undo, struct sq_fault_report *report);
 
     void (*release)(void *state); /* NULL: nothing to release */

@@ -10,8 +10,8 @@
 
 #define PERIOD_LEAST_NS (20 * (int64_t)SQ_NS_PER_MILLISECOND)
 #define PERIOD_MOST_NS  (50 * (int64_t)SQ_NS_PER_MILLISECOND) /* twice that must not miss a renewal */
-#define BUSY_LEAST_NS   (500 * INT64_C(1000)) /* shorter turns would be all waking up */
-#define CLOSE_ENOUGH_NS (10 * INT64_C(1000))  /* less is left to the next period */
+#define BUSY_LEAST_NS   (500 * INT64_C(1000))                 /* shorter turns would be all waking up */
+#define CLOSE_ENOUGH_NS (10 * INT64_C(1000))                  /* less is left to the next period */
 #define DEBT_MOST_NS    (250 * (int64_t)SQ_NS_PER_MILLISECOND)
 
 static int64_t clock_ns(clockid_t clock)
