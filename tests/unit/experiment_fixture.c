@@ -207,7 +207,7 @@ void order(uint32_t count, uint64_t duration_ns)
         request.faults[i].index = i + 2;
         request.faults[i].duration_ns = duration_ns;
         request.faults[i].spec.kind = SQ_PROCESS_KILL;
-        (void)snprintf(request.faults[i].spec.kill.selector.comm, SQ_COMM_MAX, "worker%u", i);
+        request.faults[i].spec.kill.selector.comm[0] = (char)('a' + i);
     }
 }
 
