@@ -57,9 +57,9 @@ stress() { "$programs/measure_stress_figures" "$@"; }
 main() {
     : >"$samples"
     part 'switching' alone "$programs/measure_switch" "$build/agent/squalld" "$work" 100
-    part 'three hosts over TLS' in_lab 12
+    part 'three hosts over TLS' in_lab 10
     part 'the idle agent' alone "$here/idle.sh" "$build" "$work" 5 10
-    part 'packets' alone "$programs/measure_packets" 200 2000 veth
+    part 'packets' alone "$programs/measure_packets" 120 2000 veth
     part 'packets in User-Mode Linux' in_uml
     part 'CPU and memory stress' stress 2 3
     part 'an experiment that does nothing' alone "$here/launch.sh" "$build" "$work" 60
