@@ -17,7 +17,6 @@
 #include <cmocka.h>
 
 #define STANDARD_WAIT_MS 300
-#define FEW              15
 #define FEW_GAP_US       3000
 
 struct session {
@@ -129,9 +128,9 @@ double probe_deviation_ms(const struct probe_result *result)
 double probe_delay_ms(const struct fixture *fixture, const char *from, const char *to)
 {
     static struct probe_result result;
-    struct probe probe = {.from = from, .to = to, .count = FEW, .gap_us = FEW_GAP_US, .wait_ms = 1000};
+    struct probe probe = {.from = from, .to = to, .count = PROBE_FEW, .gap_us = FEW_GAP_US, .wait_ms = 1000};
     probe_run(fixture, &probe, &result);
-    if (result.received != FEW)
-        fail_msg("%u of %u datagrams from %s to %s came", result.received, FEW, from, to);
+    if (result.received != PROBE_FEW)
+        fail_msg("%u of %u datagrams from %s to %s came", result.received, PROBE_FEW, from, to);
     return result.delays_ms[0];
 }

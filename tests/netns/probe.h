@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #define PROBE_MAX 20000
+#define PROBE_FEW 15u
 
 struct probe {
     const char *from;
