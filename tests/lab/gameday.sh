@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# gameday.sh: the game day of ./demo. Runs inside the lab (lab.sh run), at the controller's place.
+# gameday.sh [PART...]: the game day of ./demo. Runs inside the lab (lab.sh run), at the controller's place.
+# A part is a function below; without any, all of them but slow_one, which needs a kernel with netem.
 # Keeps run records and outputs below $GAMEDAY_OUT; writes every expectation's outcome to $GAMEDAY_OUT/expectations.
 set -euo pipefail
 : "${LAB_DIR:?run this through ./demo}" "${GAMEDAY_OUT:?run this through ./demo}"
@@ -158,6 +159,47 @@ kill_nginx() {
     expect 'the shop is served by all three again' wait_until 5 all_servers_up
 }
 
+# How long each web host takes to answer, in milliseconds, one line "HOST TIME" each, until it is killed.
+watch_answers() {
+    local host seconds
+    while :; do
+        for host in "${web_hosts[@]}"; do
+            seconds=$(curl -s -m 2 -o /dev/null -w '%{time_starttransfer}' "http://10.77.0.${host/web/1}/") || seconds=2
+            awk -v host="$host" -v seconds="$seconds" 'BEGIN { printf "%s %d\n", host, seconds * 1000 }'
+        done
+        sleep 0.2
+    done
+}
+
+# The median of a host's answers in the file $1.
+median_answer() { awk -v host="$2" '$1 == host { print $2 }' "$1" | sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
+
+slow_one() {
+    title 'One web host answers late: the shop should stay quick'
+    local answers=$GAMEDAY_OUT/answers watcher victim host slow
+    {
+        wait_until 60 test -e "$GAMEDAY_OUT/latency/is-in" || exit 0
+        watch_answers >"$answers"
+    } &
+    watcher=$!
+    mkdir -p "$GAMEDAY_OUT/latency"
+    # The delay is in when the live view or the plain lines say so; the measuring starts with it.
+    { wait_until 60 grep -qs 'faults are in\|INJECTED' "$output" && sleep 1 && : >"$GAMEDAY_OUT/latency/is-in"; } &
+    run_experiment latency --set duration=10s --set delay=100ms --set jitter=10ms experiments/shop-slow-web-host.yaml
+    kill "$watcher" 2>/dev/null || true
+    victim=$(grep -oE '^web[123]' "$output" | head -n 1)
+    expect 'the hypothesis held: exit status 0' status_is 0
+    for host in "${web_hosts[@]}"; do tell "$host answered after $(median_answer "$answers" "$host") ms (median) meanwhile"; done
+    # One delayed packet of the handshake, one of the answer.
+    slow=$(median_answer "$answers" "$victim")
+    expect "the chosen host, $victim, answered about 200 ms late ($slow ms)" test "${slow:-0}" -ge 170 -a "${slow:-0}" -le 300
+    for host in "${web_hosts[@]}"; do
+        [[ $host != "$victim" ]] || continue
+        expect "its neighbour $host did not" test "$(median_answer "$answers" "$host")" -le 60
+    done
+    expect 'every web host is as it was before' hosts_as_before
+}
+
 # The address of the host whose datagrams stop, among the three.
 cut_host() { servers_down | grep -xE 'web[123]'; }
 
@@ -201,19 +243,16 @@ main() {
     trap stop_watching EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP QUIT
-    : >"$GAMEDAY_OUT/expectations"
+    [[ -e $GAMEDAY_OUT/expectations ]] || : >"$GAMEDAY_OUT/expectations"
     : >"$GAMEDAY_OUT/haproxy.log"
     server_states | sed 's/^/  HAProxy: /'
     wait_until 5 all_servers_up || tell 'HAProxy does not have all web hosts yet'
     hosts_snapshot >"$GAMEDAY_OUT/hosts-before"
     watch_haproxy &
     haproxy_watcher=$!
-    look_around
-    dry_run
-    cut_off_one
-    cut_off_all
-    kill_nginx
-    lose_the_controller
+    [[ $# -gt 0 ]] || set -- look_around dry_run cut_off_one cut_off_all kill_nginx lose_the_controller
+    local part
+    for part in "$@"; do "$part"; done
     rm -f "$output"
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# packages.sh build|demo|check|bench... : install from Debian what these need and this machine lacks.
+# packages.sh build|demo|uml|check|bench... : install from Debian what these need and this machine lacks.
 #
 # Only packages stay behind: no service is started or enabled. When everything is there already, it does nothing.
 set -euo pipefail
@@ -25,6 +25,7 @@ packages_for() {
     demo)
         echo prometheus prometheus-blackbox-exporter haproxy nginx-light iproute2 openssl util-linux procps curl
         ;;
+    uml) echo user-mode-linux kmod ;;
     check)
         echo libcmocka-dev clang-format clang-tidy libclang-rt-14-dev shellcheck strace user-mode-linux bsdutils \
             libcap2-bin diffutils e2fsprogs kmod
@@ -32,7 +33,7 @@ packages_for() {
     bench)
         echo prometheus-node-exporter stress-ng jq curl libnng-dev user-mode-linux iproute2 strace
         ;;
-    *) die "'$1' is not a set of packages; expected build, demo, check or bench" ;;
+    *) die "'$1' is not a set of packages; expected build, demo, uml, check or bench" ;;
     esac
 }
 
@@ -136,7 +137,7 @@ put_back() {
 }
 
 main() {
-    [[ $# -gt 0 ]] || die 'which set of packages? expected build, demo, check or bench'
+    [[ $# -gt 0 ]] || die 'which set of packages? expected build, demo, uml, check or bench'
     local set wanted=() missing=()
     for set in "$@"; do
         read -r -a missing <<<"$(packages_for "$set")"

@@ -67,6 +67,10 @@ mount -t devtmpfs dev /dev
 mkdir -p /dev/pts /dev/shm /dev/net
 [ -e /dev/net/tun ] || mknod /dev/net/tun c 10 200
 mount -t devpts devpts /dev/pts
+ln -s /proc/self/fd /dev/fd
+ln -s fd/0 /dev/stdin
+ln -s fd/1 /dev/stdout
+ln -s fd/2 /dev/stderr
 mount -t tmpfs shm /dev/shm
 $cover_tmp
 mount -t tmpfs run /run
