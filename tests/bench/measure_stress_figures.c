@@ -3,7 +3,7 @@
  * cpu.stress and memory.stress beside stress-ng(1), by one and the same yardstick: the usage of a control
  * group, and the resident memory of its processes.
  *
- *   measure_stress_figures ROUNDS SECONDS
+ *   measure_stress_figures ROUNDS SECONDS [cpu|memory]
  *
  * Samples: cpu.{squall,stress-ng}.{idle,competing}.LEVEL, the absolute error in percentage points of one core
  * over SECONDS; memory.{squall,stress-ng,stress-ng-populate}.4GiB.ms, until 4 GiB are resident. Taken in
@@ -168,20 +168,27 @@ static void measure_memory(const struct driver_group *group)
 int main(int argc, char **argv)
 {
     struct driver_group group;
-    if (argc != 3)
-        bench_die("usage: measure_stress_figures ROUNDS SECONDS");
+    if (argc < 3 || argc > 4)
+        bench_die("usage: measure_stress_figures ROUNDS SECONDS [cpu|memory]");
+    bool wants_cpu = argc == 3 || strcmp(argv[3], "cpu") == 0;
+    bool wants_memory = argc == 3 || strcmp(argv[3], "memory") == 0;
     long rounds = strtol(argv[1], NULL, 10);
     window_ns = strtoull(argv[2], NULL, 10) * SQ_NS_PER_SECOND;
     driver_group_make(&group, "squall-bench");
     if (group.usage[0] == '\0')
         bench_die("this machine has no control groups that count CPU time");
     /* On a virtual machine the first to touch a page pays for the host's part: that is neither's. */
-    (void)memory_of_squall(&group);
-    (void)memory_of_stress_ng(&group, "stress-ng --vm 1 --vm-bytes 4g --vm-keep");
+    if (wants_memory) {
+        (void)memory_of_squall(&group);
+        (void)memory_of_stress_ng(&group, "stress-ng --vm 1 --vm-bytes 4g --vm-keep");
+    }
     for (long round = 0; round < rounds; round++) {
-        measure_memory(&group);
-        measure_levels(&group, false);
-        measure_levels(&group, true);
+        if (wants_memory)
+            measure_memory(&group);
+        if (wants_cpu) {
+            measure_levels(&group, false);
+            measure_levels(&group, true);
+        }
     }
     driver_group_remove(&group);
     return 0;

@@ -1,7 +1,7 @@
 /*
  * Asked against measured, for cpu.stress and memory.stress: prints Markdown, kept as docs/measured-stress.md.
  *
- * measure_stress [--seconds N] [--windows N] [--strict]
+ * measure_stress [--seconds N] [--windows N] [--strict] [--only memory|alone|competing|quota]
  *
  * Each level is measured over --seconds (10), --windows times (3), of which the median counts. The yardsticks
  * are the processes' own CPU clocks as the kernel keeps them and the usage of a control group; for memory PSS
@@ -28,6 +28,12 @@
 static uint64_t window_ns = 10 * SQ_NS_PER_SECOND;
 static uint32_t windows = 3;
 static uint32_t out_of_bounds;
+static const char *only = ""; /* a part; empty: all */
+
+static bool is_wanted(const char *part)
+{
+    return only[0] == '\0' || strcmp(only, part) == 0;
+}
 
 static const char *verdict(bool is_kept)
 {
@@ -102,17 +108,18 @@ static void cpu_row(uint32_t percent, uint32_t cores, enum surroundings surround
         driver_stop_competing(cores, rivals);
     driver_group_remove(&group);
     double error = level.clock_percent - percent;
-    /* Half of a core is what the scheduler gives each of two; what it does not give cannot be used. */
-    bool can_be_had = surroundings != QUOTA_BELOW && !(surroundings == COMPETING && percent > 50);
+    /* Half of a core, and no more, is what the scheduler gives each of two. */
+    bool can_be_had = surroundings != QUOTA_BELOW && !(surroundings == COMPETING && percent >= 50);
     (void)printf("| %u %% | %u | %s | %.2f %% | %.2f %% | %+.2f | %s |\n", percent, cores, where,
                  level.clock_percent, level.group_percent, error,
-                 can_be_had ? verdict(fabs(error) <= CPU_PROMISED) : "more was not to be had");
+                 can_be_had ? verdict(fabs(error) <= CPU_PROMISED) : "all that was to be had");
     (void)fflush(stdout);
 }
 
 static void measure_cpu(void)
 {
     static const uint32_t levels[] = {10, 25, 50, 75, 95};
+    static const char *const parts[] = {"alone", "competing", "quota", "quota"};
     uint32_t all = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN);
     if (all > CORES_MAX)
         all = CORES_MAX;
@@ -126,14 +133,18 @@ static void measure_cpu(void)
         "kept |\n"
         "|---|---|---|---|---|---|---|\n",
         (unsigned long long)(window_ns / SQ_NS_PER_SECOND), windows);
-    for (int surroundings = ALONE; surroundings <= QUOTA_ABOVE; surroundings++)
+    for (int surroundings = ALONE; surroundings <= QUOTA_ABOVE; surroundings++) {
+        if (!is_wanted(parts[surroundings]))
+            continue;
         for (uint32_t cores = 1;; cores = all) {
             for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++)
                 cpu_row(levels[i], cores, (enum surroundings)surroundings);
             if (cores == all)
                 break;
         }
-    cpu_row(80, 1, QUOTA_BELOW);
+    }
+    if (is_wanted(parts[QUOTA_BELOW]))
+        cpu_row(80, 1, QUOTA_BELOW);
 }
 
 /* "Pss:  123 kB" of smaps_rollup, "VmPTE:" of status. */
@@ -235,8 +246,10 @@ int main(int argc, char **argv)
             window_ns = strtoull(argv[++i], NULL, 10) * SQ_NS_PER_SECOND;
         else if (strcmp(argv[i], "--windows") == 0 && has_value)
             windows = (uint32_t)strtoul(argv[++i], NULL, 10);
+        else if (strcmp(argv[i], "--only") == 0 && has_value)
+            only = argv[++i];
         else
-            driver_die("usage: measure_stress [--seconds N] [--windows N] [--strict]");
+            driver_die("usage: measure_stress [--seconds N] [--windows N] [--strict] [--only PART]");
     }
     if (geteuid() != 0 || window_ns == 0 || windows == 0 || windows > WINDOWS_MAX)
         driver_die("measure_stress needs root, windows of at least a second, and 1 to %d of them",
@@ -245,7 +258,9 @@ int main(int argc, char **argv)
         "# Stress: asked against measured\n\nMade by tests/measure/measure_stress. Measured from outside the "
         "agent, on ");
     driver_describe_machine(stdout);
-    measure_memory();
-    measure_cpu();
+    if (is_wanted("memory"))
+        measure_memory();
+    if (strcmp(only, "memory") != 0)
+        measure_cpu();
     return is_strict && out_of_bounds > 0 ? 1 : 0;
 }
