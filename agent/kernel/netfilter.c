@@ -1,9 +1,8 @@
 #include "kernel/netfilter.h"
 
+#include "kernel/module.h"
 #include "kernel/netlink.h"
 
-#include "common/cleanup.h"
-#include "common/file.h"
 #include "common/text.h"
 
 #include <arpa/inet.h>
@@ -13,13 +12,7 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <netlink/attr.h>
 #include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/utsname.h>
-#include <unistd.h>
-
-#define MODULE_LIST_BYTES_MAX (16u << 20)
 
 /* Of <linux/netfilter/nf_tables.h> since Linux 6.17: the beginning of a device's name. */
 #define DEVICE_PREFIX 2
@@ -97,28 +90,13 @@ static int judge_chain(const struct nlmsghdr *message, void *cookie)
     return 0;
 }
 
-/*
- * Asking would make the kernel load nf_tables from the disk. Where it is a module and not loaded, there are
- * no chains; where it is part of the kernel, no list names it, and asking loads nothing.
- */
-static bool is_unloaded_module(void)
-{
-    struct utsname system;
-    char path[256];
-    sq_autofree char *modules = NULL;
-    size_t length = 0;
-    if (access("/sys/module/nf_tables", F_OK) == 0 || uname(&system) != 0)
-        return false;
-    (void)snprintf(path, sizeof path, "/lib/modules/%s/modules.dep", system.release);
-    return sq_file_read(path, MODULE_LIST_BYTES_MAX, &modules, &length, NULL) == 0 &&
-           strstr(modules, "/nf_tables.ko") != NULL;
-}
-
 int sq_netfilter_check_ingress(const char *interface, struct sq_error *error)
 {
     sq_autonetlink struct sq_netlink netlink = {.fd = -1};
     struct chain_search search;
-    if (is_unloaded_module() || sq_netlink_open_to(&netlink, NETLINK_NETFILTER, NULL) != 0)
+    /* Asking would load it; and without it there are no chains. */
+    if (sq_module_state("nf_tables") == SQ_MODULE_LOADABLE ||
+        sq_netlink_open_to(&netlink, NETLINK_NETFILTER, NULL) != 0)
         return 0; /* a kernel without netfilter's netlink has no such chains */
     int result = -EAGAIN;
     for (int i = 0; i < SQ_NETLINK_ATTEMPTS && result == -EAGAIN; i++) {

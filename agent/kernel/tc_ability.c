@@ -2,6 +2,7 @@
 
 #include "kernel/classifier.h"
 #include "kernel/ifb.h"
+#include "kernel/module.h"
 #include "kernel/netem.h"
 #include "kernel/netlink.h"
 #include "kernel/tc.h"
@@ -130,6 +131,15 @@ static int run_trial(enum trial_end (*trial)(int program_fd), int program_fd, en
     return 0;
 }
 
+static enum trial_end missing_module(void)
+{
+    if (sq_module_state("sch_netem") == SQ_MODULE_MISSING)
+        return TRIAL_NO_NETEM;
+    if (sq_module_state("ifb") == SQ_MODULE_MISSING)
+        return TRIAL_NO_IFB;
+    return sq_module_state("act_mirred") == SQ_MODULE_MISSING ? TRIAL_NO_MIRRED : TRIAL_NO_NAMESPACE;
+}
+
 static int check_trial(bool redirects, enum trial_end (*trial)(int program_fd), struct sq_error *error)
 {
     const struct sq_classifier_config config = {.redirects = redirects};
@@ -141,6 +151,9 @@ static int check_trial(bool redirects, enum trial_end (*trial)(int program_fd), 
     sq_classifier_free(classifier);
     if (result != 0)
         return -1;
+    /* Where no namespace may be made, the lists of modules still tell what cannot be. */
+    if (end == TRIAL_NO_NAMESPACE && redirects)
+        end = missing_module();
     return trial_problems[end] == NULL ? 0 : sq_fail(error, SQ_UNABLE, "%s", trial_problems[end]);
 }
 

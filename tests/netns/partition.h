@@ -50,6 +50,10 @@ int partition_recover(struct partition *partition);
  */
 void partition_die(struct partition *partition, unsigned lease_ms, unsigned delay_us);
 
+/* From the record alone, and with the state that prepare made. Skips where a sanitizer has its own allocator.
+ */
+void partition_assert_reverting_allocates_nothing(struct partition *partition);
+
 /* How long this kernel takes for that, the fork included. Previews, and leaves nothing. */
 unsigned partition_prepare_time_us(struct partition *partition);
 

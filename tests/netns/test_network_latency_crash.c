@@ -127,6 +127,13 @@ static void test_recovery_loses_nothing(void **state)
     close(receiver);
 }
 
+/* With no memory left, a fault still has to end: neither clean nor remove asks for any. */
+static void test_reverting_allocates_nothing(void **state)
+{
+    (void)state;
+    partition_assert_reverting_allocates_nothing(shared);
+}
+
 static void test_killed_at_any_moment_of_preparing(void **state)
 {
     (void)state;
@@ -249,6 +256,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_deadline_needs_nobody, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_recovery_ends_it_at_once_and_twice, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_recovery_loses_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_reverting_allocates_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_killed_at_any_moment_of_preparing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_every_half_way, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_detour_deleted_by_somebody, set_up, tear_down),

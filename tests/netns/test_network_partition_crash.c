@@ -22,33 +22,6 @@
 
 #define ROUNDS 20
 
-/* Sanitizers bring their own allocator. */
-#if !defined __SANITIZE_ADDRESS__ && !defined __SANITIZE_THREAD__ && defined __GLIBC__
-#define COUNTS_ALLOCATIONS 1
-extern void *__libc_malloc(size_t size);
-extern void *__libc_calloc(size_t count, size_t size);
-extern void *__libc_realloc(void *pointer, size_t size);
-static unsigned allocations;
-
-void *malloc(size_t size)
-{
-    allocations++;
-    return __libc_malloc(size);
-}
-
-void *calloc(size_t count, size_t size)
-{
-    allocations++;
-    return __libc_calloc(count, size);
-}
-
-void *realloc(void *pointer, size_t size)
-{
-    allocations++;
-    return __libc_realloc(pointer, size);
-}
-#endif
-
 static struct fixture lab;
 static struct partition *shared; /* by the process that dies and the one that looks at what is left */
 
@@ -123,27 +96,7 @@ static void test_recovery_ends_it_at_once_and_twice(void **state)
 static void test_reverting_allocates_nothing(void **state)
 {
     (void)state;
-#ifdef COUNTS_ALLOCATIONS
-    assert_int_equal(partition_preview(shared), 0);
-    partition_die(shared, 60000, 0);
-    unsigned before = allocations;
-    assert_int_equal(partition_recover(shared), 0);
-    assert_int_equal(allocations, before);
-    assert_int_equal(partition_preview(shared), 0);
-    assert_int_equal(partition_prepare(shared), 0);
-    partition_inject(shared, 60000);
-    const struct sq_fault_ops *ops = &sq_network_partition_ops;
-    assert_true(allocations > before);
-    before = allocations;
-    assert_int_equal(ops->clean(shared->state, &shared->undo, &shared->error), 0);
-    assert_int_equal(ops->remove(shared->state, &shared->undo, &shared->report, &shared->error), 0);
-    assert_int_equal(allocations, before);
-    ops->release(shared->state);
-    free(shared->state);
-#else
-    print_message("not checked: the sanitizer has its own allocator\n");
-    skip();
-#endif
+    partition_assert_reverting_allocates_nothing(shared);
 }
 
 static void test_killed_at_any_moment_of_preparing(void **state)
