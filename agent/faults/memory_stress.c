@@ -1,9 +1,13 @@
-/* memory.stress: one stressor that takes memory and keeps it resident. */
+/*
+ * memory.stress: stressors that take memory and keep it resident. One, or for large amounts a few that share
+ * it, because taking memory and giving it back is work of the kernel that one core does alone.
+ */
 #include "faults/fault.h"
 
 #include "common/clock.h"
 #include "common/units.h"
 #include "faults/stress.h"
+#include "kernel/host_cores.h"
 #include "kernel/host_memory.h"
 #include "kernel/memory_hold.h"
 
@@ -12,13 +16,16 @@
 
 #define FLOOR_LEAST_BYTES (UINT64_C(64) << 20)
 #define FLOOR_PART        20 /* 5 % of the memory */
+#define SHARE_LEAST_BYTES (UINT64_C(512) << 20)
+#define SHARES_MAX        4
 
 struct memory_state {
     struct sq_stress_state stress;
-    struct sq_memory_hold hold;
+    struct sq_memory_hold hold; /* of the one that is being started */
+    uint64_t amount_bytes;
+    uint64_t rate_bytes;
+    uint32_t shares;
     uint64_t duration_ns;
-    uint64_t resident_bytes; /* at the last look */
-    uint64_t reached_boot_ns;
 };
 
 /* What the host has, and what is wanted of it. */
@@ -129,6 +136,17 @@ static int find_amount(const struct sq_memory_stress *memory, const struct sq_fa
     return check_room(amount, error);
 }
 
+static uint32_t share_count(uint64_t bytes)
+{
+    struct sq_host_cores cores;
+    uint64_t count = bytes / SHARE_LEAST_BYTES;
+    if (sq_host_cores_read(&cores, NULL) == 0 && count > (uint64_t)CPU_COUNT(&cores.usable))
+        count = (uint64_t)CPU_COUNT(&cores.usable);
+    if (count > SHARES_MAX)
+        count = SHARES_MAX;
+    return count == 0 ? 1 : (uint32_t)count;
+}
+
 /* With percent and leave it is only here that the amount is known. */
 static int check_growth(const struct sq_fault_order *order, uint64_t bytes, struct sq_error *error)
 {
@@ -148,7 +166,7 @@ static int memory_preview(const struct sq_fault_order *order, const struct sq_fa
     char rate[SQ_UNIT_TEXT_MAX];
     if (find_amount(&order->spec.memory, env, &amount, error) != 0 ||
         check_growth(order, amount.wanted_bytes, error) != 0 ||
-        sq_stress_record_make(undo, SQ_MEMORY_STRESS, 1, error) != 0)
+        sq_stress_record_make(undo, SQ_MEMORY_STRESS, share_count(amount.wanted_bytes), error) != 0)
         return -1;
     sq_stress_record_of(undo)->amount_bytes = amount.wanted_bytes;
     sq_size_format_rounded(amount.wanted_bytes, wanted);
@@ -168,7 +186,11 @@ static int memory_preview(const struct sq_fault_order *order, const struct sq_fa
 static void job_of(void *cookie, uint32_t i, struct sq_stressor_job *job)
 {
     struct memory_state *state = cookie;
-    (void)i;
+    uint64_t share_bytes = whole_pages(state->amount_bytes / state->shares);
+    /* The last one takes what is left by rounding. */
+    bool is_last = i + 1 == state->shares;
+    state->hold.bytes = is_last ? state->amount_bytes - share_bytes * i : share_bytes;
+    state->hold.rate_bytes = state->rate_bytes / state->shares;
     job->name = "squall-mem";
     job->duration_ns = state->duration_ns;
     job->cpu_seconds_max = state->duration_ns / SQ_NS_PER_SECOND + 2;
@@ -191,8 +213,9 @@ static int memory_prepare(void *state, const struct sq_fault_order *order, const
     if (find_amount(&order->spec.memory, env, &amount, error) != 0)
         return -1;
     /* What was shown is what is done, also if a little less or more is available by now. */
-    memory->hold.bytes = record->amount_bytes;
-    memory->hold.rate_bytes = order->spec.memory.rate_bytes;
+    memory->amount_bytes = record->amount_bytes;
+    memory->rate_bytes = order->spec.memory.rate_bytes;
+    memory->shares = record->planned_count;
     memory->hold.floor_bytes = amount.floor_bytes;
     memory->duration_ns = order->duration_ns;
     return sq_stress_prepare(&memory->stress, env, undo, job_of, memory, error);
@@ -224,11 +247,17 @@ static void memory_status(void *state, const struct sq_undo *undo, struct sq_fau
         return;
     sq_stress_begin_status(&memory->stress, report);
     sq_stress_look(&memory->stress, record);
-    bool is_alive = memory->stress.count > 0 && !memory->stress.processes[0].is_reaped;
-    memory->resident_bytes = is_alive ? sq_process_resident_bytes((int)record->entries[0].pid) : 0;
-    sq_report_count(report, "stressors", is_alive);
+    uint32_t alive = 0;
+    uint64_t resident_bytes = 0;
+    for (uint32_t i = 0; i < memory->stress.count; i++) {
+        if (memory->stress.processes[i].is_reaped)
+            continue;
+        alive++;
+        resident_bytes += sq_process_resident_bytes((int)record->entries[i].pid);
+    }
+    sq_report_count(report, "stressors", alive);
     sq_report_count(report, "held-bytes", atomic_load(&memory->stress.control->held_bytes));
-    sq_report_count(report, "resident-bytes", memory->resident_bytes);
+    sq_report_count(report, "resident-bytes", resident_bytes);
     report->touched = atomic_load(&memory->stress.control->held_bytes) > 0;
     (void)sq_stress_report_early(&memory->stress, record, "squall-mem", report);
     report_held(memory, record, report);

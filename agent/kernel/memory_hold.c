@@ -124,6 +124,7 @@ static void grow(const struct sq_memory_hold *hold, struct sq_stressor_self *sel
     size_t page = page_bytes();
     uint64_t start_ns = sq_boot_ns();
     uint64_t held = 0;
+    bool was_at_floor = false;
     size_t chunk = HUGE_PAGE_BYTES;
     while (held < hold->bytes) {
         sq_stressor_tick(self);
@@ -131,15 +132,17 @@ static void grow(const struct sq_memory_hold *hold, struct sq_stressor_self *sel
         size_t step = next_step(hold, held, allowed_bytes(hold, sq_ns_sub(now_ns, start_ns)), chunk,
                                 is_slow ? page : HUGE_PAGE_BYTES);
         bool at_floor = step > 0 && is_at_floor(hold, step);
-        atomic_store(&self->control->stopped_short, at_floor);
+        if (at_floor != was_at_floor)
+            (void)atomic_fetch_add(&self->control->stopped_short, at_floor ? 1 : UINT32_MAX);
+        was_at_floor = at_floor;
         if (step == 0 || at_floor) {
             sq_stressor_wait(self, STEP_NS);
             continue;
         }
         take(hold->area + held, step, page);
         held += step;
+        (void)atomic_fetch_add(&self->control->held_bytes, step);
         chunk = next_chunk(chunk, sq_ns_sub(sq_boot_ns(), now_ns));
-        atomic_store(&self->control->held_bytes, held);
     }
 }
 

@@ -33,8 +33,8 @@
 struct sq_stressor_control {
     _Atomic uint32_t sequence;         /* futex: changes with every change of the deadline */
     _Atomic uint64_t deadline_boot_ns; /* 0: not released yet */
-    _Atomic uint64_t held_bytes;       /* written by the stressor: memory that it has touched */
-    _Atomic uint32_t stopped_short;    /* written by the stressor: it stopped growing at the floor */
+    _Atomic uint64_t held_bytes;       /* the stressors add to it: memory that they have touched */
+    _Atomic uint32_t stopped_short;    /* how many of the stressors have stopped growing at the floor */
 };
 
 /* What a stressor knows of itself, in its own process. */

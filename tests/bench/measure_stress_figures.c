@@ -140,7 +140,8 @@ static double memory_of_squall(const struct driver_group *group)
     struct driver driver;
     uint64_t start_ns = sq_boot_ns();
     driver_prepare(&driver, "memory.stress", "bytes=4GiB");
-    driver_group_add(group, driver_pid(&driver, 0));
+    for (uint32_t i = 0; i < driver_count(&driver); i++)
+        driver_group_add(group, driver_pid(&driver, i));
     driver_inject(&driver, 600 * SQ_NS_PER_SECOND);
     double took_ms = until_resident_ms(group, start_ns);
     driver_end(&driver);

@@ -176,14 +176,17 @@ static struct held hold(const char *size, uint64_t bytes)
     struct sq_error error;
     (void)snprintf(settings, sizeof settings, "bytes=%s", size);
     driver_prepare(&driver, "memory.stress", settings);
-    pid_t pid = driver_pid(&driver, 0);
     uint64_t start_ns = sq_boot_ns();
     driver_inject(&driver, 600 * SQ_NS_PER_SECOND);
     while (driver_counter(&driver, "held-bytes") < bytes)
         driver_sleep_ns(SQ_NS_PER_MILLISECOND / 4);
     held.taken_ms = (double)(sq_boot_ns() - start_ns) / (double)SQ_NS_PER_MILLISECOND;
-    held.pss_bytes = read_field(pid, "smaps_rollup", "Pss");
-    held.tables_bytes = read_field(pid, "status", "VmPTE");
+    held.pss_bytes = 0;
+    held.tables_bytes = 0;
+    for (uint32_t i = 0; i < driver_count(&driver); i++) {
+        held.pss_bytes += read_field(driver_pid(&driver, i), "smaps_rollup", "Pss");
+        held.tables_bytes += read_field(driver_pid(&driver, i), "status", "VmPTE");
+    }
     start_ns = sq_boot_ns();
     if (driver.ops->clean(driver.state, &driver.undo, &error) != 0 ||
         driver.ops->remove(driver.state, &driver.undo, &driver.report, &error) != 0)
@@ -225,7 +228,7 @@ static void measure_memory(void)
 {
     static const char *const sizes[] = {"16MiB", "256MiB", "1GiB", "4GiB"};
     (void)printf(
-        "\n## memory.stress\n\nThe proportional set size of the stressor, its page tables apart; the time "
+        "\n## memory.stress\n\nThe proportional set size of the stressors, their page tables apart; the time "
         "from "
         "the request to inject until all is resident, and from the request to revert until the process is "
         "gone; the median of %u. The promises are 1 MiB or 0.5 %%, and 100 ms.\n\n| asked | PSS | error | "

@@ -90,7 +90,9 @@ static void expect_held(struct stress_run *run, const char *text, uint64_t bytes
 #endif
     stress_must(run, stress_inject(run, LONG_NS));
     wait_until_held(run, bytes);
-    uint64_t pss = pss_bytes(stress_pid(run, 0)) - runtime;
+    uint64_t pss = 0;
+    for (uint32_t i = 0; i < stress_record(run)->count; i++)
+        pss += pss_bytes(stress_pid(run, i)) - runtime;
     uint64_t tolerated = bytes / 200 > MIB ? bytes / 200 : MIB;
     if (pss + tolerated < bytes || pss > bytes + tolerated)
         fail_msg("%s: PSS is %llu, not %llu", text, (unsigned long long)pss, (unsigned long long)bytes);
@@ -344,8 +346,7 @@ static void test_address_space_that_is_not_granted(void **state)
     stress_must(run, stress_preview(run));
     assert_int_equal(stress_prepare(run), -1);
     assert_int_equal(run->error.code, SQ_UNABLE);
-    assert_non_null(
-        strstr(run->error.text, "a stressor could not be set up: the kernel does not grant 1024TiB"));
+    assert_non_null(strstr(run->error.text, "a stressor could not be set up: the kernel does not grant "));
     stress_clean(run);
     stress_remove(run);
     stress_unfake_file(MEMINFO);
