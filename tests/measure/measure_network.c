@@ -9,7 +9,7 @@
  * --strict: exit with 1 if a row is further off than what was promised.
  */
 #include "fixture.h"
-#include "partition.h"
+#include "impairment.h"
 #include "probe.h"
 
 #include "common/clock.h"
@@ -36,7 +36,7 @@
 #define CONFIDENCE_999    3.29 /* standard deviations on either side, for 99.9 % */
 
 static struct fixture lab;
-static struct partition fault;
+static struct impairment fault;
 static unsigned out_of_bounds;
 
 static const char *verdict(bool is_kept)
@@ -72,8 +72,8 @@ static double median_of(bool in, const char *peer)
 
 static void start(enum sq_fault_kind kind, enum sq_direction direction)
 {
-    partition_init_kind(&fault, kind, direction, "eth0");
-    partition_to(&fault, "10.9.0.2");
+    impairment_init_kind(&fault, kind, direction, "eth0");
+    impairment_to(&fault, "10.9.0.2");
 }
 
 static void delay_row(double delay_ms, enum sq_direction direction)
@@ -82,12 +82,12 @@ static void delay_row(double delay_ms, enum sq_direction direction)
     fault.order.spec.latency.delay_ns = (uint64_t)(delay_ms * (double)SQ_NS_PER_MILLISECOND);
     double before_out = median_of(false, "2");
     double before_in = median_of(true, "2");
-    partition_start(&fault);
+    impairment_start(&fault);
     double out = median_of(false, "2");
     double in = median_of(true, "2");
     double neighbour_out = median_of(false, "3");
     double neighbour_in = median_of(true, "3");
-    partition_stop(&fault);
+    impairment_stop(&fault);
     double asked_out = (direction & SQ_DIRECTION_OUT) != 0 ? delay_ms : 0;
     double asked_in = (direction & SQ_DIRECTION_IN) != 0 ? delay_ms : 0;
     bool kept = fabs(out - before_out - asked_out) <= DELAY_PROMISED_MS &&
@@ -122,9 +122,9 @@ static void jitter_row(double delay_ms, double jitter_ms, bool in)
     start(SQ_NETWORK_LATENCY, in ? SQ_DIRECTION_IN : SQ_DIRECTION_OUT);
     fault.order.spec.latency.delay_ns = (uint64_t)(delay_ms * (double)SQ_NS_PER_MILLISECOND);
     fault.order.spec.latency.jitter_ns = (uint64_t)(jitter_ms * (double)SQ_NS_PER_MILLISECOND);
-    partition_start(&fault);
+    impairment_start(&fault);
     one_way(in, "2", JITTER_SAMPLES, 1000, 1000, &result);
-    partition_stop(&fault);
+    impairment_stop(&fault);
     double asked = jitter_ms / sqrt(3);
     double measured = result.received == JITTER_SAMPLES ? probe_deviation_ms(&result) : NAN;
     bool kept = fabs(measured - asked) <= JITTER_PROMISED * asked &&
@@ -157,11 +157,11 @@ static void loss_row(double percent, bool in)
     static struct probe_result neighbour;
     start(SQ_NETWORK_LOSS, in ? SQ_DIRECTION_IN : SQ_DIRECTION_OUT);
     fault.order.spec.loss.percent = percent;
-    partition_start(&fault);
+    impairment_start(&fault);
     one_way(in, "2", LOSS_SAMPLES, LOSS_GAP_US, 300, &result);
-    uint64_t counted = partition_counter(&fault, in ? "lost-in" : "lost-out");
+    uint64_t counted = impairment_counter(&fault, in ? "lost-in" : "lost-out");
     one_way(in, "3", LOSS_SAMPLES, LOSS_GAP_US, 300, &neighbour);
-    partition_stop(&fault);
+    impairment_stop(&fault);
     unsigned lost = LOSS_SAMPLES - result.received;
     double share = percent / 100;
     double expected = LOSS_SAMPLES * share;

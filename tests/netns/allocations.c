@@ -1,4 +1,4 @@
-#include "partition.h"
+#include "impairment.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -34,31 +34,31 @@ void *realloc(void *pointer, size_t size)
 }
 #endif
 
-void partition_assert_reverting_allocates_nothing(struct partition *partition)
+void impairment_assert_reverting_allocates_nothing(struct impairment *impairment)
 {
 #ifdef COUNTS_ALLOCATIONS
-    const struct sq_fault_ops *ops = partition->ops;
-    assert_int_equal(partition_preview(partition), 0);
-    partition_die(partition, 60000, 0);
+    const struct sq_fault_ops *ops = impairment->ops;
+    assert_int_equal(impairment_preview(impairment), 0);
+    impairment_die(impairment, 60000, 0);
     unsigned before = allocations;
-    assert_int_equal(partition_recover(partition), 0);
+    assert_int_equal(impairment_recover(impairment), 0);
     assert_int_equal(allocations, before);
-    assert_int_equal(partition_preview(partition), 0);
-    assert_int_equal(partition_prepare(partition), 0);
-    partition_inject(partition, 60000);
+    assert_int_equal(impairment_preview(impairment), 0);
+    assert_int_equal(impairment_prepare(impairment), 0);
+    impairment_inject(impairment, 60000);
     assert_true(allocations > before);
     before = allocations;
-    assert_int_equal(ops->clean(partition->state, &partition->undo, &partition->error), 0);
+    assert_int_equal(ops->clean(impairment->state, &impairment->undo, &impairment->error), 0);
     if (ops->settle != NULL)
-        (void)ops->settle(partition->state, &partition->undo);
-    assert_int_equal(ops->remove(partition->state, &partition->undo, &partition->report, &partition->error),
-                     0);
+        (void)ops->settle(impairment->state, &impairment->undo);
+    assert_int_equal(
+        ops->remove(impairment->state, &impairment->undo, &impairment->report, &impairment->error), 0);
     assert_int_equal(allocations, before);
-    ops->release(partition->state);
-    free(partition->state);
-    partition->state = NULL;
+    ops->release(impairment->state);
+    free(impairment->state);
+    impairment->state = NULL;
 #else
-    (void)partition;
+    (void)impairment;
     print_message("not checked: the sanitizer has its own allocator\n");
     skip();
 #endif

@@ -1,7 +1,7 @@
 /* libraries: sq_netns_fixture sq_faults sq_kernel sq_table sq_common */
 /* A kernel without netem says so, and what to do, before anything is made; and what was made goes again. */
 #include "fixture.h"
-#include "partition.h"
+#include "impairment.h"
 
 #include "common/clock.h"
 
@@ -15,7 +15,7 @@
 #include <cmocka.h>
 
 static struct fixture lab;
-static struct partition fault;
+static struct impairment fault;
 
 static int set_up(void **state)
 {
@@ -54,14 +54,14 @@ static void test_prepare_fails_and_leaves_nothing(void **state)
 {
     (void)state;
     char *before = fixture_tc("eth0");
-    partition_init_kind(&fault, SQ_NETWORK_LATENCY, SQ_DIRECTION_BOTH, "eth0");
+    impairment_init_kind(&fault, SQ_NETWORK_LATENCY, SQ_DIRECTION_BOTH, "eth0");
     fault.order.spec.latency.delay_ns = 10 * SQ_NS_PER_MILLISECOND;
-    partition_to(&fault, "10.9.0.2");
-    assert_int_equal(partition_preview(&fault), 0);
-    assert_int_equal(partition_prepare(&fault), -1);
+    impairment_to(&fault, "10.9.0.2");
+    assert_int_equal(impairment_preview(&fault), 0);
+    assert_int_equal(impairment_prepare(&fault), -1);
     assert_int_equal(fault.error.code, SQ_UNABLE);
     assert_non_null(strstr(fault.error.text, "modprobe"));
-    partition_stop(&fault);
+    impairment_stop(&fault);
     fixture_must(lab.host, "! ip link show type ifb | grep .");
     fixture_assert_tc("eth0", before);
 }

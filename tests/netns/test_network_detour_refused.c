@@ -1,7 +1,7 @@
 /* libraries: sq_netns_fixture sq_faults sq_kernel sq_table sq_common PkgConfig::LIBNL */
 /* Where a detour could not be exact, or would lead past a firewall, the preview says so. Needs no netem. */
 #include "fixture.h"
-#include "partition.h"
+#include "impairment.h"
 
 #include "common/clock.h"
 
@@ -23,15 +23,15 @@
 #include <cmocka.h>
 
 static struct fixture lab;
-static struct partition fault;
+static struct impairment fault;
 
 static int set_up(void **state)
 {
     (void)state;
     fixture_open(&lab);
-    partition_init_kind(&fault, SQ_NETWORK_LATENCY, SQ_DIRECTION_BOTH, "eth0");
+    impairment_init_kind(&fault, SQ_NETWORK_LATENCY, SQ_DIRECTION_BOTH, "eth0");
     fault.order.spec.latency.delay_ns = 10 * SQ_NS_PER_MILLISECOND;
-    partition_to(&fault, "10.9.0.2");
+    impairment_to(&fault, "10.9.0.2");
     return 0;
 }
 
@@ -52,12 +52,12 @@ static void test_stacked_interfaces(void **state)
     }
     fixture_must(lab.host, "ip addr add 10.7.0.1/24 dev eth0.7 && ip link set eth0.7 up");
     fault.order.spec.latency.selector.interface[0] = '\0';
-    partition_to(&fault, "10.7.0.2");
-    partition_assert_refused(&fault, SQ_UNABLE, "eth0, which carries the packets of eth0.7");
-    partition_init(&fault, SQ_DIRECTION_BOTH, NULL); /* for a partition, twice is once */
-    partition_to(&fault, "10.9.0.2");
-    partition_to(&fault, "10.7.0.2");
-    assert_int_equal(partition_preview(&fault), 0);
+    impairment_to(&fault, "10.7.0.2");
+    impairment_assert_refused(&fault, SQ_UNABLE, "eth0, which carries the packets of eth0.7");
+    impairment_init(&fault, SQ_DIRECTION_BOTH, NULL); /* for a partition, twice is once */
+    impairment_to(&fault, "10.9.0.2");
+    impairment_to(&fault, "10.7.0.2");
+    assert_int_equal(impairment_preview(&fault), 0);
 }
 
 /* ---- nftables, spoken by hand: its tool need not be installed ---- */
@@ -138,22 +138,22 @@ static bool make_ingress_chain(const char *device)
 static void test_firewall_at_ingress(void **state)
 {
     (void)state;
-    assert_int_equal(partition_preview(&fault), 0);
+    assert_int_equal(impairment_preview(&fault), 0);
     if (!make_ingress_chain("eth0")) {
         print_message("not checked: this kernel has no nf_tables\n");
         skip();
     }
     assert_int_equal(fixture_in4(&lab, "3"), 0);
-    partition_assert_refused(&fault, SQ_UNABLE, "nftables chain 'guard' of table 'edge'");
+    impairment_assert_refused(&fault, SQ_UNABLE, "nftables chain 'guard' of table 'edge'");
     fault.order.spec.latency.selector.direction = SQ_DIRECTION_OUT;
-    assert_int_equal(partition_preview(&fault), 0);
-    partition_init(&fault, SQ_DIRECTION_IN, "eth0"); /* a partition lets nothing go past it */
-    partition_to(&fault, "10.9.0.2");
-    assert_int_equal(partition_preview(&fault), 0);
+    assert_int_equal(impairment_preview(&fault), 0);
+    impairment_init(&fault, SQ_DIRECTION_IN, "eth0"); /* a partition lets nothing go past it */
+    impairment_to(&fault, "10.9.0.2");
+    assert_int_equal(impairment_preview(&fault), 0);
     fixture_add_link(&lab, "eth1", 1);
-    partition_init_kind(&fault, SQ_NETWORK_LOSS, SQ_DIRECTION_IN, "eth1");
-    partition_to(&fault, "10.8.1.2");
-    assert_int_equal(partition_preview(&fault), 0);
+    impairment_init_kind(&fault, SQ_NETWORK_LOSS, SQ_DIRECTION_IN, "eth1");
+    impairment_to(&fault, "10.8.1.2");
+    assert_int_equal(impairment_preview(&fault), 0);
 }
 
 int main(void)

@@ -1,7 +1,7 @@
 /* libraries: sq_netns_fixture sq_faults sq_kernel sq_table sq_common */
 /* What added latency does to packets: exactly the named peers, the named direction, the named time. */
 #include "fixture.h"
-#include "partition.h"
+#include "impairment.h"
 #include "probe.h"
 
 #include "common/clock.h"
@@ -26,7 +26,7 @@
 #define BULK_SIZE (4u << 20)
 
 static struct fixture lab;
-static struct partition fault;
+static struct impairment fault;
 static char *before;
 
 static int set_up(void **state)
@@ -47,7 +47,7 @@ static int tear_down(void **state)
 
 static void init(enum sq_direction direction, const char *interface, uint64_t delay_ns)
 {
-    partition_init_kind(&fault, SQ_NETWORK_LATENCY, direction, interface);
+    impairment_init_kind(&fault, SQ_NETWORK_LATENCY, direction, interface);
     fault.order.spec.latency.delay_ns = delay_ns;
 }
 
@@ -91,7 +91,7 @@ static void assert_delays(double out_ms, double in_ms)
 /* Each packet of the peer counts once, also if it passes the filter twice. */
 static void assert_counted(const char *counter, bool some)
 {
-    uint64_t packets = partition_counter(&fault, counter);
+    uint64_t packets = impairment_counter(&fault, counter);
     assert_int_equal(packets % PROBE_FEW, 0);
     assert_int_equal(packets >= 2 * (uint64_t)PROBE_FEW, some);
 }
@@ -101,15 +101,15 @@ static void slow_down(enum sq_direction direction)
     double out_ms = (direction & SQ_DIRECTION_OUT) != 0 ? DELAY_MS : 0;
     double in_ms = (direction & SQ_DIRECTION_IN) != 0 ? DELAY_MS : 0;
     init(direction, NULL, (uint64_t)DELAY_MS * MS);
-    partition_to(&fault, "10.9.0.2");
-    partition_to(&fault, "fd09::2");
+    impairment_to(&fault, "10.9.0.2");
+    impairment_to(&fault, "fd09::2");
     assert_delays(0, 0);
-    partition_start(&fault);
+    impairment_start(&fault);
     assert_delays(out_ms, in_ms);
     assert_counted("delayed-out", out_ms > 0);
     assert_counted("delayed-in", in_ms > 0);
     assert_true(fault.report.touched);
-    partition_stop(&fault);
+    impairment_stop(&fault);
     assert_delays(0, 0);
     assert_nothing_left();
 }
@@ -136,18 +136,18 @@ static void test_prepared_alone_does_nothing(void **state)
 {
     (void)state;
     init(SQ_DIRECTION_BOTH, "eth0", 200 * MS);
-    partition_to(&fault, "10.9.0.2");
-    assert_int_equal(partition_preview(&fault), 0);
+    impairment_to(&fault, "10.9.0.2");
+    assert_int_equal(impairment_preview(&fault), 0);
     assert_nothing_left(); /* a preview makes nothing */
-    assert_int_equal(partition_prepare(&fault), 0);
+    assert_int_equal(impairment_prepare(&fault), 0);
     fixture_must(lab.host, "ip -d link show squall-0-in | grep -q ifb && ip link show squall-0-out | grep -q "
                            "'state UNKNOWN\\|,UP'");
     fixture_must(lab.host, "ip link show squall-0-in | grep -q 'alias squall/.*/0/in'");
     fixture_must(lab.host, "! ip -6 addr show dev squall-0-in | grep -q inet6");
     assert_delays(0, 0);
-    assert_int_equal(partition_counter(&fault, "matched-out"), 0);
+    assert_int_equal(impairment_counter(&fault, "matched-out"), 0);
     assert_false(fault.report.touched);
-    partition_stop(&fault);
+    impairment_stop(&fault);
     assert_nothing_left();
 }
 
@@ -155,19 +155,19 @@ static void test_deadline_and_renewal(void **state)
 {
     (void)state;
     init(SQ_DIRECTION_OUT, "eth0", 80 * MS);
-    partition_to(&fault, "10.9.0.2");
-    partition_start(&fault);
-    partition_inject(&fault, 600);
+    impairment_to(&fault, "10.9.0.2");
+    impairment_start(&fault);
+    impairment_inject(&fault, 600);
     assert_delay("10.9.0.1", "10.9.0.2", 80);
-    partition_inject(&fault, 1500);
+    impairment_inject(&fault, 1500);
     usleep(700000);
     assert_delay("10.9.0.1", "10.9.0.2", 80);
     usleep(1000000);
     assert_delay("10.9.0.1", "10.9.0.2", 0);
-    partition_inject(&fault, 60000);
+    impairment_inject(&fault, 60000);
     assert_int_equal(fault.ops->clean(fault.state, &fault.undo, &fault.error), 0);
     assert_delay("10.9.0.1", "10.9.0.2", 0);
-    partition_stop(&fault);
+    impairment_stop(&fault);
 }
 
 /* What is on its way when the fault ends arrives after its delay, and only then the detour goes. */
@@ -176,8 +176,8 @@ static void test_packets_in_flight_arrive(void **state)
     (void)state;
     for (int in = 0; in < 2; in++) {
         init(in ? SQ_DIRECTION_IN : SQ_DIRECTION_OUT, "eth0", 400 * MS);
-        partition_to(&fault, "10.9.0.2");
-        partition_start(&fault);
+        impairment_to(&fault, "10.9.0.2");
+        impairment_start(&fault);
         int receiver = fixture_socket(&lab, in ? "10.9.0.1" : "10.9.0.2", 5000, SOCK_DGRAM);
         int sender = fixture_socket(&lab, in ? "10.9.0.2" : "10.9.0.1", 0, SOCK_DGRAM);
         struct sockaddr_storage to;
@@ -196,7 +196,7 @@ static void test_packets_in_flight_arrive(void **state)
         double settled_ms = (double)(sq_boot_ns() - start_ns) / (double)MS;
         print_message("settled %.0f ms after the first was sent, asked %u times\n", settled_ms, asked);
         assert_true(asked > 0 && settled_ms >= 400 && settled_ms < 3000);
-        partition_stop(&fault);
+        impairment_stop(&fault);
         char byte;
         for (unsigned i = 0; i < FIXTURE_COUNT; i++)
             assert_int_equal(recv(receiver, &byte, 1, MSG_DONTWAIT), 1);
@@ -211,15 +211,15 @@ static void test_draining_is_bounded(void **state)
 {
     (void)state;
     init(SQ_DIRECTION_OUT, "eth0", 30 * SQ_NS_PER_SECOND);
-    partition_to(&fault, "10.9.0.2");
-    partition_start(&fault);
+    impairment_to(&fault, "10.9.0.2");
+    impairment_start(&fault);
     assert_int_equal(fixture_out4(&lab, "2"), 0);
     uint64_t start_ns = sq_boot_ns();
-    partition_stop(&fault);
+    impairment_stop(&fault);
     double took_ms = (double)(sq_boot_ns() - start_ns) / (double)MS;
     print_message("removed after %.0f ms\n", took_ms);
     assert_true(took_ms > 1900 && took_ms < 5000);
-    assert_true(partition_says(&fault, SQ_LINE_WARNING, "20 packets that were still delayed"));
+    assert_true(impairment_says(&fault, SQ_LINE_WARNING, "20 packets that were still delayed"));
     assert_nothing_left();
 }
 
@@ -228,36 +228,36 @@ static void test_full_queue_is_told(void **state)
     (void)state;
     static struct probe_result result;
     init(SQ_DIRECTION_OUT, "eth0", 1000 * MS);
-    partition_to(&fault, "10.9.0.2");
-    partition_start(&fault);
+    impairment_to(&fault, "10.9.0.2");
+    impairment_start(&fault);
     struct probe probe = {.from = "10.9.0.1", .to = "10.9.0.2", .count = 100, .gap_us = 100, .wait_ms = 1500};
     probe_run(&lab, &probe, &result);
     assert_int_equal(result.received, 100);
-    assert_int_equal(partition_counter(&fault, "lost-out"), 0);
-    assert_false(partition_says(&fault, SQ_LINE_WARNING, "packets were lost"));
+    assert_int_equal(impairment_counter(&fault, "lost-out"), 0);
+    assert_false(impairment_says(&fault, SQ_LINE_WARNING, "packets were lost"));
     /* The real limit depends on the memory; a small one stands for it. */
     fixture_must(lab.host, "tc qdisc change dev squall-0-out root netem limit 50 delay 1s");
     probe_run(&lab, &probe, &result);
     assert_int_equal(result.received, 50);
-    assert_int_equal(partition_counter(&fault, "lost-out"), 50);
-    assert_true(partition_says(&fault, SQ_LINE_WARNING, "packets were lost"));
-    partition_stop(&fault);
+    assert_int_equal(impairment_counter(&fault, "lost-out"), 50);
+    assert_true(impairment_says(&fault, SQ_LINE_WARNING, "packets were lost"));
+    impairment_stop(&fault);
 }
 
 static void test_control_connection_is_spared(void **state)
 {
     (void)state;
     init(SQ_DIRECTION_BOTH, "eth0", 3 * SQ_NS_PER_SECOND);
-    partition_to(&fault, "0.0.0.0/0");
-    partition_to(&fault, "::/0");
-    partition_spare(&fault, "10.9.0.2", 7433);
-    partition_start(&fault);
+    impairment_to(&fault, "0.0.0.0/0");
+    impairment_to(&fault, "::/0");
+    impairment_spare(&fault, "10.9.0.2", 7433);
+    impairment_start(&fault);
     fixture_must(lab.host, "ip neigh flush dev eth0");
     fixture_must(lab.net, "ip neigh flush dev eth0");
     assert_true(fixture_tcp_works(&lab, "10.9.0.2", "10.9.0.1", 7433));
     assert_false(fixture_tcp_works(&lab, "10.9.0.2", "10.9.0.1", 7434));
     assert_false(fixture_tcp_works(&lab, "10.9.0.3", "10.9.0.1", 7433));
-    partition_stop(&fault);
+    impairment_stop(&fault);
     assert_nothing_left();
 }
 
@@ -267,9 +267,9 @@ static void test_several_interfaces(void **state)
     (void)state;
     fixture_add_link(&lab, "eth1", 1);
     init(SQ_DIRECTION_BOTH, NULL, 40 * MS);
-    partition_to(&fault, "10.9.0.2");
-    partition_to(&fault, "10.8.1.2");
-    partition_start(&fault);
+    impairment_to(&fault, "10.9.0.2");
+    impairment_to(&fault, "10.8.1.2");
+    impairment_start(&fault);
     assert_int_equal(fault.report.line_count > 0, 1);
     fixture_must(lab.host, "test $(ip -o link show type ifb | wc -l) = 2");
     assert_delay("10.9.0.1", "10.9.0.2", 40);
@@ -277,7 +277,7 @@ static void test_several_interfaces(void **state)
     assert_delay("10.8.1.1", "10.8.1.2", 40);
     assert_delay("10.8.1.2", "10.8.1.1", 40);
     assert_delay("10.9.0.3", "10.9.0.1", 0);
-    partition_stop(&fault);
+    impairment_stop(&fault);
     assert_nothing_left();
 }
 
@@ -285,27 +285,27 @@ static void test_several_interfaces(void **state)
 static void test_beside_a_partition(void **state)
 {
     (void)state;
-    static struct partition other;
+    static struct impairment other;
     init(SQ_DIRECTION_BOTH, "eth0", 50 * MS);
-    partition_to(&fault, "10.9.0.2");
+    impairment_to(&fault, "10.9.0.2");
     fault.env.slot = 1;
-    partition_init(&other, SQ_DIRECTION_BOTH, "eth0");
-    partition_to(&other, "10.9.0.3");
-    assert_int_equal(partition_preview(&other), 0);
-    assert_int_equal(partition_preview(&fault), 0);
-    assert_int_equal(partition_prepare(&other), 0);
-    assert_int_equal(partition_prepare(&fault), 0);
-    partition_inject(&other, 60000);
-    partition_inject(&fault, 60000);
+    impairment_init(&other, SQ_DIRECTION_BOTH, "eth0");
+    impairment_to(&other, "10.9.0.3");
+    assert_int_equal(impairment_preview(&other), 0);
+    assert_int_equal(impairment_preview(&fault), 0);
+    assert_int_equal(impairment_prepare(&other), 0);
+    assert_int_equal(impairment_prepare(&fault), 0);
+    impairment_inject(&other, 60000);
+    impairment_inject(&fault, 60000);
     assert_delay("10.9.0.1", "10.9.0.2", 50);
     assert_delay("10.9.0.2", "10.9.0.1", 50);
     assert_int_equal(fixture_out4(&lab, "3"), 0);
     assert_int_equal(fixture_in4(&lab, "3"), 0);
     assert_delay("10.9.0.4", "10.9.0.1", 0);
-    partition_stop(&other);
+    impairment_stop(&other);
     assert_delay("10.9.0.3", "10.9.0.1", 0);
     assert_delay("10.9.0.1", "10.9.0.2", 50);
-    partition_stop(&fault);
+    impairment_stop(&fault);
     assert_nothing_left();
 }
 
@@ -315,9 +315,9 @@ static void test_jitter(void **state)
     static struct probe_result result;
     init(SQ_DIRECTION_OUT, "eth0", 100 * MS);
     fault.order.spec.latency.jitter_ns = 40 * MS;
-    partition_to(&fault, "10.9.0.2");
-    partition_start(&fault);
-    assert_true(partition_says(&fault, SQ_LINE_NOTE, "another order"));
+    impairment_to(&fault, "10.9.0.2");
+    impairment_start(&fault);
+    assert_true(impairment_says(&fault, SQ_LINE_NOTE, "another order"));
     struct probe probe = {
         .from = "10.9.0.1", .to = "10.9.0.2", .count = 1000, .gap_us = 1000, .wait_ms = 1000};
     double spread_ms = 0;
@@ -331,7 +331,7 @@ static void test_jitter(void **state)
                   probe_mean_ms(&result), result.delays_ms[0], result.delays_ms[999], spread_ms);
     /* Evenly from 60 to 140 ms. */
     assert_true(spread_ms > 64 * 0.8 && spread_ms < 64 * 1.2);
-    partition_stop(&fault);
+    impairment_stop(&fault);
 }
 
 static bool move(int from, int to, uint64_t *sent, uint64_t *received)
@@ -363,8 +363,8 @@ static void test_tcp_transfer(void **state)
 {
     (void)state;
     init(SQ_DIRECTION_BOTH, "eth0", 10 * MS);
-    partition_to(&fault, "10.9.0.2");
-    partition_start(&fault);
+    impairment_to(&fault, "10.9.0.2");
+    impairment_start(&fault);
     for (int in = 0; in < 2; in++) {
         const char *here = in ? "10.9.0.2" : "10.9.0.1";
         const char *there = in ? "10.9.0.1" : "10.9.0.2";
@@ -389,12 +389,12 @@ static void test_tcp_transfer(void **state)
         close(client);
         close(listener);
     }
-    uint64_t packets = partition_counter(&fault, "delayed-out") + partition_counter(&fault, "delayed-in");
+    uint64_t packets = impairment_counter(&fault, "delayed-out") + impairment_counter(&fault, "delayed-in");
     print_message("%llu packets took the detour\n", (unsigned long long)packets);
-    assert_int_equal(partition_counter(&fault, "lost-out"), 0);
-    assert_int_equal(partition_counter(&fault, "lost-in"), 0);
+    assert_int_equal(impairment_counter(&fault, "lost-out"), 0);
+    assert_int_equal(impairment_counter(&fault, "lost-in"), 0);
     assert_true(packets < 2 * (BULK_SIZE / 1448)); /* or they would not have been joined */
-    partition_stop(&fault);
+    impairment_stop(&fault);
     assert_nothing_left();
 }
 
@@ -402,13 +402,13 @@ static void test_policy(void **state)
 {
     (void)state;
     init(SQ_DIRECTION_BOTH, NULL, 10 * MS);
-    partition_to(&fault, "10.9.0.2");
-    partition_protect(&fault, "10.9.0.0/24");
-    partition_assert_refused(&fault, SQ_POLICY, "10.9.0.2/32 is protected");
+    impairment_to(&fault, "10.9.0.2");
+    impairment_protect(&fault, "10.9.0.0/24");
+    impairment_assert_refused(&fault, SQ_POLICY, "10.9.0.2/32 is protected");
     init(SQ_DIRECTION_BOTH, NULL, 10 * MS);
-    partition_to(&fault, "10.9.0.2");
+    impairment_to(&fault, "10.9.0.2");
     memcpy(fault.protection.interfaces[fault.protection.interface_count++], "eth0", 5);
-    partition_assert_refused(&fault, SQ_POLICY, "interface eth0 is protected");
+    impairment_assert_refused(&fault, SQ_POLICY, "interface eth0 is protected");
     assert_nothing_left();
 }
 

@@ -1,7 +1,7 @@
 /* libraries: sq_netns_fixture sq_faults sq_kernel sq_table sq_common */
 /* The delay ends although everybody who could end it is dead, and its record alone is enough to remove it. */
 #include "fixture.h"
-#include "partition.h"
+#include "impairment.h"
 #include "probe.h"
 
 #include "common/clock.h"
@@ -23,7 +23,7 @@
 #define DELAY_MS 100
 
 static struct fixture lab;
-static struct partition *shared; /* by the process that dies and the one that looks at what is left */
+static struct impairment *shared; /* by the process that dies and the one that looks at what is left */
 static char *before;
 
 static int set_up(void **state)
@@ -33,11 +33,11 @@ static int set_up(void **state)
     before = fixture_tc("eth0");
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_ptr_not_equal(shared, MAP_FAILED);
-    partition_init_kind(shared, SQ_NETWORK_LATENCY, SQ_DIRECTION_BOTH, "eth0");
+    impairment_init_kind(shared, SQ_NETWORK_LATENCY, SQ_DIRECTION_BOTH, "eth0");
     shared->order.spec.latency.delay_ns = DELAY_MS * SQ_NS_PER_MILLISECOND;
-    partition_to(shared, "10.9.0.2");
-    partition_to(shared, "fd09::2");
-    assert_int_equal(partition_preview(shared), 0);
+    impairment_to(shared, "10.9.0.2");
+    impairment_to(shared, "fd09::2");
+    assert_int_equal(impairment_preview(shared), 0);
     return 0;
 }
 
@@ -67,7 +67,7 @@ static void assert_delayed(bool delayed)
 
 static void recover(void)
 {
-    assert_int_equal(partition_recover(shared), 0);
+    assert_int_equal(impairment_recover(shared), 0);
     if (!shared->report.proved)
         for (uint32_t i = 0; i < shared->report.line_count; i++)
             print_message("%s\n", shared->report.lines[i].text);
@@ -81,7 +81,7 @@ static void recover(void)
 static void test_deadline_needs_nobody(void **state)
 {
     (void)state;
-    partition_die(shared, 3000, 0);
+    impairment_die(shared, 3000, 0);
     uint64_t start_ns = sq_boot_ns();
     assert_true(is_delayed("10.9.0.1", "10.9.0.2"));
     assert_true(is_delayed("fd09::2", "fd09::1"));
@@ -99,7 +99,7 @@ static void test_deadline_needs_nobody(void **state)
 static void test_recovery_ends_it_at_once_and_twice(void **state)
 {
     (void)state;
-    partition_die(shared, 60000, 0);
+    impairment_die(shared, 60000, 0);
     assert_delayed(true);
     assert_int_equal(shared->ops->clean(NULL, &shared->undo, &shared->error), 0);
     assert_delayed(false);
@@ -111,7 +111,7 @@ static void test_recovery_ends_it_at_once_and_twice(void **state)
 static void test_recovery_loses_nothing(void **state)
 {
     (void)state;
-    partition_die(shared, 60000, 0);
+    impairment_die(shared, 60000, 0);
     int receiver = fixture_socket(&lab, "10.9.0.2", 5000, SOCK_DGRAM);
     int sender = fixture_socket(&lab, "10.9.0.1", 0, SOCK_DGRAM);
     struct sockaddr_storage to;
@@ -131,18 +131,18 @@ static void test_recovery_loses_nothing(void **state)
 static void test_reverting_allocates_nothing(void **state)
 {
     (void)state;
-    partition_assert_reverting_allocates_nothing(shared);
+    impairment_assert_reverting_allocates_nothing(shared);
 }
 
 static void test_killed_at_any_moment_of_preparing(void **state)
 {
     (void)state;
-    unsigned longest_us = partition_prepare_time_us(shared) + 1;
+    unsigned longest_us = impairment_prepare_time_us(shared) + 1;
     unsigned half_way = 0;
     srandom(3);
     for (unsigned i = 0; i < ROUNDS; i++) {
-        assert_int_equal(partition_preview(shared), 0);
-        partition_die(shared, 60000, 1 + (unsigned)random() % longest_us);
+        assert_int_equal(impairment_preview(shared), 0);
+        impairment_die(shared, 60000, 1 + (unsigned)random() % longest_us);
         half_way += fixture_run(lab.host, "! ip link show type ifb | grep -q . 2>/dev/null") != 0;
         recover();
     }
@@ -167,8 +167,8 @@ static void test_every_half_way(void **state)
         "tc qdisc del dev eth0 clsact; ip link del squall-0-out; ip link del squall-0-in",
     };
     for (size_t i = 0; i < sizeof undone / sizeof undone[0]; i++) {
-        assert_int_equal(partition_preview(shared), 0);
-        partition_die(shared, 60000, 0);
+        assert_int_equal(impairment_preview(shared), 0);
+        impairment_die(shared, 60000, 0);
         fixture_must(lab.host, "%s", undone[i]);
         recover();
     }
@@ -179,7 +179,7 @@ static void test_every_half_way(void **state)
 static void test_detour_deleted_by_somebody(void **state)
 {
     (void)state;
-    partition_die(shared, 1500, 0);
+    impairment_die(shared, 1500, 0);
     fixture_must(lab.host, "ip link del squall-0-out");
     usleep(1600000);
     assert_delayed(false);
@@ -189,7 +189,7 @@ static void test_detour_deleted_by_somebody(void **state)
 static void test_detour_renamed(void **state)
 {
     (void)state;
-    partition_die(shared, 60000, 0);
+    impairment_die(shared, 60000, 0);
     fixture_must(lab.host, "ip link set squall-0-in down; ip link set squall-0-in name mine0");
     recover();
 }
@@ -209,11 +209,11 @@ static void test_foreign_in_its_place(void **state)
     for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++) {
         if (fixture_run(lab.host, "ip link add squall-0-in index %u %s 2>/dev/null", ifindex, marks[i]) != 0)
             continue; /* no such device in this kernel */
-        assert_int_equal(partition_recover(shared), 0);
+        assert_int_equal(impairment_recover(shared), 0);
         assert_false(shared->report.proved);
-        assert_true(partition_says(shared, SQ_LINE_FOREIGN, "somebody else's; not touched"));
+        assert_true(impairment_says(shared, SQ_LINE_FOREIGN, "somebody else's; not touched"));
         fixture_must(lab.host, "ip link show squall-0-in >/dev/null");
-        assert_int_equal(partition_prepare(shared), -1);
+        assert_int_equal(impairment_prepare(shared), -1);
         assert_int_equal(shared->error.code, SQ_CONFLICT);
         shared->ops->release(shared->state);
         free(shared->state);
@@ -223,12 +223,12 @@ static void test_foreign_in_its_place(void **state)
     /* Other names and numbers are chosen where those are taken. */
     fixture_must(lab.host, "ip link add squall-0-in type ifb && ip link add other0 index %u type ifb",
                  ifindex + 1);
-    assert_int_equal(partition_preview(shared), 0);
-    assert_int_equal(partition_prepare(shared), 0);
+    assert_int_equal(impairment_preview(shared), 0);
+    assert_int_equal(impairment_prepare(shared), 0);
     fixture_must(lab.host, "ip link show squall-8-in >/dev/null && ip link show squall-8-out >/dev/null");
-    partition_inject(shared, 60000);
+    impairment_inject(shared, 60000);
     assert_delayed(true);
-    partition_stop(shared);
+    impairment_stop(shared);
     fixture_must(
         lab.host,
         "test $(ip -o link show type ifb | wc -l) = 2 && ip link del squall-0-in && ip link del other0");
@@ -237,7 +237,7 @@ static void test_foreign_in_its_place(void **state)
 static void test_other_namespace_is_not_touched(void **state)
 {
     (void)state;
-    partition_die(shared, 60000, 0);
+    impairment_die(shared, 60000, 0);
     struct sq_network_undo record;
     assert_int_equal(sq_network_undo_read(&shared->undo, &record, NULL), 0);
     record.netns_inode++;

@@ -2,7 +2,7 @@
 /* Somebody else's traffic control and firewall beside a detour: it stays what it was, it is never bypassed.
  */
 #include "fixture.h"
-#include "partition.h"
+#include "impairment.h"
 #include "probe.h"
 
 #include "common/clock.h"
@@ -26,15 +26,15 @@
     "bytecode '6,48 0 0 23,21 0 3 17,40 0 0 36,21 0 1 9999,6 0 0 2,6 0 0 4294967295' direct-action"
 
 static struct fixture lab;
-static struct partition fault;
+static struct impairment fault;
 
 static int set_up(void **state)
 {
     (void)state;
     fixture_open(&lab);
-    partition_init_kind(&fault, SQ_NETWORK_LATENCY, SQ_DIRECTION_BOTH, "eth0");
+    impairment_init_kind(&fault, SQ_NETWORK_LATENCY, SQ_DIRECTION_BOTH, "eth0");
     fault.order.spec.latency.delay_ns = DELAY_MS * SQ_NS_PER_MILLISECOND;
-    partition_to(&fault, "10.9.0.2");
+    impairment_to(&fault, "10.9.0.2");
     return 0;
 }
 
@@ -79,7 +79,7 @@ static void test_foreign_tree_stays(void **state)
     make_foreign_tree();
     char *before = fixture_tc("eth0");
     char *counters = class_counters();
-    partition_start(&fault);
+    impairment_start(&fault);
     assert_true(probe_delay_ms(&lab, "10.9.0.1", "10.9.0.2") >= DELAY_MS);
     assert_true(probe_delay_ms(&lab, "10.9.0.2", "10.9.0.1") >= DELAY_MS);
     assert_true(probe_delay_ms(&lab, "10.9.0.1", "10.9.0.3") < DELAY_MS);
@@ -92,7 +92,7 @@ static void test_foreign_tree_stays(void **state)
     now = class_counters();
     assert_non_null(strstr(now, " 20 pkt"));
     free(now);
-    partition_stop(&fault);
+    impairment_stop(&fault);
     fixture_assert_tc("eth0", before);
 }
 
@@ -100,7 +100,7 @@ static void test_foreign_drops_are_not_bypassed(void **state)
 {
     (void)state;
     make_foreign_tree();
-    partition_start(&fault);
+    impairment_start(&fault);
     for (int peer = 2; peer <= 3; peer++) {
         char address[16];
         (void)snprintf(address, sizeof address, "10.9.0.%d", peer);
@@ -110,7 +110,7 @@ static void test_foreign_drops_are_not_bypassed(void **state)
         assert_int_equal(to_port("10.9.0.1", address, 9998), FIXTURE_COUNT);
         assert_int_equal(to_port(address, "10.9.0.1", 9998), FIXTURE_COUNT);
     }
-    partition_stop(&fault);
+    impairment_stop(&fault);
 }
 
 /* Packets that are still on the detour when the fault ends, and when it is removed, are dropped there too. */
@@ -119,7 +119,7 @@ static void test_late_packets_do_not_bypass(void **state)
     (void)state;
     make_foreign_tree();
     for (int removed = 0; removed < 2; removed++) {
-        partition_start(&fault);
+        impairment_start(&fault);
         int receiver = fixture_socket(&lab, "10.9.0.2", 7777, SOCK_DGRAM);
         int sender = fixture_socket(&lab, "10.9.0.1", 0, SOCK_DGRAM);
         struct sockaddr_storage to;
@@ -128,16 +128,16 @@ static void test_late_packets_do_not_bypass(void **state)
         assert_int_equal(getsockname(receiver, (struct sockaddr *)&to, &length), 0);
         for (unsigned i = 0; i < FIXTURE_COUNT; i++)
             assert_int_equal(sendto(sender, "x", 1, 0, (struct sockaddr *)&to, length), 1);
-        assert_int_equal(partition_counter(&fault, "delayed-out"), FIXTURE_COUNT);
+        assert_int_equal(impairment_counter(&fault, "delayed-out"), FIXTURE_COUNT);
         assert_int_equal(fault.ops->clean(fault.state, &fault.undo, &fault.error), 0);
         if (removed)
-            partition_stop(&fault);
+            impairment_stop(&fault);
         usleep(2000 * DELAY_MS);
         assert_int_equal(recv(receiver, &byte, 1, MSG_DONTWAIT), -1);
         close(sender);
         close(receiver);
         if (!removed)
-            partition_stop(&fault);
+            impairment_stop(&fault);
     }
 }
 
@@ -146,7 +146,7 @@ static void test_accepting_filters_are_refused(void **state)
     (void)state;
     fixture_must(lab.host, "tc qdisc add dev eth0 clsact && "
                            "tc filter add dev eth0 egress prio 10 bpf bytecode '1,6 0 0 0' direct-action");
-    partition_assert_refused(&fault, SQ_UNABLE, "preference 10");
+    impairment_assert_refused(&fault, SQ_UNABLE, "preference 10");
 }
 
 int main(void)

@@ -1,7 +1,7 @@
 /* libraries: sq_netns_fixture sq_faults sq_kernel sq_table sq_common m */
 /* What loss by chance does to packets: the named share of the named peers' in the named direction. */
 #include "fixture.h"
-#include "partition.h"
+#include "impairment.h"
 #include "probe.h"
 
 #include "common/clock.h"
@@ -21,7 +21,7 @@
 #define GAP_US  100
 
 static struct fixture lab;
-static struct partition fault;
+static struct impairment fault;
 static char *before;
 
 static int set_up(void **state)
@@ -42,10 +42,10 @@ static int tear_down(void **state)
 
 static void init(enum sq_direction direction, double percent)
 {
-    partition_init_kind(&fault, SQ_NETWORK_LOSS, direction, "eth0");
+    impairment_init_kind(&fault, SQ_NETWORK_LOSS, direction, "eth0");
     fault.order.spec.loss.percent = percent;
-    partition_to(&fault, "10.9.0.2");
-    partition_to(&fault, "fd09::2");
+    impairment_to(&fault, "10.9.0.2");
+    impairment_to(&fault, "fd09::2");
 }
 
 static unsigned count_lost(const char *from, const char *to)
@@ -80,7 +80,7 @@ static void lose(enum sq_direction direction, double percent)
     double out = (direction & SQ_DIRECTION_OUT) != 0 ? percent / 100 : 0;
     double in = (direction & SQ_DIRECTION_IN) != 0 ? percent / 100 : 0;
     init(direction, percent);
-    partition_start(&fault);
+    impairment_start(&fault);
     assert_share("10.9.0.1", "10.9.0.2", out);
     assert_share("10.9.0.2", "10.9.0.1", in);
     assert_share("fd09::1", "fd09::2", out);
@@ -88,15 +88,15 @@ static void lose(enum sq_direction direction, double percent)
     assert_share("10.9.0.1", "10.9.0.3", 0);
     assert_share("10.9.0.3", "10.9.0.1", 0);
     if (out > 0) {
-        assert_int_equal(partition_counter(&fault, "exposed-out"), 2 * PACKETS);
-        assert_true(partition_counter(&fault, "lost-out") > 0);
+        assert_int_equal(impairment_counter(&fault, "exposed-out"), 2 * PACKETS);
+        assert_true(impairment_counter(&fault, "lost-out") > 0);
     }
     if (in > 0) {
-        assert_int_equal(partition_counter(&fault, "exposed-in"), 2 * PACKETS);
-        assert_true(partition_counter(&fault, "lost-in") > 0);
+        assert_int_equal(impairment_counter(&fault, "exposed-in"), 2 * PACKETS);
+        assert_true(impairment_counter(&fault, "lost-in") > 0);
     }
     assert_true(fault.report.touched);
-    partition_stop(&fault);
+    impairment_stop(&fault);
     assert_share("10.9.0.1", "10.9.0.2", 0);
     assert_share("10.9.0.2", "10.9.0.1", 0);
     assert_nothing_left();
@@ -124,12 +124,12 @@ static void test_all(void **state)
 {
     (void)state;
     init(SQ_DIRECTION_BOTH, 100);
-    partition_start(&fault);
+    impairment_start(&fault);
     assert_int_equal(count_lost("10.9.0.1", "10.9.0.2"), PACKETS);
     assert_int_equal(count_lost("10.9.0.2", "10.9.0.1"), PACKETS);
-    assert_int_equal(partition_counter(&fault, "lost-out"), PACKETS);
-    assert_int_equal(partition_counter(&fault, "lost-in"), PACKETS);
-    partition_stop(&fault);
+    assert_int_equal(impairment_counter(&fault, "lost-out"), PACKETS);
+    assert_int_equal(impairment_counter(&fault, "lost-in"), PACKETS);
+    impairment_stop(&fault);
     assert_nothing_left();
 }
 
@@ -138,31 +138,31 @@ static void test_luck_is_told(void **state)
 {
     (void)state;
     init(SQ_DIRECTION_OUT, 0.001);
-    partition_start(&fault);
-    assert_int_equal(partition_counter(&fault, "lost-out"), 0);
-    assert_true(partition_says(&fault, SQ_LINE_WARNING, "no packet from or to the peers came by"));
+    impairment_start(&fault);
+    assert_int_equal(impairment_counter(&fault, "lost-out"), 0);
+    assert_true(impairment_says(&fault, SQ_LINE_WARNING, "no packet from or to the peers came by"));
     assert_int_equal(fixture_out4(&lab, "2"), FIXTURE_COUNT);
-    assert_int_equal(partition_counter(&fault, "lost-out"), 0);
-    assert_false(partition_says(&fault, SQ_LINE_WARNING, "no packet from or to the peers came by"));
-    assert_true(partition_says(&fault, SQ_LINE_WARNING, "chance has lost none"));
+    assert_int_equal(impairment_counter(&fault, "lost-out"), 0);
+    assert_false(impairment_says(&fault, SQ_LINE_WARNING, "no packet from or to the peers came by"));
+    assert_true(impairment_says(&fault, SQ_LINE_WARNING, "chance has lost none"));
     assert_false(fault.report.touched);
-    partition_stop(&fault);
+    impairment_stop(&fault);
 }
 
 static void test_deadline_needs_nobody(void **state)
 {
     (void)state;
     init(SQ_DIRECTION_BOTH, 100);
-    assert_int_equal(partition_preview(&fault), 0);
-    partition_die(&fault, 1500, 0);
+    assert_int_equal(impairment_preview(&fault), 0);
+    impairment_die(&fault, 1500, 0);
     assert_int_equal(fixture_out4(&lab, "2"), 0);
     assert_int_equal(fixture_in6(&lab, "2"), 0);
     usleep(1500000);
     assert_int_equal(fixture_out4(&lab, "2"), FIXTURE_COUNT);
     assert_int_equal(fixture_in6(&lab, "2"), FIXTURE_COUNT);
-    assert_int_equal(partition_recover(&fault), 0);
+    assert_int_equal(impairment_recover(&fault), 0);
     assert_true(fault.report.proved);
-    assert_int_equal(partition_recover(&fault), 0);
+    assert_int_equal(impairment_recover(&fault), 0);
     assert_true(fault.report.proved);
     assert_nothing_left();
 }
@@ -171,20 +171,20 @@ static void test_control_connection_is_spared(void **state)
 {
     (void)state;
     init(SQ_DIRECTION_BOTH, 100);
-    partition_to(&fault, "0.0.0.0/0");
-    partition_spare(&fault, "10.9.0.2", 7433);
-    partition_start(&fault);
+    impairment_to(&fault, "0.0.0.0/0");
+    impairment_spare(&fault, "10.9.0.2", 7433);
+    impairment_start(&fault);
     assert_true(fixture_tcp_works(&lab, "10.9.0.2", "10.9.0.1", 7433));
     assert_false(fixture_tcp_works(&lab, "10.9.0.2", "10.9.0.1", 7434));
-    partition_stop(&fault);
+    impairment_stop(&fault);
 }
 
 static void test_policy(void **state)
 {
     (void)state;
     init(SQ_DIRECTION_BOTH, 5);
-    partition_protect(&fault, "10.9.0.0/24");
-    partition_assert_refused(&fault, SQ_POLICY, "10.9.0.2/32 is protected");
+    impairment_protect(&fault, "10.9.0.0/24");
+    impairment_assert_refused(&fault, SQ_POLICY, "10.9.0.2/32 is protected");
 }
 
 int main(void)

@@ -1,7 +1,7 @@
 /* libraries: sq_netns_fixture sq_faults sq_kernel sq_table sq_common */
 /* What a partition does to packets: exactly the named peers, exactly the named direction, nothing else. */
 #include "fixture.h"
-#include "partition.h"
+#include "impairment.h"
 
 #include "common/clock.h"
 
@@ -26,7 +26,7 @@
 #include <cmocka.h>
 
 static struct fixture lab;
-static struct partition fault;
+static struct impairment fault;
 
 static int set_up(void **state)
 {
@@ -58,16 +58,16 @@ static void assert_passing(unsigned out4, unsigned in4, unsigned out6, unsigned 
 static void cut(enum sq_direction direction, unsigned out, unsigned in)
 {
     char *before = fixture_tc("eth0");
-    partition_init(&fault, direction, NULL);
-    partition_to(&fault, "10.9.0.2");
-    partition_to(&fault, "fd09::2");
+    impairment_init(&fault, direction, NULL);
+    impairment_to(&fault, "10.9.0.2");
+    impairment_to(&fault, "fd09::2");
     assert_passing(FIXTURE_COUNT, FIXTURE_COUNT, FIXTURE_COUNT, FIXTURE_COUNT);
-    partition_start(&fault);
+    impairment_start(&fault);
     assert_passing(out, in, out, in);
-    assert_int_equal(partition_counter(&fault, "dropped-out"), 2 * (FIXTURE_COUNT - out));
-    assert_int_equal(partition_counter(&fault, "dropped-in"), 2 * (FIXTURE_COUNT - in));
+    assert_int_equal(impairment_counter(&fault, "dropped-out"), 2 * (FIXTURE_COUNT - out));
+    assert_int_equal(impairment_counter(&fault, "dropped-in"), 2 * (FIXTURE_COUNT - in));
     assert_true(fault.report.touched);
-    partition_stop(&fault);
+    impairment_stop(&fault);
     assert_passing(FIXTURE_COUNT, FIXTURE_COUNT, FIXTURE_COUNT, FIXTURE_COUNT);
     fixture_assert_tc("eth0", before);
 }
@@ -93,61 +93,61 @@ static void test_in_alone(void **state)
 static void test_family_is_exact(void **state)
 {
     (void)state;
-    partition_init(&fault, SQ_DIRECTION_BOTH, "eth0");
-    partition_to(&fault, "10.9.0.2");
-    partition_start(&fault);
+    impairment_init(&fault, SQ_DIRECTION_BOTH, "eth0");
+    impairment_to(&fault, "10.9.0.2");
+    impairment_start(&fault);
     assert_passing(0, 0, FIXTURE_COUNT, FIXTURE_COUNT);
-    partition_stop(&fault);
+    impairment_stop(&fault);
 }
 
 static void test_prepared_alone_does_nothing(void **state)
 {
     (void)state;
-    partition_init(&fault, SQ_DIRECTION_BOTH, "eth0");
-    partition_to(&fault, "10.9.0.2");
-    assert_int_equal(partition_preview(&fault), 0);
-    assert_int_equal(partition_prepare(&fault), 0);
+    impairment_init(&fault, SQ_DIRECTION_BOTH, "eth0");
+    impairment_to(&fault, "10.9.0.2");
+    assert_int_equal(impairment_preview(&fault), 0);
+    assert_int_equal(impairment_prepare(&fault), 0);
     assert_passing(FIXTURE_COUNT, FIXTURE_COUNT, FIXTURE_COUNT, FIXTURE_COUNT);
-    assert_int_equal(partition_counter(&fault, "matched-out"), 0);
+    assert_int_equal(impairment_counter(&fault, "matched-out"), 0);
     assert_false(fault.report.touched);
-    partition_stop(&fault);
+    impairment_stop(&fault);
 }
 
 static void test_exceptions_and_protected_peers_pass(void **state)
 {
     (void)state;
-    partition_init(&fault, SQ_DIRECTION_BOTH, "eth0");
-    partition_to(&fault, "10.9.0.0/24");
-    partition_to(&fault, "fd09::/64");
-    partition_except(&fault, "10.9.0.3");
-    partition_except(&fault, "fd09::3");
-    partition_protect(&fault, "10.9.0.4/32");
-    partition_protect(&fault, "fd09::4/128");
-    partition_start(&fault);
-    assert_true(partition_says(&fault, SQ_LINE_SPARES, "10.9.0.3/32"));
-    assert_true(partition_says(&fault, SQ_LINE_SPARES, "policy: 10.9.0.4/32"));
+    impairment_init(&fault, SQ_DIRECTION_BOTH, "eth0");
+    impairment_to(&fault, "10.9.0.0/24");
+    impairment_to(&fault, "fd09::/64");
+    impairment_except(&fault, "10.9.0.3");
+    impairment_except(&fault, "fd09::3");
+    impairment_protect(&fault, "10.9.0.4/32");
+    impairment_protect(&fault, "fd09::4/128");
+    impairment_start(&fault);
+    assert_true(impairment_says(&fault, SQ_LINE_SPARES, "10.9.0.3/32"));
+    assert_true(impairment_says(&fault, SQ_LINE_SPARES, "policy: 10.9.0.4/32"));
     assert_passing(0, 0, 0, 0);
     assert_int_equal(fixture_out4(&lab, "4"), FIXTURE_COUNT);
     assert_int_equal(fixture_in4(&lab, "4"), FIXTURE_COUNT);
     assert_int_equal(fixture_out6(&lab, "4"), FIXTURE_COUNT);
     assert_int_equal(fixture_in6(&lab, "4"), FIXTURE_COUNT);
-    partition_stop(&fault);
+    impairment_stop(&fault);
 }
 
 static void test_control_connection_survives_everything(void **state)
 {
     (void)state;
-    partition_init(&fault, SQ_DIRECTION_BOTH, "eth0");
-    partition_to(&fault, "0.0.0.0/0");
-    partition_to(&fault, "::/0");
-    partition_spare(&fault, "10.9.0.2", 7433);
-    partition_spare(&fault, "fd09::2", 7433);
-    partition_spare(&fault,
-                    "::", 7435); /* becomes ::ffff:10.9.0.4, as a listener for both families sees it */
+    impairment_init(&fault, SQ_DIRECTION_BOTH, "eth0");
+    impairment_to(&fault, "0.0.0.0/0");
+    impairment_to(&fault, "::/0");
+    impairment_spare(&fault, "10.9.0.2", 7433);
+    impairment_spare(&fault, "fd09::2", 7433);
+    impairment_spare(&fault,
+                     "::", 7435); /* becomes ::ffff:10.9.0.4, as a listener for both families sees it */
     const uint8_t mapped[16] = {[10] = 0xff, 0xff, 10, 9, 0, 4};
     memcpy(fault.env.spared[2].controller.address, mapped, sizeof mapped);
-    partition_start(&fault);
-    assert_true(partition_says(&fault, SQ_LINE_SPARES, "10.9.0.2/32 to TCP port 7433"));
+    impairment_start(&fault);
+    assert_true(impairment_says(&fault, SQ_LINE_SPARES, "10.9.0.2/32 to TCP port 7433"));
     /* Empty neighbour tables: ARP and neighbour discovery have to pass as well. */
     fixture_must(lab.host, "ip neigh flush dev eth0 && ip -6 neigh flush dev eth0");
     fixture_must(lab.net, "ip neigh flush dev eth0 && ip -6 neigh flush dev eth0");
@@ -158,17 +158,17 @@ static void test_control_connection_survives_everything(void **state)
     assert_false(fixture_tcp_works(&lab, "10.9.0.3", "10.9.0.1", 7433));
     assert_int_equal(fixture_out4(&lab, "2"), 0);
     assert_int_equal(fixture_in6(&lab, "2"), 0);
-    partition_stop(&fault);
+    impairment_stop(&fault);
 }
 
 static void test_protected_ports_pass_at_either_end(void **state)
 {
     (void)state;
-    partition_init(&fault, SQ_DIRECTION_BOTH, "eth0");
-    partition_to(&fault, "10.9.0.2");
-    partition_to(&fault, "fd09::2");
+    impairment_init(&fault, SQ_DIRECTION_BOTH, "eth0");
+    impairment_to(&fault, "10.9.0.2");
+    impairment_to(&fault, "fd09::2");
     fault.protection.ports[fault.protection.port_count++] = 53;
-    partition_start(&fault);
+    impairment_start(&fault);
     struct fixture_flow flow = {.from = "10.9.0.1", .to = "10.9.0.2", .to_port = 53, .count = FIXTURE_COUNT};
     assert_int_equal(fixture_send(&lab, &flow), FIXTURE_COUNT);
     flow =
@@ -179,18 +179,18 @@ static void test_protected_ports_pass_at_either_end(void **state)
     flow.to_port = 54;
     assert_int_equal(fixture_send(&lab, &flow), 0);
     assert_passing(0, 0, 0, 0);
-    partition_stop(&fault);
+    impairment_stop(&fault);
 }
 
 /* Datagrams beyond the MTU: only their first fragment has ports. */
 static void test_fragments(void **state)
 {
     (void)state;
-    partition_init(&fault, SQ_DIRECTION_BOTH, "eth0");
-    partition_to(&fault, "10.9.0.2");
-    partition_to(&fault, "fd09::2");
+    impairment_init(&fault, SQ_DIRECTION_BOTH, "eth0");
+    impairment_to(&fault, "10.9.0.2");
+    impairment_to(&fault, "fd09::2");
     fault.protection.ports[fault.protection.port_count++] = 53;
-    partition_start(&fault);
+    impairment_start(&fault);
     struct fixture_flow flow = {.from = "10.9.0.1", .to = "10.9.0.2", .count = 4, .size = 8000};
     assert_int_equal(fixture_send(&lab, &flow), 0);
     flow.to_port = 53;
@@ -199,7 +199,7 @@ static void test_fragments(void **state)
     assert_int_equal(fixture_send(&lab, &flow), 0);
     flow.to_port = 53;
     assert_int_equal(fixture_send(&lab, &flow), 4);
-    partition_stop(&fault);
+    impairment_stop(&fault);
 }
 
 /* Send a frame with `tags` tags of virtual LANs in its data, from 10.9.0.1 to 10.9.0.2 or back. */
@@ -234,17 +234,17 @@ static void send_tagged(int namespace, bool from_host, unsigned tags)
 static void test_tagged_packets(void **state)
 {
     (void)state;
-    partition_init(&fault, SQ_DIRECTION_BOTH, "eth0");
-    partition_to(&fault, "10.9.0.2");
-    partition_start(&fault);
+    impairment_init(&fault, SQ_DIRECTION_BOTH, "eth0");
+    impairment_to(&fault, "10.9.0.2");
+    impairment_start(&fault);
     for (unsigned tags = 0; tags <= 2; tags++) {
         send_tagged(lab.host, true, tags);
         send_tagged(lab.net, false, tags);
         usleep(20000);
-        assert_int_equal(partition_counter(&fault, "dropped-out"), tags + 1);
-        assert_int_equal(partition_counter(&fault, "dropped-in"), tags + 1);
+        assert_int_equal(impairment_counter(&fault, "dropped-out"), tags + 1);
+        assert_int_equal(impairment_counter(&fault, "dropped-in"), tags + 1);
     }
-    partition_stop(&fault);
+    impairment_stop(&fault);
 }
 
 /* A device without a link layer: packets start with their IP header. */
@@ -260,36 +260,36 @@ static void test_device_without_link_layer(void **state)
     memcpy(request.ifr_name, "tun0", 5);
     assert_true(fd >= 0 && ioctl(fd, TUNSETIFF, &request) == 0);
     fixture_must(lab.host, "ip addr add 10.6.0.1/24 dev tun0 && ip link set tun0 up");
-    partition_init(&fault, SQ_DIRECTION_OUT, "tun0");
-    partition_to(&fault, "10.6.0.2");
-    partition_start(&fault);
+    impairment_init(&fault, SQ_DIRECTION_OUT, "tun0");
+    impairment_to(&fault, "10.6.0.2");
+    impairment_start(&fault);
     int sender = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(9), .sin_addr = {htonl(0x0a060002)}};
     for (int i = 0; i < 5; i++)
         assert_int_equal(sendto(sender, "x", 1, 0, (struct sockaddr *)&to, sizeof to), 1);
     close(sender);
-    assert_int_equal(partition_counter(&fault, "dropped-out"), 5);
-    partition_stop(&fault);
+    assert_int_equal(impairment_counter(&fault, "dropped-out"), 5);
+    impairment_stop(&fault);
     close(fd);
 }
 
 static void test_deadline_and_renewal(void **state)
 {
     (void)state;
-    partition_init(&fault, SQ_DIRECTION_OUT, "eth0");
-    partition_to(&fault, "10.9.0.2");
-    partition_start(&fault);
-    partition_inject(&fault, 250);
+    impairment_init(&fault, SQ_DIRECTION_OUT, "eth0");
+    impairment_to(&fault, "10.9.0.2");
+    impairment_start(&fault);
+    impairment_inject(&fault, 250);
     assert_int_equal(fixture_out4(&lab, "2"), 0);
-    partition_inject(&fault, 1000); /* a renewal is the same act */
+    impairment_inject(&fault, 1000); /* a renewal is the same act */
     usleep(400000);
     assert_int_equal(fixture_out4(&lab, "2"), 0);
     usleep(700000);
     assert_int_equal(fixture_out4(&lab, "2"), FIXTURE_COUNT);
-    partition_inject(&fault, 60000);
+    impairment_inject(&fault, 60000);
     assert_int_equal(sq_network_partition_ops.clean(fault.state, &fault.undo, &fault.error), 0);
     assert_int_equal(fixture_out4(&lab, "2"), FIXTURE_COUNT);
-    partition_stop(&fault);
+    impairment_stop(&fault);
 }
 
 /* errno of a datagram to the peer on a socket that wants to hear of every error; 0: none. */
@@ -325,54 +325,54 @@ static void test_sender_sees_no_error(void **state)
     assert_int_equal(send_errno(AF_INET), ENOBUFS);
     assert_int_equal(send_errno(AF_INET6), ENOBUFS);
     fixture_must(lab.host, "tc qdisc del dev eth0 clsact");
-    partition_init(&fault, SQ_DIRECTION_BOTH, "eth0");
-    partition_to(&fault, "10.9.0.2");
-    partition_to(&fault, "fd09::2");
-    partition_start(&fault);
+    impairment_init(&fault, SQ_DIRECTION_BOTH, "eth0");
+    impairment_to(&fault, "10.9.0.2");
+    impairment_to(&fault, "fd09::2");
+    impairment_start(&fault);
     assert_int_equal(send_errno(AF_INET), 0);
     assert_int_equal(send_errno(AF_INET6), 0);
-    assert_int_equal(partition_counter(&fault, "dropped-out"), 2);
-    partition_stop(&fault);
+    assert_int_equal(impairment_counter(&fault, "dropped-out"), 2);
+    impairment_stop(&fault);
 }
 
 static void test_untouched_is_told(void **state)
 {
     (void)state;
-    partition_init(&fault, SQ_DIRECTION_BOTH, "eth0");
-    partition_to(&fault, "192.0.2.1");
-    partition_start(&fault);
-    assert_int_equal(partition_counter(&fault, "dropped-out"), 0);
-    assert_int_equal(partition_counter(&fault, "dropped-out"), 0);
+    impairment_init(&fault, SQ_DIRECTION_BOTH, "eth0");
+    impairment_to(&fault, "192.0.2.1");
+    impairment_start(&fault);
+    assert_int_equal(impairment_counter(&fault, "dropped-out"), 0);
+    assert_int_equal(impairment_counter(&fault, "dropped-out"), 0);
     assert_false(fault.report.touched);
-    assert_true(partition_says(&fault, SQ_LINE_WARNING, "touched nothing so far"));
+    assert_true(impairment_says(&fault, SQ_LINE_WARNING, "touched nothing so far"));
     uint32_t lines = fault.report.line_count;
     sq_network_partition_ops.status(fault.state, &fault.undo, &fault.report);
     assert_int_equal(fault.report.line_count, lines);
-    partition_stop(&fault);
+    impairment_stop(&fault);
 }
 
 static void test_most_peers(void **state)
 {
     (void)state;
-    partition_init(&fault, SQ_DIRECTION_BOTH, "eth0");
+    impairment_init(&fault, SQ_DIRECTION_BOTH, "eth0");
     for (unsigned i = 0; i + 1 < SQ_PEERS_MAX; i++) {
         char range[40];
         (void)snprintf(range, sizeof range, i % 2 == 0 ? "10.%u.%u.1" : "fd0a:%u::%u", 20 + i / 256, i % 256);
-        partition_to(&fault, range);
+        impairment_to(&fault, range);
     }
-    partition_to(&fault, "10.9.0.2");
+    impairment_to(&fault, "10.9.0.2");
     uint64_t start = sq_boot_ns();
-    assert_int_equal(partition_preview(&fault), 0);
+    assert_int_equal(impairment_preview(&fault), 0);
     uint64_t previewed = sq_boot_ns();
-    assert_int_equal(partition_prepare(&fault), 0);
+    assert_int_equal(impairment_prepare(&fault), 0);
     uint64_t prepared = sq_boot_ns();
-    partition_inject(&fault, 60000);
+    impairment_inject(&fault, 60000);
     uint64_t injected = sq_boot_ns();
     print_message("%u peers: preview %.0f us, prepare %.0f us, inject %.2f us\n", SQ_PEERS_MAX,
                   (double)(previewed - start) / 1e3, (double)(prepared - previewed) / 1e3,
                   (double)(injected - prepared) / 1e3);
     assert_passing(0, 0, FIXTURE_COUNT, FIXTURE_COUNT);
-    partition_stop(&fault);
+    impairment_stop(&fault);
 }
 
 /*
@@ -381,30 +381,30 @@ static void test_most_peers(void **state)
  */
 static void share_interface(bool first_goes_first, bool previewed_together)
 {
-    static struct partition other;
+    static struct impairment other;
     char *before = fixture_tc("eth0");
-    partition_init(&fault, SQ_DIRECTION_OUT, "eth0");
-    partition_to(&fault, "10.9.0.2");
-    partition_init(&other, SQ_DIRECTION_OUT, "eth0");
+    impairment_init(&fault, SQ_DIRECTION_OUT, "eth0");
+    impairment_to(&fault, "10.9.0.2");
+    impairment_init(&other, SQ_DIRECTION_OUT, "eth0");
     other.env.slot = 1;
-    partition_to(&other, "10.9.0.4");
+    impairment_to(&other, "10.9.0.4");
     if (previewed_together) {
-        assert_int_equal(partition_preview(&fault), 0);
-        assert_int_equal(partition_preview(&other), 0);
-        assert_int_equal(partition_prepare(&fault), 0);
-        assert_int_equal(partition_prepare(&other), 0);
-        partition_inject(&fault, 60000);
-        partition_inject(&other, 60000);
+        assert_int_equal(impairment_preview(&fault), 0);
+        assert_int_equal(impairment_preview(&other), 0);
+        assert_int_equal(impairment_prepare(&fault), 0);
+        assert_int_equal(impairment_prepare(&other), 0);
+        impairment_inject(&fault, 60000);
+        impairment_inject(&other, 60000);
     } else {
-        partition_start(&fault);
-        partition_start(&other);
+        impairment_start(&fault);
+        impairment_start(&other);
     }
     assert_passing(0, FIXTURE_COUNT, FIXTURE_COUNT, FIXTURE_COUNT);
     assert_int_equal(fixture_out4(&lab, "4"), 0);
-    partition_stop(first_goes_first ? &fault : &other);
+    impairment_stop(first_goes_first ? &fault : &other);
     assert_int_equal(fixture_out4(&lab, "2"), first_goes_first ? FIXTURE_COUNT : 0);
     assert_int_equal(fixture_out4(&lab, "4"), first_goes_first ? 0 : FIXTURE_COUNT);
-    partition_stop(first_goes_first ? &other : &fault);
+    impairment_stop(first_goes_first ? &other : &fault);
     fixture_assert_tc("eth0", before);
 }
 

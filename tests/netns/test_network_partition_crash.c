@@ -2,7 +2,7 @@
 /* The partition ends although everybody who could end it is dead, and its record alone is enough to remove
  * it. */
 #include "fixture.h"
-#include "partition.h"
+#include "impairment.h"
 
 #include "common/clock.h"
 #include "faults/network_undo.h"
@@ -23,7 +23,7 @@
 #define ROUNDS 20
 
 static struct fixture lab;
-static struct partition *shared; /* by the process that dies and the one that looks at what is left */
+static struct impairment *shared; /* by the process that dies and the one that looks at what is left */
 
 static int set_up(void **state)
 {
@@ -31,9 +31,9 @@ static int set_up(void **state)
     fixture_open(&lab);
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_ptr_not_equal(shared, MAP_FAILED);
-    partition_init(shared, SQ_DIRECTION_BOTH, "eth0");
-    partition_to(shared, "10.9.0.2");
-    partition_to(shared, "fd09::2");
+    impairment_init(shared, SQ_DIRECTION_BOTH, "eth0");
+    impairment_to(shared, "10.9.0.2");
+    impairment_to(shared, "fd09::2");
     return 0;
 }
 
@@ -57,8 +57,8 @@ static void test_deadline_needs_nobody(void **state)
 {
     (void)state;
     char *before = fixture_tc("eth0");
-    assert_int_equal(partition_preview(shared), 0);
-    partition_die(shared, 1500, 0);
+    assert_int_equal(impairment_preview(shared), 0);
+    impairment_die(shared, 1500, 0);
     uint64_t start = sq_boot_ns();
     assert_int_equal(fixture_out4(&lab, "2"), 0);
     assert_int_equal(fixture_in6(&lab, "2"), 0);
@@ -71,7 +71,7 @@ static void test_deadline_needs_nobody(void **state)
                   (unsigned long long)ended_ms);
     assert_in_range(ended_ms, 1300, 1800); /* a lost datagram is waited for 150 ms */
     assert_all_pass();
-    assert_int_equal(partition_recover(shared), 0);
+    assert_int_equal(impairment_recover(shared), 0);
     assert_true(shared->report.proved);
     fixture_assert_tc("eth0", before);
 }
@@ -80,14 +80,14 @@ static void test_recovery_ends_it_at_once_and_twice(void **state)
 {
     (void)state;
     char *before = fixture_tc("eth0");
-    assert_int_equal(partition_preview(shared), 0);
-    partition_die(shared, 60000, 0);
+    assert_int_equal(impairment_preview(shared), 0);
+    impairment_die(shared, 60000, 0);
     assert_int_equal(fixture_out4(&lab, "2"), 0);
     assert_int_equal(sq_network_partition_ops.clean(NULL, &shared->undo, &shared->error), 0);
     assert_all_pass();
-    assert_int_equal(partition_recover(shared), 0);
+    assert_int_equal(impairment_recover(shared), 0);
     assert_true(shared->report.proved);
-    assert_int_equal(partition_recover(shared), 0);
+    assert_int_equal(impairment_recover(shared), 0);
     assert_true(shared->report.proved);
     fixture_assert_tc("eth0", before);
 }
@@ -96,23 +96,23 @@ static void test_recovery_ends_it_at_once_and_twice(void **state)
 static void test_reverting_allocates_nothing(void **state)
 {
     (void)state;
-    partition_assert_reverting_allocates_nothing(shared);
+    impairment_assert_reverting_allocates_nothing(shared);
 }
 
 static void test_killed_at_any_moment_of_preparing(void **state)
 {
     (void)state;
-    unsigned longest_us = partition_prepare_time_us(shared) + 1;
+    unsigned longest_us = impairment_prepare_time_us(shared) + 1;
     char *before = fixture_tc("eth0");
     unsigned half_way = 0;
     srandom(2);
     for (unsigned i = 0; i < ROUNDS; i++) {
-        assert_int_equal(partition_preview(shared), 0);
-        partition_die(shared, 60000, 1 + (unsigned)random() % longest_us);
+        assert_int_equal(impairment_preview(shared), 0);
+        impairment_die(shared, 60000, 1 + (unsigned)random() % longest_us);
         char *now = fixture_tc("eth0");
         half_way += strcmp(now, before) != 0;
         free(now);
-        assert_int_equal(partition_recover(shared), 0);
+        assert_int_equal(impairment_recover(shared), 0);
         assert_true(shared->report.proved);
         now = fixture_tc("eth0");
         assert_string_equal(now, before);
@@ -129,19 +129,19 @@ static void test_every_half_way(void **state)
     (void)state;
     char *before = fixture_tc("eth0");
     for (int stage = 0; stage <= 3; stage++) {
-        assert_int_equal(partition_preview(shared), 0);
+        assert_int_equal(impairment_preview(shared), 0);
         if (stage >= 1) {
             if (stage == 1) {
                 fixture_must(lab.host, "tc qdisc add dev eth0 clsact");
             } else {
-                assert_int_equal(partition_prepare(shared), 0);
+                assert_int_equal(impairment_prepare(shared), 0);
                 sq_network_partition_ops.release(shared->state);
                 free(shared->state);
             }
             if (stage == 2)
                 fixture_must(lab.host, "tc filter del dev eth0 egress");
         }
-        assert_int_equal(partition_recover(shared), 0);
+        assert_int_equal(impairment_recover(shared), 0);
         assert_true(shared->report.proved);
         char *now = fixture_tc("eth0");
         assert_string_equal(now, before);
@@ -153,22 +153,22 @@ static void test_every_half_way(void **state)
 static void test_interface_gone(void **state)
 {
     (void)state;
-    assert_int_equal(partition_preview(shared), 0);
-    partition_die(shared, 60000, 0);
+    assert_int_equal(impairment_preview(shared), 0);
+    impairment_die(shared, 60000, 0);
     fixture_must(lab.host, "ip link del eth0");
-    assert_int_equal(partition_recover(shared), 0);
+    assert_int_equal(impairment_recover(shared), 0);
     assert_true(shared->report.proved);
-    assert_true(partition_says(shared, SQ_LINE_NOTE, "gone"));
+    assert_true(impairment_says(shared, SQ_LINE_NOTE, "gone"));
 }
 
 static void test_interface_renamed(void **state)
 {
     (void)state;
     char *before = fixture_tc("eth0");
-    assert_int_equal(partition_preview(shared), 0);
-    partition_die(shared, 60000, 0);
+    assert_int_equal(impairment_preview(shared), 0);
+    impairment_die(shared, 60000, 0);
     fixture_must(lab.host, "ip link set eth0 down; ip link set eth0 name wan0 && ip link set wan0 up");
-    assert_int_equal(partition_recover(shared), 0);
+    assert_int_equal(impairment_recover(shared), 0);
     assert_true(shared->report.proved);
     fixture_must(lab.host, "ip link set wan0 down; ip link set wan0 name eth0");
     fixture_assert_tc("eth0", before);
@@ -177,8 +177,8 @@ static void test_interface_renamed(void **state)
 static void test_other_namespace_is_not_touched(void **state)
 {
     (void)state;
-    assert_int_equal(partition_preview(shared), 0);
-    partition_die(shared, 60000, 0);
+    assert_int_equal(impairment_preview(shared), 0);
+    impairment_die(shared, 60000, 0);
     struct sq_network_undo record;
     assert_int_equal(sq_network_undo_read(&shared->undo, &record, NULL), 0);
     record.netns_inode++;
@@ -187,16 +187,16 @@ static void test_other_namespace_is_not_touched(void **state)
     assert_int_equal(sq_network_partition_ops.clean(NULL, &there, &shared->error), -1);
     assert_int_equal(shared->error.code, SQ_UNCLEAN);
     assert_int_equal(sq_network_partition_ops.remove(NULL, &there, &shared->report, &shared->error), -1);
-    assert_true(partition_says(shared, SQ_LINE_LEFT, "another network namespace"));
+    assert_true(impairment_says(shared, SQ_LINE_LEFT, "another network namespace"));
     assert_int_equal(fixture_out4(&lab, "2"), 0);
-    assert_int_equal(partition_recover(shared), 0);
+    assert_int_equal(impairment_recover(shared), 0);
     assert_all_pass();
 }
 
 static void test_unknown_layout_is_reported(void **state)
 {
     (void)state;
-    assert_int_equal(partition_preview(shared), 0);
+    assert_int_equal(impairment_preview(shared), 0);
     shared->undo.layout++;
     assert_int_equal(sq_network_partition_ops.remove(NULL, &shared->undo, &shared->report, &shared->error),
                      -1);

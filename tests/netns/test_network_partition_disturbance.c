@@ -1,7 +1,7 @@
 /* libraries: sq_netns_fixture sq_faults sq_kernel sq_table sq_common */
 /* What a neighbour's traffic notices while a partition is prepared, injected and removed beside it. */
 #include "fixture.h"
-#include "partition.h"
+#include "impairment.h"
 
 #include "common/clock.h"
 
@@ -33,7 +33,7 @@ struct stream {
 };
 
 static struct fixture lab;
-static struct partition fault;
+static struct impairment fault;
 static struct stream *stream;
 
 static int set_up(void **state)
@@ -42,8 +42,8 @@ static int set_up(void **state)
     fixture_open(&lab);
     stream = mmap(NULL, sizeof *stream, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_ptr_not_equal(stream, MAP_FAILED);
-    partition_init(&fault, SQ_DIRECTION_BOTH, "eth0");
-    partition_to(&fault, "10.9.0.2");
+    impairment_init(&fault, SQ_DIRECTION_BOTH, "eth0");
+    impairment_to(&fault, "10.9.0.2");
     return 0;
 }
 
@@ -99,9 +99,9 @@ static void live_beside_stream(unsigned rounds)
         run_stream();
     usleep(2 * PAUSE_US);
     for (unsigned i = 0; i < rounds; i++) {
-        partition_start(&fault);
+        impairment_start(&fault);
         usleep(PAUSE_US);
-        partition_stop(&fault);
+        impairment_stop(&fault);
         usleep(PAUSE_US);
     }
     stream->stop = 1;
@@ -120,7 +120,7 @@ static void test_nothing_is_lost_on_a_clsact(void **state)
     print_message("%llu datagrams, %llu lost\n", (unsigned long long)stream->sent,
                   (unsigned long long)stream->lost);
     assert_int_equal(stream->lost, 0);
-    assert_false(partition_says(&fault, SQ_LINE_WARNING, "clsact"));
+    assert_false(impairment_says(&fault, SQ_LINE_WARNING, "clsact"));
 }
 
 /* Making and removing a clsact stops the device for a moment, in every Linux; the plan says so. */
@@ -131,8 +131,8 @@ static void test_making_a_clsact_is_told(void **state)
     print_message("%llu datagrams, %llu lost while a clsact was made and removed 10 times\n",
                   (unsigned long long)stream->sent, (unsigned long long)stream->lost);
     assert_true(stream->lost <= 20); /* one each time at most: the sender waits for what it lost */
-    assert_int_equal(partition_preview(&fault), 0);
-    assert_true(partition_says(&fault, SQ_LINE_WARNING, "eth0: making its clsact, and removing it"));
+    assert_int_equal(impairment_preview(&fault), 0);
+    assert_true(impairment_says(&fault, SQ_LINE_WARNING, "eth0: making its clsact, and removing it"));
 }
 
 int main(void)

@@ -2,7 +2,7 @@
 /* Somebody else's traffic control: it stays what it was, it is never bypassed, and who stands in front is
  * named. */
 #include "fixture.h"
-#include "partition.h"
+#include "impairment.h"
 
 #include <bpf/bpf.h>
 #include <errno.h>
@@ -28,14 +28,14 @@
     "bytecode '6,48 0 0 23,21 0 3 17,40 0 0 36,21 0 1 9999,6 0 0 2,6 0 0 4294967295' direct-action"
 
 static struct fixture lab;
-static struct partition fault;
+static struct impairment fault;
 
 static int set_up(void **state)
 {
     (void)state;
     fixture_open(&lab);
-    partition_init(&fault, SQ_DIRECTION_BOTH, "eth0");
-    partition_to(&fault, "10.9.0.2");
+    impairment_init(&fault, SQ_DIRECTION_BOTH, "eth0");
+    impairment_to(&fault, "10.9.0.2");
     return 0;
 }
 
@@ -87,14 +87,14 @@ static void test_foreign_tree_stays(void **state)
     char *before = fixture_tc("eth0");
     char *counters = class_counters();
     assert_non_null(strstr(counters, " 20 pkt"));
-    partition_start(&fault);
+    impairment_start(&fault);
     assert_int_equal(fixture_out4(&lab, "2"), 0);
     assert_int_equal(fixture_in4(&lab, "2"), 0);
     assert_int_equal(fixture_out4(&lab, "3"), FIXTURE_COUNT);
     /* The foreign drop still drops, for those whom the partition means and for the others. */
     assert_int_equal(to_port("10.9.0.2", 9999), 0);
     assert_int_equal(to_port("10.9.0.3", 9999), 0);
-    partition_stop(&fault);
+    impairment_stop(&fault);
     char *after = class_counters();
     assert_string_equal(after, counters);
     free(after);
@@ -112,9 +112,9 @@ static void test_foreign_root_without_clsact_stays(void **state)
     assert_int_equal(to_port("10.9.0.3", 7000), FIXTURE_COUNT);
     char *before = fixture_tc("eth0");
     char *counters = class_counters();
-    partition_start(&fault);
+    impairment_start(&fault);
     assert_int_equal(fixture_out4(&lab, "2"), 0);
-    partition_stop(&fault);
+    impairment_stop(&fault);
     char *after = class_counters();
     assert_string_equal(after, counters);
     free(after);
@@ -128,12 +128,12 @@ static void test_foreign_drop_comes_first(void **state)
 {
     (void)state;
     make_foreign_tree();
-    partition_start(&fault);
+    impairment_start(&fault);
     assert_int_equal(to_port("10.9.0.2", 9999), 0);
-    assert_int_equal(partition_counter(&fault, "matched-out"), 0);
+    assert_int_equal(impairment_counter(&fault, "matched-out"), 0);
     assert_int_equal(to_port("10.9.0.2", 9998), 0);
-    assert_int_equal(partition_counter(&fault, "dropped-out"), FIXTURE_COUNT);
-    partition_stop(&fault);
+    assert_int_equal(impairment_counter(&fault, "dropped-out"), FIXTURE_COUNT);
+    impairment_stop(&fault);
 }
 
 static void test_accepting_filters_are_refused(void **state)
@@ -157,11 +157,11 @@ static void test_accepting_filters_are_refused(void **state)
     for (size_t i = 0; i < sizeof accepting / sizeof accepting[0]; i++) {
         fixture_must(lab.host, "tc filter add dev eth0 %s", accepting[i].filter);
         char *before = fixture_tc("eth0");
-        partition_assert_refused(&fault, SQ_UNABLE, accepting[i].named);
+        impairment_assert_refused(&fault, SQ_UNABLE, accepting[i].named);
         fixture_assert_tc("eth0", before);
         fixture_must(lab.host, "tc filter del dev eth0 ingress; tc filter del dev eth0 egress");
     }
-    assert_int_equal(partition_preview(&fault), 0);
+    assert_int_equal(impairment_preview(&fault), 0);
 }
 
 static void test_harmless_filters_are_not_refused(void **state)
@@ -179,7 +179,7 @@ static void test_harmless_filters_are_not_refused(void **state)
     };
     for (size_t i = 0; i < sizeof harmless / sizeof harmless[0]; i++) {
         fixture_must(lab.host, "tc filter add dev eth0 %s", harmless[i]);
-        if (partition_preview(&fault) != 0)
+        if (impairment_preview(&fault) != 0)
             fail_msg("%s: %s", harmless[i], fault.error.text);
         fixture_must(
             lab.host,
@@ -194,9 +194,9 @@ static void test_only_used_sides_matter(void **state)
     fixture_must(lab.host, "tc qdisc add dev eth0 clsact && tc filter add dev eth0 ingress prio 3 bpf "
                            "bytecode '1,6 0 0 0' direct-action");
     fault.order.spec.partition.selector.direction = SQ_DIRECTION_OUT;
-    assert_int_equal(partition_preview(&fault), 0);
+    assert_int_equal(impairment_preview(&fault), 0);
     fault.order.spec.partition.selector.direction = SQ_DIRECTION_IN;
-    partition_assert_refused(&fault, SQ_UNABLE, "preference 3");
+    impairment_assert_refused(&fault, SQ_UNABLE, "preference 3");
 }
 
 static void test_filter_behind_is_refused(void **state)
@@ -204,7 +204,7 @@ static void test_filter_behind_is_refused(void **state)
     (void)state;
     fixture_must(lab.host,
                  "tc qdisc add dev eth0 clsact && tc filter add dev eth0 egress prio 65535 bpf " DROP_9999);
-    partition_assert_refused(&fault, SQ_UNABLE, "preference 65535");
+    impairment_assert_refused(&fault, SQ_UNABLE, "preference 65535");
 }
 
 static void test_ingress_qdisc(void **state)
@@ -212,12 +212,12 @@ static void test_ingress_qdisc(void **state)
     (void)state;
     fixture_must(lab.host, "tc qdisc add dev eth0 ingress");
     char *before = fixture_tc("eth0");
-    partition_assert_refused(&fault, SQ_UNABLE, "'ingress' qdisc");
+    impairment_assert_refused(&fault, SQ_UNABLE, "'ingress' qdisc");
     fault.order.spec.partition.selector.direction = SQ_DIRECTION_IN;
-    partition_start(&fault);
+    impairment_start(&fault);
     assert_int_equal(fixture_in4(&lab, "2"), 0);
     assert_int_equal(fixture_in4(&lab, "3"), FIXTURE_COUNT);
-    partition_stop(&fault);
+    impairment_stop(&fault);
     fixture_assert_tc("eth0", before);
 }
 
@@ -225,7 +225,7 @@ static void test_shared_block_is_refused(void **state)
 {
     (void)state;
     fixture_must(lab.host, "tc qdisc add dev eth0 ingress_block 22 clsact");
-    partition_assert_refused(&fault, SQ_UNABLE, "block 22");
+    impairment_assert_refused(&fault, SQ_UNABLE, "block 22");
 }
 
 static int load_accepting_program(void)
@@ -253,18 +253,18 @@ static void test_tcx_is_refused(void **state)
             close(program);
             skip();
         }
-        partition_assert_refused(&fault, SQ_UNABLE, "tcx program 'foreign_edge'");
+        impairment_assert_refused(&fault, SQ_UNABLE, "tcx program 'foreign_edge'");
         assert_non_null(strstr(fault.error.text, side == 0 ? "ingress of eth0" : "egress of eth0"));
         assert_int_equal(syscall(SYS_bpf, BPF_PROG_DETACH, &attach, sizeof attach), 0);
     }
     close(program);
-    assert_int_equal(partition_preview(&fault), 0);
+    assert_int_equal(impairment_preview(&fault), 0);
 }
 
 static void test_foreign_filter_on_our_clsact_stays(void **state)
 {
     (void)state;
-    partition_start(&fault);
+    impairment_start(&fault);
     fixture_must(lab.host, "tc filter add dev eth0 ingress prio 4 bpf " DROP_9999);
     assert_int_equal(sq_network_partition_ops.clean(fault.state, &fault.undo, &fault.error), 0);
     assert_int_equal(sq_network_partition_ops.remove(fault.state, &fault.undo, &fault.report, &fault.error),
@@ -272,8 +272,8 @@ static void test_foreign_filter_on_our_clsact_stays(void **state)
     sq_network_partition_ops.release(fault.state);
     free(fault.state);
     assert_false(fault.report.proved);
-    assert_true(partition_says(&fault, SQ_LINE_FOREIGN, "foreign filters came to the clsact"));
-    assert_true(partition_says(&fault, SQ_LINE_FOREIGN, "ingress filters"));
+    assert_true(impairment_says(&fault, SQ_LINE_FOREIGN, "foreign filters came to the clsact"));
+    assert_true(impairment_says(&fault, SQ_LINE_FOREIGN, "ingress filters"));
     char *now = fixture_tc("eth0");
     assert_non_null(strstr(now, "pref 4 bpf"));
     assert_null(strstr(now, "squall/"));
@@ -283,7 +283,7 @@ static void test_foreign_filter_on_our_clsact_stays(void **state)
 static void test_foreign_changes_meanwhile_are_told(void **state)
 {
     (void)state;
-    partition_start(&fault);
+    impairment_start(&fault);
     fixture_must(lab.host, "tc qdisc add dev eth0 root handle 5: tbf rate 1gbit burst 64k latency 50ms");
     assert_int_equal(sq_network_partition_ops.clean(fault.state, &fault.undo, &fault.error), 0);
     assert_int_equal(sq_network_partition_ops.remove(fault.state, &fault.undo, &fault.report, &fault.error),
@@ -291,7 +291,7 @@ static void test_foreign_changes_meanwhile_are_told(void **state)
     sq_network_partition_ops.release(fault.state);
     free(fault.state);
     assert_false(fault.report.proved);
-    assert_true(partition_says(&fault, SQ_LINE_FOREIGN, "queueing disciplines"));
+    assert_true(impairment_says(&fault, SQ_LINE_FOREIGN, "queueing disciplines"));
     char *now = fixture_tc("eth0");
     assert_non_null(strstr(now, "qdisc tbf 5:"));
     assert_null(strstr(now, "clsact"));
@@ -303,13 +303,13 @@ static void test_foreign_changes_meanwhile_are_told(void **state)
 static void test_clsact_in_between(void **state)
 {
     (void)state;
-    assert_int_equal(partition_preview(&fault), 0);
+    assert_int_equal(impairment_preview(&fault), 0);
     fixture_must(lab.host, "tc qdisc add dev eth0 clsact");
     char *before = fixture_tc("eth0");
-    assert_int_equal(partition_prepare(&fault), -1);
+    assert_int_equal(impairment_prepare(&fault), -1);
     assert_int_equal(fault.error.code, SQ_CONFLICT);
     assert_int_equal(fault.records, 1);
-    partition_stop(&fault);
+    impairment_stop(&fault);
     fixture_assert_tc("eth0", before);
 }
 
@@ -317,11 +317,11 @@ static void test_clsact_in_between(void **state)
 static void test_same_place_other_name(void **state)
 {
     (void)state;
-    assert_int_equal(partition_preview(&fault), 0);
+    assert_int_equal(impairment_preview(&fault), 0);
     fixture_must(lab.host,
                  "tc qdisc add dev eth0 clsact && tc filter add dev eth0 egress prio 65504 handle 0x53510000 "
                  "bpf " DROP_9999);
-    assert_int_equal(partition_recover(&fault), 0);
+    assert_int_equal(impairment_recover(&fault), 0);
     assert_false(fault.report.proved);
     char *now = fixture_tc("eth0");
     assert_non_null(strstr(now, "pref 65504 bpf"));

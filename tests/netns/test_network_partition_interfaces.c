@@ -2,7 +2,7 @@
 /* Which interfaces a partition stands on: named ones, those of the routes, and those that it must not touch.
  */
 #include "fixture.h"
-#include "partition.h"
+#include "impairment.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,14 +13,14 @@
 #include <cmocka.h>
 
 static struct fixture lab;
-static struct partition fault;
+static struct impairment fault;
 
 static int set_up(void **state)
 {
     (void)state;
     fixture_open(&lab);
     fixture_add_link(&lab, "eth1", 1);
-    partition_init(&fault, SQ_DIRECTION_BOTH, NULL);
+    impairment_init(&fault, SQ_DIRECTION_BOTH, NULL);
     return 0;
 }
 
@@ -42,14 +42,14 @@ static bool touches(const char *interface)
     char text[40] = "";
     strncat(text, interface, 20);
     strcat(text, ": packets");
-    return partition_says(&fault, SQ_LINE_TOUCHES, text);
+    return impairment_says(&fault, SQ_LINE_TOUCHES, text);
 }
 
 static void test_single_peers_by_route(void **state)
 {
     (void)state;
-    partition_to(&fault, "10.8.1.2");
-    assert_int_equal(partition_preview(&fault), 0);
+    impairment_to(&fault, "10.8.1.2");
+    assert_int_equal(impairment_preview(&fault), 0);
     assert_true(touches("eth1"));
     assert_false(touches("eth0"));
 }
@@ -59,8 +59,8 @@ static void test_range_by_its_own_route(void **state)
 {
     (void)state;
     fixture_must(lab.host, "ip route add default via 10.9.0.2");
-    partition_to(&fault, "10.8.1.0/25");
-    assert_int_equal(partition_preview(&fault), 0);
+    impairment_to(&fault, "10.8.1.0/25");
+    assert_int_equal(impairment_preview(&fault), 0);
     assert_true(touches("eth1"));
     assert_false(touches("eth0"));
 }
@@ -70,15 +70,15 @@ static void test_wide_range_takes_every_interface(void **state)
     (void)state;
     char *before0 = fixture_tc("eth0");
     char *before1 = fixture_tc("eth1");
-    partition_to(&fault, "10.0.0.0/8");
-    partition_start(&fault);
+    impairment_to(&fault, "10.0.0.0/8");
+    impairment_start(&fault);
     assert_true(touches("eth0") && touches("eth1"));
     assert_false(touches("lo"));
     assert_int_equal(fixture_out4(&lab, "2"), 0);
     assert_int_equal(out("10.8.1.1", "10.8.1.2"), 0);
     assert_int_equal(out("10.8.1.2", "10.8.1.1"), 0);
-    assert_int_equal(partition_counter(&fault, "dropped-out"), 2 * FIXTURE_COUNT);
-    partition_stop(&fault);
+    assert_int_equal(impairment_counter(&fault, "dropped-out"), 2 * FIXTURE_COUNT);
+    impairment_stop(&fault);
     assert_int_equal(out("10.8.1.1", "10.8.1.2"), FIXTURE_COUNT);
     fixture_assert_tc("eth0", before0);
     fixture_assert_tc("eth1", before1);
@@ -88,9 +88,9 @@ static void test_everybody_includes_the_default_route(void **state)
 {
     (void)state;
     fixture_must(lab.host, "ip route add default via 10.8.1.2");
-    partition_to(&fault, "0.0.0.0/0");
-    partition_to(&fault, "::/0");
-    assert_int_equal(partition_preview(&fault), 0);
+    impairment_to(&fault, "0.0.0.0/0");
+    impairment_to(&fault, "::/0");
+    assert_int_equal(impairment_preview(&fault), 0);
     assert_true(touches("eth0") && touches("eth1"));
 }
 
@@ -99,18 +99,18 @@ static void test_multipath_and_other_tables(void **state)
     (void)state;
     fixture_add_link(&lab, "eth2", 2);
     fixture_must(lab.host, "ip route add 10.100.0.0/16 nexthop via 10.8.1.2 nexthop via 10.8.2.2");
-    partition_to(&fault, "10.100.0.0/16");
-    assert_int_equal(partition_preview(&fault), 0);
+    impairment_to(&fault, "10.100.0.0/16");
+    assert_int_equal(impairment_preview(&fault), 0);
     assert_true(touches("eth1") && touches("eth2"));
     assert_false(touches("eth0"));
     fixture_must(lab.host,
                  "ip route del 10.100.0.0/16 && ip route add 10.100.0.0/16 via 10.8.2.2 table 77 && "
                  "ip rule add to 10.100.0.0/16 lookup 77");
-    assert_int_equal(partition_preview(&fault), 0);
+    assert_int_equal(impairment_preview(&fault), 0);
     assert_true(touches("eth2"));
-    partition_init(&fault, SQ_DIRECTION_BOTH, NULL);
-    partition_to(&fault, "10.100.3.4");
-    assert_int_equal(partition_preview(&fault), 0);
+    impairment_init(&fault, SQ_DIRECTION_BOTH, NULL);
+    impairment_to(&fault, "10.100.3.4");
+    assert_int_equal(impairment_preview(&fault), 0);
     assert_true(touches("eth2"));
     assert_false(touches("eth1"));
 }
@@ -123,38 +123,38 @@ static void test_too_many_interfaces(void **state)
         name[4] = (char)('0' + i);
         fixture_add_link(&lab, name, i);
     }
-    partition_to(&fault, "10.0.0.0/8");
-    partition_assert_refused(&fault, SQ_LIMIT, "10 interfaces");
+    impairment_to(&fault, "10.0.0.0/8");
+    impairment_assert_refused(&fault, SQ_LIMIT, "10 interfaces");
 }
 
 static void test_nobody(void **state)
 {
     (void)state;
-    partition_to(&fault, "198.51.100.7");
-    partition_assert_refused(&fault, SQ_NOBODY, "no route to 198.51.100.7/32");
-    partition_init(&fault, SQ_DIRECTION_BOTH, NULL);
-    partition_to(&fault, "10.9.0.1");
-    partition_assert_refused(&fault, SQ_NOBODY, "interface: lo");
-    partition_to(&fault, "198.51.100.0/24");
-    partition_to(&fault, "10.9.0.2");
-    assert_int_equal(partition_preview(&fault), 0);
-    assert_true(partition_says(&fault, SQ_LINE_WARNING, "no route leads to 1 of the 3"));
-    assert_true(partition_says(&fault, SQ_LINE_WARNING, "1 of the 3 ranges in 'to' are this host itself"));
-    partition_init(&fault, SQ_DIRECTION_BOTH, "ehth0");
-    partition_to(&fault, "10.9.0.2");
-    partition_assert_refused(&fault, SQ_NOBODY, "did you mean 'eth0'");
+    impairment_to(&fault, "198.51.100.7");
+    impairment_assert_refused(&fault, SQ_NOBODY, "no route to 198.51.100.7/32");
+    impairment_init(&fault, SQ_DIRECTION_BOTH, NULL);
+    impairment_to(&fault, "10.9.0.1");
+    impairment_assert_refused(&fault, SQ_NOBODY, "interface: lo");
+    impairment_to(&fault, "198.51.100.0/24");
+    impairment_to(&fault, "10.9.0.2");
+    assert_int_equal(impairment_preview(&fault), 0);
+    assert_true(impairment_says(&fault, SQ_LINE_WARNING, "no route leads to 1 of the 3"));
+    assert_true(impairment_says(&fault, SQ_LINE_WARNING, "1 of the 3 ranges in 'to' are this host itself"));
+    impairment_init(&fault, SQ_DIRECTION_BOTH, "ehth0");
+    impairment_to(&fault, "10.9.0.2");
+    impairment_assert_refused(&fault, SQ_NOBODY, "did you mean 'eth0'");
 }
 
 static void test_loopback_when_named(void **state)
 {
     (void)state;
     char *before = fixture_tc("lo");
-    partition_init(&fault, SQ_DIRECTION_OUT, "lo");
-    partition_to(&fault, "10.9.0.1");
-    partition_start(&fault);
+    impairment_init(&fault, SQ_DIRECTION_OUT, "lo");
+    impairment_to(&fault, "10.9.0.1");
+    impairment_start(&fault);
     assert_int_equal(out("10.9.0.1", "10.9.0.1"), 0);
     assert_int_equal(fixture_out4(&lab, "2"), FIXTURE_COUNT);
-    partition_stop(&fault);
+    impairment_stop(&fault);
     assert_int_equal(out("10.9.0.1", "10.9.0.1"), FIXTURE_COUNT);
     fixture_assert_tc("lo", before);
 }
@@ -163,14 +163,14 @@ static void test_policy(void **state)
 {
     (void)state;
     strcpy(fault.protection.interfaces[fault.protection.interface_count++], "eth1");
-    partition_to(&fault, "10.9.0.2");
-    assert_int_equal(partition_preview(&fault), 0);
-    partition_to(&fault, "10.8.1.2");
-    partition_assert_refused(&fault, SQ_POLICY, "interface eth1 is protected");
-    partition_init(&fault, SQ_DIRECTION_BOTH, "eth0");
-    partition_protect(&fault, "10.9.0.0/24");
-    partition_to(&fault, "10.9.0.2");
-    partition_assert_refused(&fault, SQ_POLICY, "10.9.0.2/32 is protected");
+    impairment_to(&fault, "10.9.0.2");
+    assert_int_equal(impairment_preview(&fault), 0);
+    impairment_to(&fault, "10.8.1.2");
+    impairment_assert_refused(&fault, SQ_POLICY, "interface eth1 is protected");
+    impairment_init(&fault, SQ_DIRECTION_BOTH, "eth0");
+    impairment_protect(&fault, "10.9.0.0/24");
+    impairment_to(&fault, "10.9.0.2");
+    impairment_assert_refused(&fault, SQ_POLICY, "10.9.0.2/32 is protected");
 }
 
 /* What stands under a protected interface is protected with it. */
@@ -181,12 +181,12 @@ static void test_policy_from_below(void **state)
         print_message("not checked: this kernel has no bridges\n");
         skip();
     }
-    partition_init(&fault, SQ_DIRECTION_BOTH, "eth1");
+    impairment_init(&fault, SQ_DIRECTION_BOTH, "eth1");
     strcpy(fault.protection.interfaces[fault.protection.interface_count++], "bridge0");
-    partition_to(&fault, "10.8.1.2");
-    partition_assert_refused(&fault, SQ_POLICY, "eth1 carries the packets of bridge0");
+    impairment_to(&fault, "10.8.1.2");
+    impairment_assert_refused(&fault, SQ_POLICY, "eth1 carries the packets of bridge0");
     strcpy(fault.order.spec.partition.selector.interface, "eth0");
-    assert_int_equal(partition_preview(&fault), 0);
+    assert_int_equal(impairment_preview(&fault), 0);
 }
 
 /* A preview reads; it leaves the host as it was. */
@@ -194,11 +194,11 @@ static void test_preview_changes_nothing(void **state)
 {
     (void)state;
     char *before = fixture_tc("eth0");
-    partition_to(&fault, "10.9.0.0/24");
-    assert_int_equal(partition_preview(&fault), 0);
+    impairment_to(&fault, "10.9.0.0/24");
+    assert_int_equal(impairment_preview(&fault), 0);
     assert_int_equal(fault.records, 0);
     fixture_assert_tc("eth0", before);
-    assert_int_equal(partition_recover(&fault), 0);
+    assert_int_equal(impairment_recover(&fault), 0);
     assert_true(fault.report.proved);
 }
 

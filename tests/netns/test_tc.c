@@ -2,7 +2,7 @@
 /* The kernel's side by itself: what the host can do, the classifier's two modes, and whose verdict ends what.
  */
 #include "fixture.h"
-#include "partition.h"
+#include "impairment.h"
 
 #include "common/clock.h"
 #include "kernel/classifier.h"
@@ -86,12 +86,12 @@ static void test_ability_by_capabilities(void **state)
 
 static int live_a_fault(void)
 {
-    static struct partition fault;
-    partition_init(&fault, SQ_DIRECTION_BOTH, NULL);
-    partition_to(&fault, "10.9.0.2");
-    partition_start(&fault);
-    (void)partition_counter(&fault, "dropped-out");
-    partition_stop(&fault);
+    static struct impairment fault;
+    impairment_init(&fault, SQ_DIRECTION_BOTH, NULL);
+    impairment_to(&fault, "10.9.0.2");
+    impairment_start(&fault);
+    (void)impairment_counter(&fault, "dropped-out");
+    impairment_stop(&fault);
     return 0;
 }
 
@@ -180,7 +180,7 @@ static void test_limits_are_refused(void **state)
 static void test_judgement_is_the_kernels(void **state)
 {
     (void)state;
-    static struct partition fault;
+    static struct impairment fault;
     static const struct {
         const char *filter;
         bool passes;
@@ -196,9 +196,9 @@ static void test_judgement_is_the_kernels(void **state)
         {"bpf bytecode '1,6 0 0 0'", false},
         {"protocol ip u32 match u32 0 0 action mirred egress mirror dev lo continue", false},
     };
-    partition_init(&fault, SQ_DIRECTION_OUT, "eth0");
-    partition_to(&fault, "10.9.0.2");
-    partition_start(&fault);
+    impairment_init(&fault, SQ_DIRECTION_OUT, "eth0");
+    impairment_to(&fault, "10.9.0.2");
+    impairment_start(&fault);
     for (size_t i = 0; i < sizeof filters / sizeof filters[0]; i++) {
         fixture_must(lab.host, "tc filter add dev eth0 egress prio 9 %s", filters[i].filter);
         bool dropped = strstr(filters[i].filter, "0 0 2'") != NULL;
@@ -207,15 +207,15 @@ static void test_judgement_is_the_kernels(void **state)
             fail_msg("%s: %u datagrams passed", filters[i].filter, arrived);
         /* And the neighbour loses nothing, unless the filter is a dropping one. */
         assert_int_equal(fixture_out4(&lab, "3"), dropped ? 0 : FIXTURE_COUNT);
-        static struct partition judged;
-        partition_init(&judged, SQ_DIRECTION_OUT, "eth0");
+        static struct impairment judged;
+        impairment_init(&judged, SQ_DIRECTION_OUT, "eth0");
         judged.env.slot = 1;
-        partition_to(&judged, "10.9.0.4");
-        if ((partition_preview(&judged) != 0) != filters[i].passes)
+        impairment_to(&judged, "10.9.0.4");
+        if ((impairment_preview(&judged) != 0) != filters[i].passes)
             fail_msg("%s: misjudged", filters[i].filter);
         fixture_must(lab.host, "tc filter del dev eth0 egress prio 9");
     }
-    partition_stop(&fault);
+    impairment_stop(&fault);
 }
 
 /* The clsact that is there goes on working for others while one of ours comes and goes. */
@@ -315,22 +315,22 @@ static void time_clsact(void)
 static void test_figures(void **state)
 {
     (void)state;
-    static struct partition fault;
+    static struct impairment fault;
     static uint64_t preview_ns[TIMED];
     static uint64_t prepare_ns[TIMED];
     static uint64_t inject_ns[TIMED];
     static uint64_t remove_ns[TIMED];
     for (int i = 0; i < TIMED; i++) {
-        partition_init(&fault, SQ_DIRECTION_BOTH, "eth0");
-        partition_to(&fault, "10.9.0.2");
+        impairment_init(&fault, SQ_DIRECTION_BOTH, "eth0");
+        impairment_to(&fault, "10.9.0.2");
         uint64_t t0 = sq_boot_ns();
-        assert_int_equal(partition_preview(&fault), 0);
+        assert_int_equal(impairment_preview(&fault), 0);
         uint64_t t1 = sq_boot_ns();
-        assert_int_equal(partition_prepare(&fault), 0);
+        assert_int_equal(impairment_prepare(&fault), 0);
         uint64_t t2 = sq_boot_ns();
-        partition_inject(&fault, 60000);
+        impairment_inject(&fault, 60000);
         uint64_t t3 = sq_boot_ns();
-        partition_stop(&fault);
+        impairment_stop(&fault);
         uint64_t t4 = sq_boot_ns();
         preview_ns[i] = t1 - t0;
         prepare_ns[i] = t2 - t1;
