@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ANSWER_LEAVES_NS (10 * SQ_NS_PER_MILLISECOND)  /* on a busy host, too */
+#define ANSWERS_LEAVE_NS (100 * SQ_NS_PER_MILLISECOND) /* all of them together, after the fault was clean */
+
 /* How a request's experiment relates to what is on this host. */
 enum relation {
     RELATION_NONE,      /* nothing is live here, and the id was never seen */
@@ -572,6 +575,26 @@ static void refuse(struct sq_experiments *experiments, const struct sq_request *
         show(experiments, reply);
 }
 
+/*
+ * Removing a clsact stops its device's outgoing packets for a moment, and an answer lost in it is sent again
+ * by TCP only 200 ms later. So an answer over the network gets a moment to leave; who asks again and again
+ * gets no more than that.
+ */
+static void let_answer_leave(struct sq_experiments *experiments, const struct sq_request *request)
+{
+    if (request->requester.family == 0)
+        return;
+    struct sq_experiment *current = experiments->current;
+    uint64_t until_ns = sq_ns_add(now_of(experiments), ANSWER_LEAVES_NS);
+    for (uint32_t i = 0; i < current->fault_count; i++) {
+        struct sq_experiment_fault *fault = &current->faults[i];
+        uint64_t latest_ns = sq_ns_add(fault->report.clean_boot_ns, ANSWERS_LEAVE_NS);
+        if (fault->removal_is_due && fault->report.clean_boot_ns != 0 && until_ns <= latest_ns &&
+            until_ns > fault->removal_at_boot_ns)
+            fault->removal_at_boot_ns = until_ns;
+    }
+}
+
 void sq_experiments_handle(struct sq_experiments *experiments, const struct sq_request *request,
                            struct sq_reply *reply)
 {
@@ -590,4 +613,5 @@ void sq_experiments_handle(struct sq_experiments *experiments, const struct sq_r
         act(experiments, request, reply);
     else
         refuse(experiments, request, relation, permit, reply);
+    let_answer_leave(experiments, request);
 }

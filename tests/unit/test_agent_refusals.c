@@ -184,6 +184,30 @@ static void test_spared(void **state)
 
 /* Every verb in every situation gets an answer that can be sent, and only PREPARE and INJECT begin anything.
  */
+/* Removing may stop the packets of the device that carries the answer. */
+static void test_answers_leave_before_the_removal(void **state)
+{
+    (void)state;
+    prepare(1, 1, 30 * SECOND);
+    inject(1);
+    memset(&request, 0, sizeof request);
+    request.requester.family = 4;
+    assert_int_equal(ask(SQ_VERB_REVERT, 1), SQ_OK);
+    assert_int_equal(reply.faults[0].state, SQ_STATE_REVERTING);
+    assert_false(sq_experiments_removal_is_ready(&experiments));
+    assert_int_equal(sq_experiments_next_boot_ns(&experiments), now_ns + SECOND / 100);
+    /* Asking all the time puts it off for 100 ms at most. */
+    for (int i = 0; i < 99; i++) {
+        pass(SECOND / 1000);
+        (void)ask(SQ_VERB_STATUS, 1);
+    }
+    assert_false(sq_experiments_removal_is_ready(&experiments));
+    pass(SECOND / 1000);
+    assert_true(sq_experiments_removal_is_ready(&experiments));
+    assert_true(sq_experiments_remove_settled(&experiments));
+    assert_int_equal(experiments.current->faults[0].report.state, SQ_STATE_REVERTED);
+}
+
 static void test_every_verb_everywhere(void **state)
 {
     struct sq_error error;
@@ -217,9 +241,16 @@ static void test_every_verb_everywhere(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_preview),        TEST(test_prepare_fails), TEST(test_rivals_one_after_the_other),
-        TEST(test_rivals_at_once), TEST(test_inject_fails),  TEST(test_unclean),
-        TEST(test_leftovers),      TEST(test_spared),        TEST(test_every_verb_everywhere),
+        TEST(test_preview),
+        TEST(test_prepare_fails),
+        TEST(test_rivals_one_after_the_other),
+        TEST(test_rivals_at_once),
+        TEST(test_inject_fails),
+        TEST(test_unclean),
+        TEST(test_leftovers),
+        TEST(test_spared),
+        TEST(test_answers_leave_before_the_removal),
+        TEST(test_every_verb_everywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
