@@ -29,15 +29,11 @@
 #define ND_LAST               137 /* RFC 4861: 133 to 137 */
 #define MLD_REPORT_V2         143 /* RFC 3810 */
 
-/* Set by the loader before the program is verified, so that what a fault does not use costs it nothing. */
-const volatile __u32 mode = SQ_CLASSIFIER_CONSUME;
-const volatile __u32 has_ports = 0;  /* protected ports or spared sessions exist */
-const volatile __u32 has_exempt = 0; /* exempt4 or exempt6 holds something */
-const volatile __u32 session_count = 0;
-const volatile __u32 detour_out = 0; /* index of the IFB that outgoing packets are redirected to */
+/* Set by the loader before the programs are verified, so that what a fault does not use costs it nothing. */
+const volatile struct sq_classifier_constants constants = {0};
 
-/* Boot-time nanoseconds; 0 is off. In a map that user space maps into its memory: moving it is one store. */
-volatile __u64 deadline_boot_ns = 0;
+/* Mapped into the loader's memory: moving the deadline is one store. */
+struct sq_classifier_shared shared = {0};
 
 struct {
     __uint(type, BPF_MAP_TYPE_LPM_TRIE);
@@ -100,16 +96,6 @@ struct transport {
     __u8 later_fragment; /* it has no transport header */
 };
 
-static __always_inline int verdict_miss(void)
-{
-    return mode == SQ_CLASSIFIER_CLASSIFY ? 0 : TC_ACT_UNSPEC;
-}
-
-static __always_inline int verdict_hit(void)
-{
-    return mode == SQ_CLASSIFIER_CLASSIFY ? -1 : TC_ACT_STOLEN;
-}
-
 /*
  * Where the IP header is. It starts at the network header on devices with and without a link layer, unless
  * tags of virtual LANs are still in the packet's data.
@@ -150,13 +136,14 @@ static __always_inline int is_neighbour_discovery(__u8 type)
  */
 static __always_inline int came_back(struct __sk_buff *skb, __u32 direction)
 {
-    return direction == SQ_CLASSIFIER_OUT && detour_out != 0 && skb->ingress_ifindex == detour_out;
+    return direction == SQ_CLASSIFIER_OUT && constants.detour_out != 0 &&
+           skb->ingress_ifindex == constants.detour_out;
 }
 
 /* The clock is asked only about packets of the peers: all others go by without. */
 static __always_inline int is_on(struct __sk_buff *skb, __u32 direction)
 {
-    return came_back(skb, direction) || bpf_ktime_get_boot_ns() < deadline_boot_ns;
+    return came_back(skb, direction) || bpf_ktime_get_boot_ns() < shared.deadline_boot_ns;
 }
 
 /* Packets that pass although their address matches. */
@@ -181,7 +168,7 @@ static __always_inline int is_spared(struct __sk_buff *skb, const struct transpo
     if (bpf_map_lookup_elem(&protected_ports, &local) != NULL ||
         bpf_map_lookup_elem(&protected_ports, &remote) != NULL)
         return 1;
-    if (session_count == 0 || protocol != IPPROTO_TCP)
+    if (constants.session_count == 0 || protocol != IPPROTO_TCP)
         return 0;
     union {
         struct sq_session session;
@@ -202,29 +189,63 @@ static __always_inline int decide(struct __sk_buff *skb, const struct transport 
 {
     struct sq_classifier_counters *counter = bpf_map_lookup_elem(&counters, &direction);
     if (counter == NULL)
-        return verdict_miss(); /* cannot be: the key is within the array */
+        return constants.verdict_miss; /* cannot be: the key is within the array */
     __u64 first_time = !came_back(skb, direction);
     counter->matched += first_time;
-    if (has_ports && is_spared(skb, transport, peer_first, peer_last, family, direction))
-        return verdict_miss();
+    if (constants.has_ports && is_spared(skb, transport, peer_first, peer_last, family, direction))
+        return constants.verdict_miss;
     counter->hit += first_time;
-    return verdict_hit();
+    return constants.verdict_hit;
+}
+
+/* The address of the other side, in an IP header. */
+static __always_inline __u32 address4_at(__u32 direction)
+{
+    return direction == SQ_CLASSIFIER_OUT ? offsetof(struct iphdr, daddr) : offsetof(struct iphdr, saddr);
+}
+
+static __always_inline __u32 address6_at(__u32 direction)
+{
+    return direction == SQ_CLASSIFIER_OUT ? offsetof(struct ipv6hdr, daddr) : offsetof(struct ipv6hdr, saddr);
+}
+
+/*
+ * Is it certain that an Ethernet frame is to or from no peer? Reads the packet where it lies, without a call.
+ * Not certain of what has tags in its data, or whose header is not in the packet's first buffer.
+ */
+static __always_inline int is_nobody(const struct __sk_buff *skb, __u32 direction)
+{
+    const unsigned char *data = (void *)(long)skb->data;
+    const unsigned char *end = (void *)(long)skb->data_end;
+    if (data + ETH_HLEN + sizeof(struct iphdr) > end)
+        return 0;
+    __be16 type = *(const __be16 *)(data + MAC_TYPE_OFFSET);
+    if (__builtin_expect(type == bpf_htons(ETH_P_IP), 1)) {
+        __u64 peer = *(const __u32 *)(data + ETH_HLEN + address4_at(direction));
+        return shared.marks[sq_classifier_mark_place(peer & constants.mask4, 0)] == 0;
+    }
+    if (type != bpf_htons(ETH_P_IPV6) || data + ETH_HLEN + sizeof(struct ipv6hdr) > end)
+        return 0;
+    const __u64 *peer = (const void *)(data + ETH_HLEN + address6_at(direction));
+    return shared
+               .marks[sq_classifier_mark_place(peer[0] & constants.mask6[0], peer[1] & constants.mask6[1])] ==
+           0;
 }
 
 static __always_inline int classify4(struct __sk_buff *skb, __u32 base, __u32 offset, __u32 direction)
 {
     struct sq_prefix4 key;
-    __u32 at = direction == SQ_CLASSIFIER_OUT ? offsetof(struct iphdr, daddr) : offsetof(struct iphdr, saddr);
-    if (bpf_skb_load_bytes_relative(skb, offset + at, key.address, sizeof key.address, base) != 0)
-        return verdict_miss();
+    if (bpf_skb_load_bytes_relative(skb, offset + address4_at(direction), key.address, sizeof key.address,
+                                    base) != 0)
+        return constants.verdict_miss;
     key.bits = 32;
     if (bpf_map_lookup_elem(&peers4, &key) == NULL || !is_on(skb, direction))
-        return verdict_miss();
-    if (has_exempt && bpf_map_lookup_elem(&exempt4, &key) != NULL)
-        return verdict_miss();
+        return constants.verdict_miss;
+    if (constants.has_exempt && bpf_map_lookup_elem(&exempt4, &key) != NULL)
+        return constants.verdict_miss;
     struct iphdr header;
     if (bpf_skb_load_bytes_relative(skb, offset, &header, sizeof header, base) != 0 || header.version != 4)
-        return verdict_miss();
+        return constants.verdict_miss;
 
     struct transport transport = {
         .base = base,
@@ -273,18 +294,17 @@ static __always_inline void find_transport6(struct __sk_buff *skb, struct transp
 static __always_inline int classify6(struct __sk_buff *skb, __u32 base, __u32 offset, __u32 direction)
 {
     struct sq_prefix6 key;
-    __u32 at =
-        direction == SQ_CLASSIFIER_OUT ? offsetof(struct ipv6hdr, daddr) : offsetof(struct ipv6hdr, saddr);
+    __u32 at = address6_at(direction);
     if (bpf_skb_load_bytes_relative(skb, offset + at, key.address, sizeof key.address, base) != 0)
-        return verdict_miss();
+        return constants.verdict_miss;
     key.bits = 128;
     if (bpf_map_lookup_elem(&peers6, &key) == NULL || !is_on(skb, direction))
-        return verdict_miss();
-    if (has_exempt && bpf_map_lookup_elem(&exempt6, &key) != NULL)
-        return verdict_miss();
+        return constants.verdict_miss;
+    if (constants.has_exempt && bpf_map_lookup_elem(&exempt6, &key) != NULL)
+        return constants.verdict_miss;
     struct ipv6hdr header;
     if (bpf_skb_load_bytes_relative(skb, offset, &header, sizeof header, base) != 0 || header.version != 6)
-        return verdict_miss();
+        return constants.verdict_miss;
 
     struct transport transport = {.base = base, .offset = offset + sizeof header, .protocol = header.nexthdr};
     find_transport6(skb, &transport);
@@ -292,18 +312,18 @@ static __always_inline int classify6(struct __sk_buff *skb, __u32 base, __u32 of
         __u8 type = 0;
         if (bpf_skb_load_bytes_relative(skb, transport.offset, &type, sizeof type, base) == 0 &&
             is_neighbour_discovery(type))
-            return verdict_miss();
+            return constants.verdict_miss;
     }
     __u64 peer[2];
     if (bpf_skb_load_bytes_relative(skb, offset + at, peer, sizeof peer, base) != 0)
-        return verdict_miss();
+        return constants.verdict_miss;
     return decide(skb, &transport, peer[0], peer[1], 6, direction);
 }
 
-static __always_inline int classify(struct __sk_buff *skb, __u32 direction)
+static __always_inline int classify(struct __sk_buff *skb, __u32 direction, int is_ethernet)
 {
-    if (deadline_boot_ns == 0 && !came_back(skb, direction))
-        return verdict_miss();
+    if (is_ethernet && is_nobody(skb, direction))
+        return constants.verdict_miss;
     __u32 base;
     __u32 offset;
     __be16 type = find_network_header(skb, &base, &offset);
@@ -311,19 +331,33 @@ static __always_inline int classify(struct __sk_buff *skb, __u32 direction)
         return classify4(skb, base, offset, direction);
     if (type == bpf_htons(ETH_P_IPV6))
         return classify6(skb, base, offset, direction);
-    return verdict_miss(); /* ARP and whatever else is not IP */
+    return constants.verdict_miss; /* ARP and whatever else is not IP */
 }
 
+/* For any interface, whatever stands before the IP header. */
 SEC("tc")
 int sq_in(struct __sk_buff *skb)
 {
-    return classify(skb, SQ_CLASSIFIER_IN);
+    return classify(skb, SQ_CLASSIFIER_IN, 0);
 }
 
 SEC("tc")
 int sq_out(struct __sk_buff *skb)
 {
-    return classify(skb, SQ_CLASSIFIER_OUT);
+    return classify(skb, SQ_CLASSIFIER_OUT, 0);
+}
+
+/* The same, for interfaces whose packets are Ethernet frames. */
+SEC("tc")
+int sq_in_ethernet(struct __sk_buff *skb)
+{
+    return classify(skb, SQ_CLASSIFIER_IN, 1);
+}
+
+SEC("tc")
+int sq_out_ethernet(struct __sk_buff *skb)
+{
+    return classify(skb, SQ_CLASSIFIER_OUT, 1);
 }
 
 char sq_license[] SEC("license") = "Dual BSD/GPL";

@@ -12,14 +12,6 @@
 #define SQ_CLASSIFIER_PORTS_MAX    64
 #define SQ_CLASSIFIER_SESSIONS_MAX 8
 
-/* What becomes of a packet that the fault means. */
-enum sq_classifier_mode {
-    /* Direct action: the program consumes it without a trace, so that a local sender sees no error. */
-    SQ_CLASSIFIER_CONSUME = 1,
-    /* The program only says "match", and the filter's own actions (mirred to an IFB) do the rest. */
-    SQ_CLASSIFIER_CLASSIFY = 2
-};
-
 /* Keys of the longest-prefix maps: the prefix length in bits, then the address in network byte order. */
 struct sq_prefix4 {
     __u32 bits;
@@ -43,6 +35,40 @@ struct sq_session {
 };
 
 enum sq_classifier_direction { SQ_CLASSIFIER_IN = 0, SQ_CLASSIFIER_OUT = 1, SQ_CLASSIFIER_DIRECTIONS = 2 };
+
+/*
+ * Nearly every packet is somebody else's, and is to find out at the least cost, whatever the number of peers.
+ * So before the tries are asked, one byte of a table is looked at (a filter as in Bloom, "Space/Time
+ * Trade-offs in Hash Coding with Allowable Errors", 1970, with a single hash). The networks of the peers, cut
+ * to the shortest prefix of their family, have theirs set: what finds 0 is no peer's. What shares a peer's by
+ * chance, one in 65 with 1,000 peers, goes on to the trie.
+ */
+#define SQ_CLASSIFIER_MARK_BITS 16
+#define SQ_CLASSIFIER_MARKS     (1u << SQ_CLASSIFIER_MARK_BITS)
+
+/* The place of a network, its address taken as it stands in memory: `first` alone is IPv4. */
+static inline __attribute__((always_inline)) __u64 sq_classifier_mark_place(__u64 first, __u64 last)
+{
+    return (first * 0x9e3779b97f4a7c15ull + last * 0xc2b2ae3d27d4eb4full) >> (64 - SQ_CLASSIFIER_MARK_BITS);
+}
+
+/* What is known when the programs are loaded. */
+struct sq_classifier_constants {
+    __u64 mask4; /* the peers' shortest prefix, in network byte order; as wide as what it is hashed in */
+    __u64 mask6[2];
+    __s32 verdict_miss; /* of a packet that the fault does not mean */
+    __s32 verdict_hit;  /* of one that it means */
+    __u32 has_ports;    /* protected ports or spared sessions exist */
+    __u32 has_exempt;   /* exempt4 or exempt6 holds something */
+    __u32 session_count;
+    __u32 detour_out; /* index of the IFB that outgoing packets are redirected to; 0: none */
+};
+
+/* What the loader writes. */
+struct sq_classifier_shared {
+    __u8 marks[SQ_CLASSIFIER_MARKS]; /* complete before anything is attached */
+    volatile __u64 deadline_boot_ns; /* boot-time clock; 0 is off */
+};
 
 /* Per CPU and direction, counted only while the fault is on. */
 struct sq_classifier_counters {

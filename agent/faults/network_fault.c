@@ -33,7 +33,7 @@ int sq_network_prepare(struct sq_network_state *state, const struct sq_network_s
     state->ready = true;
     if (!sq_network_undo_is_here(&record))
         return sq_fail(error, SQ_INTERNAL, "the network namespace changed between preview and prepare");
-    if (sq_network_load(selector, env, &record, &state->classifier, error) != 0)
+    if (sq_network_load(&state->netlink, selector, env, &record, &state->classifier, error) != 0)
         return -1;
     if (netem != NULL) {
         netem->limit = sq_netem_limit(record.longest_delay_ns, sq_netem_memory_bytes());

@@ -329,9 +329,24 @@ int sq_network_preview(const struct sq_network_selector *selector, const struct 
     return 0;
 }
 
-int sq_network_load(const struct sq_network_selector *selector, const struct sq_fault_env *env,
-                    const struct sq_network_undo *record, struct sq_classifier **classifier,
-                    struct sq_error *error)
+static int are_ethernet(struct sq_netlink *netlink, const struct sq_network_undo *record, bool *all,
+                        struct sq_error *error)
+{
+    *all = true;
+    for (uint32_t i = 0; i < record->interface_count; i++) {
+        struct sq_link link;
+        int result = sq_link_by_index(netlink, record->interfaces[i].ifindex, &link);
+        if (result != 0)
+            return sq_fail_errno(error, -result, "cannot look at the interface %s",
+                                 record->interfaces[i].name);
+        *all = *all && link.ethernet;
+    }
+    return 0;
+}
+
+int sq_network_load(struct sq_netlink *netlink, const struct sq_network_selector *selector,
+                    const struct sq_fault_env *env, const struct sq_network_undo *record,
+                    struct sq_classifier **classifier, struct sq_error *error)
 {
     struct sq_classifier_session sessions[SQ_SPARED_MAX];
     for (uint32_t i = 0; i < env->spared_count; i++)
@@ -339,7 +354,11 @@ int sq_network_load(const struct sq_network_selector *selector, const struct sq_
             .peer = controller_of(&env->spared[i]),
             .local_port = env->spared[i].agent_port,
         };
+    bool ethernet;
+    if (are_ethernet(netlink, record, &ethernet, error) != 0)
+        return -1;
     struct sq_classifier_config config = {
+        .ethernet = ethernet,
         .redirects = record->detours[SQ_TC_IN].ifindex != 0 || record->detours[SQ_TC_OUT].ifindex != 0,
         .detour_out = record->detours[SQ_TC_OUT].ifindex,
         .peers = {selector->to, selector->to_count},

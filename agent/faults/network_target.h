@@ -17,9 +17,9 @@ int sq_network_preview(const struct sq_network_selector *selector, const struct 
                        struct sq_error *error);
 
 /* Load a classifier for the selector and the detours of the record, switched off. The caller frees it. */
-int sq_network_load(const struct sq_network_selector *selector, const struct sq_fault_env *env,
-                    const struct sq_network_undo *record, struct sq_classifier **classifier,
-                    struct sq_error *error);
+int sq_network_load(struct sq_netlink *netlink, const struct sq_network_selector *selector,
+                    const struct sq_fault_env *env, const struct sq_network_undo *record,
+                    struct sq_classifier **classifier, struct sq_error *error);
 
 /*
  * Make what the record says: clsact where there is none, and a filter on each side. `undo` holds `record` and

@@ -10,6 +10,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/bpf.h>
+#include <linux/pkt_cls.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -51,6 +52,44 @@ static int fail_load(struct sq_error *error, int number)
         strerror(number), complaint[0] != '\0' ? complaint : "no further reason");
 }
 
+/* ---- the marks of the peers: see bpf/classifier.h ---- */
+
+/* The first bits of an address, in the byte order that it has in memory. */
+static void make_mask(uint8_t prefix, uint8_t *mask, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        unsigned bits = prefix > i * 8 ? prefix - (unsigned)i * 8 : 0;
+        mask[i] = (uint8_t)(bits >= 8 ? 0xffu : 0xff00u >> bits);
+    }
+}
+
+static void choose_masks(const struct sq_cidr_list *peers, struct sq_classifier_constants *constants)
+{
+    uint8_t shortest4 = 32;
+    uint8_t shortest6 = 128;
+    uint32_t mask4;
+    for (size_t i = 0; i < peers->count; i++) {
+        uint8_t *shortest = peers->ranges[i].family == 4 ? &shortest4 : &shortest6;
+        if (peers->ranges[i].prefix < *shortest)
+            *shortest = peers->ranges[i].prefix;
+    }
+    make_mask(shortest4, (uint8_t *)&mask4, sizeof mask4);
+    make_mask(shortest6, (uint8_t *)constants->mask6, sizeof constants->mask6);
+    constants->mask4 = mask4;
+}
+
+static void mark(const struct sq_cidr *peer, const struct sq_classifier_constants *constants, __u8 *marks)
+{
+    uint32_t word;
+    uint64_t words[2];
+    memcpy(&word, peer->address, sizeof word);
+    memcpy(words, peer->address, sizeof words);
+    uint64_t place = peer->family == 4 ? sq_classifier_mark_place(word & constants->mask4, 0)
+                                       : sq_classifier_mark_place(words[0] & constants->mask6[0],
+                                                                  words[1] & constants->mask6[1]);
+    marks[place] = 1;
+}
+
 static int add_range(const struct bpf_map *map4, const struct bpf_map *map6, const struct sq_cidr *range)
 {
     const uint8_t present = 1;
@@ -86,6 +125,8 @@ static int fill(struct sq_classifier *classifier, const struct sq_classifier_con
 {
     const uint8_t present = 1;
     int result = add_ranges(classifier->maps.peers4, classifier->maps.peers6, &config->peers);
+    for (size_t i = 0; i < config->peers.count; i++)
+        mark(&config->peers.ranges[i], &classifier->rodata->constants, classifier->bss->shared.marks);
     for (size_t i = 0; i < 2 && result == 0; i++)
         result = add_ranges(classifier->maps.exempt4, classifier->maps.exempt6, &config->exempt[i]);
     for (size_t i = 0; i < config->port_count && result == 0; i++) {
@@ -97,13 +138,29 @@ static int fill(struct sq_classifier *classifier, const struct sq_classifier_con
     return result;
 }
 
+/* Of the two pairs of programs only the one that fits is loaded. */
+static void choose_programs(struct sq_classifier *classifier, bool ethernet)
+{
+    (void)bpf_program__set_autoload(classifier->progs.sq_in, !ethernet);
+    (void)bpf_program__set_autoload(classifier->progs.sq_out, !ethernet);
+    (void)bpf_program__set_autoload(classifier->progs.sq_in_ethernet, ethernet);
+    (void)bpf_program__set_autoload(classifier->progs.sq_out_ethernet, ethernet);
+}
+
 static int load(struct sq_classifier *classifier, const struct sq_classifier_config *config)
 {
-    classifier->rodata->mode = config->redirects ? SQ_CLASSIFIER_CLASSIFY : SQ_CLASSIFIER_CONSUME;
-    classifier->rodata->has_ports = config->port_count > 0 || config->session_count > 0;
-    classifier->rodata->has_exempt = config->exempt[0].count + config->exempt[1].count > 0;
-    classifier->rodata->detour_out = config->detour_out;
-    classifier->rodata->session_count = (uint32_t)config->session_count;
+    classifier->rodata->constants = (struct sq_classifier_constants){
+        /* Direct action, or "match" and "no match" of a filter whose own action (mirred to an IFB) does the
+         * rest. */
+        .verdict_hit = config->redirects ? -1 : TC_ACT_STOLEN,
+        .verdict_miss = config->redirects ? 0 : TC_ACT_UNSPEC,
+        .has_ports = config->port_count > 0 || config->session_count > 0,
+        .has_exempt = config->exempt[0].count + config->exempt[1].count > 0,
+        .detour_out = config->detour_out,
+        .session_count = (uint32_t)config->session_count,
+    };
+    choose_masks(&config->peers, &classifier->rodata->constants);
+    choose_programs(classifier, config->ethernet);
     int result = sq_classifier__load(classifier);
     return result != 0 ? result : fill(classifier, config);
 }
@@ -138,17 +195,20 @@ void sq_classifier_free(struct sq_classifier *classifier)
 
 int sq_classifier_program_in(const struct sq_classifier *classifier)
 {
-    return bpf_program__fd(classifier->progs.sq_in);
+    return bpf_program__autoload(classifier->progs.sq_in) ? bpf_program__fd(classifier->progs.sq_in)
+                                                          : bpf_program__fd(classifier->progs.sq_in_ethernet);
 }
 
 int sq_classifier_program_out(const struct sq_classifier *classifier)
 {
-    return bpf_program__fd(classifier->progs.sq_out);
+    return bpf_program__autoload(classifier->progs.sq_out)
+               ? bpf_program__fd(classifier->progs.sq_out)
+               : bpf_program__fd(classifier->progs.sq_out_ethernet);
 }
 
 void sq_classifier_set_deadline(struct sq_classifier *classifier, uint64_t deadline_boot_ns)
 {
-    __atomic_store_n(&classifier->bss->deadline_boot_ns, deadline_boot_ns, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&classifier->bss->shared.deadline_boot_ns, deadline_boot_ns, __ATOMIC_SEQ_CST);
 }
 
 static int sum_counters(const struct sq_classifier *classifier, uint32_t direction,

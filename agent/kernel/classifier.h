@@ -12,8 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct sq_classifier; /* programs and maps of one fault; the kernel keeps them alive while a filter uses them
-                       */
+/* Programs and maps of one fault; the kernel keeps them alive while a filter uses them. */
+struct sq_classifier;
 
 /* A TCP connection of the control plane: packets between `peer` (one address) and this local port are spared.
  */
@@ -31,6 +31,7 @@ struct sq_cidr_list {
 struct sq_classifier_config {
     bool redirects; /* false: the programs consume what matches. true: they only match, the filter's action
                        follows */
+    bool ethernet;  /* all interfaces carry Ethernet frames: packets that are no target then pay less */
     uint32_t detour_out; /* with it, where that action sends outgoing packets: an interface's index */
     struct sq_cidr_list peers;
     struct sq_cidr_list exempt[2]; /* within the peers, but left alone */

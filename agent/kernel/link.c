@@ -7,6 +7,7 @@
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <net/if_arp.h>
 #include <netlink/attr.h>
 #include <netlink/msg.h>
 #include <stdlib.h>
@@ -47,6 +48,7 @@ static bool read_link(const struct nlmsghdr *message, struct sq_link *link)
         .ifindex = (uint32_t)info->ifi_index,
         .loopback = (info->ifi_flags & IFF_LOOPBACK) != 0,
         .up = (info->ifi_flags & IFF_UP) != 0,
+        .ethernet = info->ifi_type == ARPHRD_ETHER || info->ifi_type == ARPHRD_LOOPBACK,
         .has_xdp = read_has_xdp(nla_find(attributes, length, IFLA_XDP)),
     };
     (void)sq_text_copy(link->name, sizeof link->name, nla_data(name));

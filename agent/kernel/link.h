@@ -16,7 +16,8 @@ struct sq_link {
     char name[SQ_LINK_NAME_MAX];
     bool loopback;
     bool up;
-    bool has_xdp; /* an XDP program sees its packets before traffic control does */
+    bool ethernet; /* its packets begin with an Ethernet header, as those of lo do */
+    bool has_xdp;  /* an XDP program sees its packets before traffic control does */
 };
 
 /* SQ_NOBODY with the nearest name if there is none. */

@@ -47,7 +47,7 @@ alone() {
 
 in_uml() {
     # Its root is this machine's file system, but for /tmp.
-    "$root/tests/lab/uml.sh" --timeout 120 -- "$programs/measure_packets" 150 200 uml
+    "$root/tests/lab/uml.sh" --timeout 120 -- "$programs/measure_packets" 2500 100 uml
 }
 
 in_lab() { "$root/tests/lab/lab.sh" run "$output/lab" "$build" "$here/rollback.sh" "$1"; }
@@ -59,7 +59,7 @@ main() {
     part 'switching' alone "$programs/measure_switch" "$build/agent/squalld" "$work" 100
     part 'three hosts over TLS' in_lab 10
     part 'the idle agent' alone "$here/idle.sh" "$build" "$work" 5 10
-    part 'packets' alone "$programs/measure_packets" 120 2000 veth
+    part 'packets' alone "$programs/measure_packets" 1500 200 veth
     part 'packets in User-Mode Linux' in_uml
     part 'CPU and memory stress' stress 2 3
     part 'an experiment that does nothing' alone "$here/launch.sh" "$build" "$work" 60
