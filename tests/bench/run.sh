@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# run.sh BUILD OUTPUT: takes every figure, in under six minutes (./check --bench). BUILD has squall, squalld and the
+# run.sh BUILD OUTPUT: takes every figure, in about a quarter of an hour (./check --bench). BUILD has squall, squalld and the
 # programs of this folder; OUTPUT gets the samples, figures.json and a log of each part. Writes docs/figures.md.
 # Exit status 1 if something could not be measured; no figure fails by its value.
 set -euo pipefail
@@ -61,7 +61,8 @@ main() {
     part 'the idle agent' alone "$here/idle.sh" "$build" "$work" 5 10
     part 'packets' alone "$programs/measure_packets" 1500 200 veth
     part 'packets in User-Mode Linux' in_uml
-    part 'CPU and memory stress' stress 2 3
+    part 'CPU stress' stress 3 10 cpu
+    part 'memory stress' stress 5 0 memory
     part 'an experiment that does nothing' alone "$here/launch.sh" "$build" "$work" 60
     "$here/report.sh" "$samples" "$output/figures.json" "$root/docs/figures.md"
     printf '\n%s, %s\n' "${output#"$root"/}/figures.json" docs/figures.md
