@@ -19,9 +19,14 @@
 #include <nng/protocol/reqrep0/req.h>
 
 /* nng sends a request again by itself when its connection breaks; by the clock it never needs to. */
-#define RESEND_MS          (24 * 3600 * 1000)
-#define RECONNECT_LEAST_MS 100
-#define RECONNECT_MOST_MS  1000
+#define RESEND_MS (24 * 3600 * 1000)
+
+/*
+ * How soon an agent is dialed again, always the same: a lease of half a second has to outlive the restart of
+ * a front. nng 1.5.2 draws its pauses from minus to plus this, so that every second one is none at all;
+ * pauses that grow would have grown to their longest within milliseconds.
+ */
+#define REDIAL_WITHIN_MS 100
 
 /* A dial that takes longer than this is looked into; a handshake takes some 15 ms. */
 #define DIAGNOSE_AFTER_NS (250 * SQ_NS_PER_MILLISECOND)
@@ -334,9 +339,9 @@ static int agent_open(struct sq_client *client, struct agent *agent, struct sq_e
     agent->opened = true;
     code = nng_socket_set_ms(agent->socket, NNG_OPT_REQ_RESENDTIME, RESEND_MS);
     if (code == 0)
-        code = nng_socket_set_ms(agent->socket, NNG_OPT_RECONNMINT, RECONNECT_LEAST_MS);
+        code = nng_socket_set_ms(agent->socket, NNG_OPT_RECONNMINT, REDIAL_WITHIN_MS);
     if (code == 0)
-        code = nng_socket_set_ms(agent->socket, NNG_OPT_RECONNMAXT, RECONNECT_MOST_MS);
+        code = nng_socket_set_ms(agent->socket, NNG_OPT_RECONNMAXT, REDIAL_WITHIN_MS);
     if (code == 0)
         code = nng_socket_set_size(agent->socket, NNG_OPT_RECVMAXSZ, SQ_WIRE_BYTES_MAX);
     if (code == 0)

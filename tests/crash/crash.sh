@@ -120,8 +120,7 @@ crash_once() {
     check_ending
 }
 
-# What the controller, if it lives, says of it. With a new front it should go on (0). About once in thirty times, on a busy
-# machine, nng does not connect to the new front again; then the lease ends the fault, and the controller has to say so (4, 6).
+# What the controller, if it lives, says of it: a new front is no reason to fail, a dead injector is.
 check_ending() {
     local ending=0 allowed
     if [[ $kind != front && $kind != injector ]]; then return 0; fi
@@ -130,11 +129,10 @@ check_ending() {
         return
     }
     case $kind in
-    front) allowed='0|4|6' ;;
+    front) allowed='0' ;;
     injector) allowed='4|6' ;;
     esac
     wait "$controller" || ending=$?
-    if [[ $kind == front && $ending != 0 ]]; then not_reconnected=$((not_reconnected + 1)); fi
     [[ "|$allowed|" == *"|$ending|"* ]] || echo "squall run ended with $ending: $(tail -n 2 "$run_output" | tr '\n' ' ')"
 }
 
@@ -164,7 +162,6 @@ one_moment() {
 }
 
 main() {
-    not_reconnected=0
     write_experiment
     : >"$LAB_DIR/measured"
     RANDOM=$(((seed + $(cksum <<<"$kind" | cut -d' ' -f1)) % 32768))
@@ -179,10 +176,6 @@ main() {
     sort -n "$LAB_DIR/measured" | awk '
         { value[NR] = $1 }
         END { if (NR) print "# free again after " value[1] " to " value[NR] " ms, median " value[int((NR + 1) / 2)] }'
-    if ((not_reconnected > 0)); then
-        echo "# $not_reconnected of $crashes times the controller did not get through to the new front"
-        ((not_reconnected * 4 <= crashes)) || tap_fail 'the controller goes on with a new front'
-    fi
     tap_end
 }
 

@@ -24,7 +24,8 @@
 #include <nng/protocol/reqrep0/rep.h>
 #include <nng/supplemental/tls/tls.h>
 
-#define SECOND SQ_NS_PER_SECOND
+#define SECOND   SQ_NS_PER_SECOND
+#define ABSENCES 8u /* of an agent */
 
 static char directory[64];
 
@@ -481,6 +482,42 @@ static void test_agent_that_comes_back(void **state)
     sq_client_close(client);
 }
 
+/*
+ * An agent is away for longer than a growing back-off would take to grow long, again and again; a lease is to
+ * outlive that. Two may be late: the machine may be busy.
+ */
+static void test_agent_is_found_soon(void **state)
+{
+    (void)state;
+    static struct responder responder;
+    char urls[1][SQ_AGENT_URL_MAX];
+    const char *name = "lazarus";
+    (void)snprintf(urls[0], sizeof(urls[0]), "ipc://%s/%s", directory, name);
+    sq_autoinventory struct sq_inventory *inventory = inventory_of(NULL, &name, urls, 1);
+    struct sq_client *client = NULL;
+    assert_int_equal(sq_client_open(inventory, &client, NULL), 0);
+    sq_autofree struct sq_answer *answer = calloc(1, sizeof(*answer));
+    uint32_t host = 0;
+    unsigned late = 0;
+    responder_start(&responder, ANSWERS, name, NULL, urls[0]);
+    assert_int_equal(sq_client_ask(client, &host, 1, hello(), 5 * SECOND, -1, answer, NULL), 0);
+    for (unsigned i = 0; i < ABSENCES; i++) {
+        responder_stop(&responder);
+        assert_int_equal(sq_client_send(client, 0, i, hello(), 10 * SECOND, NULL), 0);
+        (void)usleep(500 * 1000);
+        responder_start(&responder, ANSWERS, name, NULL, urls[0]);
+        uint64_t start_ns = sq_boot_ns();
+        while (!sq_client_next(client, answer))
+            (void)usleep(1000);
+        assert_false(answer->failed);
+        late += sq_boot_ns() - start_ns > SECOND / 5;
+    }
+    responder_stop(&responder);
+    sq_client_close(client);
+    print_message("late %u times of %u\n", late, ABSENCES);
+    assert_true(late <= 2);
+}
+
 static void test_closing_with_requests_under_way(void **state)
 {
     (void)state;
@@ -595,6 +632,7 @@ int main(void)
         cmocka_unit_test(test_peer_without_tls),
         cmocka_unit_test(test_bad_tls_files),
         cmocka_unit_test(test_agent_that_comes_back),
+        cmocka_unit_test(test_agent_is_found_soon),
         cmocka_unit_test(test_closing_with_requests_under_way),
         cmocka_unit_test(test_interrupt),
         cmocka_unit_test(test_clock),
