@@ -3,6 +3,7 @@
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/text.h"
+#include "unprivileged/unprivileged.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -122,19 +123,6 @@ static int die_with_parent(pid_t parent)
     return 0;
 }
 
-static int limit(unsigned resource, uint64_t most, const char *what, struct sq_error *error)
-{
-    struct rlimit now;
-    if (getrlimit(resource, &now) != 0)
-        return sq_fail_errno(error, errno, "cannot read the limit of %s", what);
-    if (now.rlim_max == RLIM_INFINITY || now.rlim_max > most)
-        now.rlim_max = (rlim_t)most;
-    now.rlim_cur = now.rlim_max;
-    if (setrlimit(resource, &now) != 0)
-        return sq_fail_errno(error, errno, "cannot limit %s", what);
-    return 0;
-}
-
 static int limit_address_space(struct sq_error *error)
 {
     char statm[64];
@@ -149,8 +137,8 @@ static int limit_address_space(struct sq_error *error)
     }
     if (pages == 0)
         return sq_fail(error, SQ_SYSTEM, "cannot read /proc/self/statm");
-    return limit(RLIMIT_AS, (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE) + ADDRESS_SPACE_GAP,
-                 "the stressor's memory", error);
+    return sq_limit_resource(RLIMIT_AS, (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE) + ADDRESS_SPACE_GAP,
+                             "the stressor's memory", error);
 }
 
 /* Whatever the agent itself runs as, a stressor competes like any program. */
@@ -219,11 +207,12 @@ static int set_up(const struct sq_stressor_job *job, struct sq_stressor_self *se
         (job->set_up != NULL && job->set_up(job->cookie, files, error) != 0) ||
         (job->limit_memory && limit_address_space(error) != 0) || keep_files(ready_fd, files, error) != 0)
         return -1;
-    if (limit(RLIMIT_CPU, job->cpu_seconds_max, "the stressor's CPU time", error) != 0 ||
-        limit(RLIMIT_CORE, 0, "core dumps", error) != 0 || limit(RLIMIT_FSIZE, 0, "files", error) != 0)
+    if (sq_limit_resource(RLIMIT_CPU, job->cpu_seconds_max, "the stressor's CPU time", error) != 0 ||
+        sq_limit_resource(RLIMIT_CORE, 0, "core dumps", error) != 0 ||
+        sq_limit_resource(RLIMIT_FSIZE, 0, "files", error) != 0)
         return -1;
     if (make_timer(&self->lease_timer, error) != 0 || make_timer(&self->end_timer, error) != 0 ||
-        sq_stressor_drop_privileges(job->uid, job->gid, error) != 0)
+        sq_become_unprivileged(job->uid, job->gid, "the stressor", error) != 0)
         return -1;
     /* Changing the user took the parent's death signal away. */
     (void)die_with_parent(self->parent);

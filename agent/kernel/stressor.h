@@ -109,9 +109,7 @@ void sq_stressor_tick(struct sq_stressor_self *self);
 /* Sleep until the deadline moves, or at most so long. */
 void sq_stressor_wait(const struct sq_stressor_self *self, uint64_t at_most_ns);
 
-/* For stressor.c: give up every privilege and confine this process to a few system calls
- * (stressor_sandbox.c). */
-int sq_stressor_drop_privileges(uid_t uid, gid_t gid, struct sq_error *error);
+/* For stressor.c: confine this process to a few system calls (stressor_sandbox.c). */
 int sq_stressor_confine(const int *calls, uint32_t call_count, struct sq_error *error);
 
 #endif

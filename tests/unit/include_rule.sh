@@ -55,6 +55,8 @@ try agent/injector/config.c faults/fault.h yes
 try agent/injector/config.c ipc/ipc.h yes
 try agent/front/front.c wire/wire.h yes
 try agent/front/front.c ipc/ipc.h yes
+try agent/front/privileges.c unprivileged/unprivileged.h yes
+try agent/kernel/stressor.c unprivileged/unprivileged.h yes
 try controller/plan.c wire/wire.h yes
 
 try common/error.c table/message.h no
@@ -64,6 +66,7 @@ try proto/table/params.c faults/fault.h no
 try proto/wire/request.c controller/plan.h no
 try agent/kernel/process.c faults/fault.h no
 try agent/kernel/process.c table/message.h no
+try agent/faults/table.c unprivileged/unprivileged.h no
 try agent/faults/table.c injector/config.h no
 try agent/faults/table.c wire/wire.h no
 try agent/injector/config.c wire/wire.h no
