@@ -127,8 +127,10 @@ static void jitter_row(double delay_ms, double jitter_ms, bool in)
     impairment_stop(&fault);
     double asked = jitter_ms / sqrt(3);
     double measured = result.received == JITTER_SAMPLES ? probe_deviation_ms(&result) : NAN;
+    /* The mean of so many draws is itself off by chance. */
+    double mean_slack_ms = DELAY_PROMISED_MS + CONFIDENCE_999 * asked / sqrt(JITTER_SAMPLES);
     bool kept = fabs(measured - asked) <= JITTER_PROMISED * asked &&
-                fabs(probe_mean_ms(&result) - delay_ms) <= 1 + delay_ms / 100;
+                fabs(probe_mean_ms(&result) - delay_ms) <= mean_slack_ms;
     printf("| %.0f ms ± %.0f ms | %s | %.2f ms | %.2f ms | %.2f ms | %.1f to %.1f ms | %s |\n", delay_ms,
            jitter_ms, in ? "in" : "out", probe_mean_ms(&result), asked, measured,
            result.delays_ms[result.received / 100],
@@ -139,7 +141,8 @@ static void test_jitter(void **state)
 {
     (void)state;
     printf("\n## Jitter\n\n%u datagrams, one every ms. An even spread of plus and minus J has a standard "
-           "deviation of J / √3. Promised: within 20 %% of it.\n\n",
+           "deviation of J / √3. Promised: within 20 %% of it; and the mean within 1 ms, besides what chance "
+           "makes of it in 999 of 1,000 cases.\n\n",
            JITTER_SAMPLES);
     printf(
         "| asked | direction | mean | asked deviation | measured deviation | 1st to 99th percentile | kept "
