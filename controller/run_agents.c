@@ -36,7 +36,7 @@ const struct sq_fault_report *sq_run_report_of(const struct sq_run_host *host, u
 /* The scratch request, begun; valid until the next one is. */
 static struct sq_request *begin_request(struct sq_run *run, const struct sq_run_host *host, enum sq_verb verb)
 {
-    sq_run_clear_request(&run->request);
+    sq_request_clear(&run->request);
     run->request.version = SQ_PROTOCOL_VERSION;
     run->request.verb = verb;
     run->request.experiment = run->options.id;

@@ -20,7 +20,7 @@ static void send_try(struct sq_run *run, struct sq_run_host *host, enum sq_verb 
 {
     struct sq_error error = {0};
     struct sq_request *request = &run->request;
-    sq_run_clear_request(request);
+    sq_request_clear(request);
     request->version = SQ_PROTOCOL_VERSION;
     request->verb = verb;
     request->experiment = run->options.id;

@@ -93,12 +93,6 @@ struct sq_run {
     struct sq_answer answer;
 };
 
-/* Empty but for the faults, which are large, and not there when fault_count is 0. */
-static inline void sq_run_clear_request(struct sq_request *request)
-{
-    memset(request, 0, offsetof(struct sq_request, faults));
-}
-
 /* run.c: decide the ending, once, and start the rollback if anything was ordered. */
 void sq_run_end(struct sq_run *run, enum sq_exit ending, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

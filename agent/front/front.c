@@ -11,6 +11,7 @@
 #include "wire/wire.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <nng/nng.h>
 #include <poll.h>
 #include <signal.h>
@@ -52,7 +53,7 @@ static void complain(struct front *front, const struct sq_requester *requester, 
 /* Fill the reply with a refusal of the front's own. */
 static void refuse(struct front *front, const struct sq_error *error)
 {
-    memset(front->reply, 0, sizeof *front->reply);
+    sq_reply_clear(front->reply);
     front->reply->now_boot_ns = sq_boot_ns();
     sq_reply_fail(front->reply, error);
 }
@@ -206,6 +207,7 @@ static int start(const struct sq_front_options *options, nng_socket *socket, str
 int sq_front_run(const struct sq_front_options *options, struct sq_error *error)
 {
     struct front front = {.injector_fd = options->injector_fd};
+    (void)mallopt(M_ARENA_MAX, 1); /* each of nng's threads would take a heap of its own, and keep it */
     if (settle_signals(error) != 0 ||
         sq_front_close_others(options->injector_fd, options->ready_fd, error) != 0 ||
         start(options, &front.socket, error) != 0)

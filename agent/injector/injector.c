@@ -352,8 +352,12 @@ int sq_injector_run(const struct sq_injector_options *options, struct sq_error *
 {
     /* Static, so that nothing has to be allocated while a fault is in. */
     static struct injector injector;
-    injector =
-        (struct injector){.options = options, .lock_fd = -1, .signal_fd = -1, .timer_fd = -1, .halt_fd = -1};
+    /*
+     * One by one: the rest is zero already, and what is never touched takes no memory. What a fault needs is
+     * touched when it is drafted (requests.c), before it exists.
+     */
+    injector.options = options;
+    injector.lock_fd = injector.signal_fd = injector.timer_fd = injector.halt_fd = -1;
     injector.log.fd = -1;
     sq_front_process_init(&injector.front);
     int result = set_up(&injector, error);

@@ -80,7 +80,7 @@ void sq_experiments_fill_reply(const struct sq_experiments *experiments, enum sq
                                struct sq_reply *reply)
 {
     const struct sq_experiment *current = experiments->current;
-    memset(reply, 0, sizeof *reply);
+    sq_reply_clear(reply);
     reply->version = SQ_PROTOCOL_VERSION;
     reply->verb = verb;
     reply->instance = experiments->world.instance;
@@ -157,6 +157,8 @@ static int draft_fault(struct sq_experiments *experiments, const struct sq_reque
                        struct sq_error *error)
 {
     struct sq_experiment_fault *fault = &experiments->draft->faults[i];
+    /* Zero already; but now its pages are there, and reverting needs none that the host may not have. */
+    memset(fault, 0, sizeof *fault);
     fault->order = request->faults[i];
     fault->report.index = fault->order.index;
     fault->report.kind = fault->order.spec.kind;

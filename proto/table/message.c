@@ -5,6 +5,7 @@
 #include "table/params.h"
 
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -37,6 +38,18 @@ const char *sq_line_kind_name(enum sq_line_kind kind)
     static const char *const names[] = {"", "touches", "spares", "note", "warning", "left", "foreign"};
     _Static_assert(sizeof names / sizeof names[0] == SQ_LINE_KIND_MAX + 1, "a name for every kind of line");
     return (unsigned)kind > SQ_LINE_KIND_MAX ? "unknown" : names[kind];
+}
+
+void sq_request_clear(struct sq_request *request)
+{
+    uint32_t filled = request->fault_count < SQ_FAULTS_MAX ? request->fault_count : SQ_FAULTS_MAX;
+    memset(request, 0, offsetof(struct sq_request, faults) + filled * sizeof request->faults[0]);
+}
+
+void sq_reply_clear(struct sq_reply *reply)
+{
+    uint32_t filled = reply->fault_count < SQ_FAULTS_MAX ? reply->fault_count : SQ_FAULTS_MAX;
+    memset(reply, 0, offsetof(struct sq_reply, faults) + filled * sizeof reply->faults[0]);
 }
 
 void sq_report_line(struct sq_fault_report *report, enum sq_line_kind kind, const char *format, ...)

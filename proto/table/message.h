@@ -188,6 +188,13 @@ const char *sq_state_name(enum sq_fault_state state);      /* "PREPARED" */
 const char *sq_end_reason_name(enum sq_end_reason reason); /* "lease ended" */
 const char *sq_line_kind_name(enum sq_line_kind kind);     /* "touches" */
 
+/*
+ * Make one that is all zero, or was filled before, all zero again. Writes no more than was filled: most of
+ * these large structures is never touched, and takes no memory.
+ */
+void sq_request_clear(struct sq_request *request);
+void sq_reply_clear(struct sq_reply *reply);
+
 /* Append a line to a report, cut to its bound; beyond SQ_LINES_MAX it only counts. Control characters become
  * '?'. */
 void sq_report_line(struct sq_fault_report *report, enum sq_line_kind kind, const char *format, ...)

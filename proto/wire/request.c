@@ -69,19 +69,19 @@ static int get_request(const Squall__V1__Request *message, struct sq_request *re
     request->fault_mask = message->fault_mask;
     for (size_t i = 0; i < message->n_faults; i++) {
         struct sq_fault_order *order = &request->faults[i];
+        request->fault_count = (uint32_t)i + 1; /* for sq_request_clear, should this one be refused */
         order->index = message->faults[i]->index;
         order->duration_ns = message->faults[i]->duration_ns;
         if (sq_codec_get_spec(message->faults[i], &order->spec, error) != 0)
             return -1;
     }
-    request->fault_count = (uint32_t)message->n_faults;
     return sq_request_check(request, error);
 }
 
 int sq_wire_decode_request(const uint8_t *bytes, size_t length, struct sq_request *request,
                            struct sq_error *error)
 {
-    memset(request, 0, sizeof *request);
+    sq_request_clear(request);
     uint32_t version = 0;
     uint32_t verb = 0;
     if (sq_codec_peek(bytes, length, &version, &verb)) {

@@ -19,7 +19,8 @@ int sq_wire_encode_reply(const struct sq_reply *reply, uint8_t **bytes, size_t *
                          struct sq_error *error);
 
 /*
- * Decode into *request or *reply, which is zeroed first. On failure error->code is SQ_BAD_INPUT, or
+ * Decode into *request or *reply, which is zeroed first; a request is all zero already or was filled before
+ * (sq_request_clear). On failure error->code is SQ_BAD_INPUT, or
  * SQ_VERSION_GAP with version (and verb, if it could be read) filled in, so that the front can answer in
  * words.
  */

@@ -116,7 +116,7 @@ int sq_ipc_send_reply(int fd, const struct sq_reply *reply, struct sq_error *err
 int sq_ipc_receive_request(int fd, struct sq_request *request, struct sq_error *error)
 {
     size_t length = 0;
-    memset(request, 0, sizeof *request);
+    sq_request_clear(request);
     int result = receive_frame(fd, request, sizeof *request, &length, error);
     if (result == 1 && !length_fits(length, REQUEST_HEAD, &request->fault_count, sizeof request->faults[0]))
         result = malformed(length, error);
@@ -128,7 +128,7 @@ int sq_ipc_receive_request(int fd, struct sq_request *request, struct sq_error *
 int sq_ipc_receive_reply(int fd, struct sq_reply *reply, struct sq_error *error)
 {
     size_t length = 0;
-    memset(reply, 0, sizeof *reply);
+    sq_reply_clear(reply);
     int result = receive_frame(fd, reply, sizeof *reply, &length, error);
     if (result == 1 && !length_fits(length, REPLY_HEAD, &reply->fault_count, sizeof reply->faults[0]))
         result = malformed(length, error);

@@ -18,8 +18,10 @@ int sq_ipc_pair(int fds[2], struct sq_error *error);
 int sq_ipc_send_request(int fd, const struct sq_request *request, struct sq_error *error);
 int sq_ipc_send_reply(int fd, const struct sq_reply *reply, struct sq_error *error);
 
-/* 1: one frame received. 0: the other side is gone. -1: error (SQ_BAD_INPUT: a malformed frame, now
- * discarded). */
+/*
+ * 1: one frame received. 0: the other side is gone. -1: error (SQ_BAD_INPUT: a malformed frame, now
+ * discarded). What is received into is all zero, or was received into before.
+ */
 int sq_ipc_receive_request(int fd, struct sq_request *request, struct sq_error *error);
 int sq_ipc_receive_reply(int fd, struct sq_reply *reply, struct sq_error *error);
 
