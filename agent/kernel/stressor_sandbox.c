@@ -20,9 +20,9 @@ int sq_stressor_confine(const int *calls, uint32_t call_count, struct sq_error *
     for (uint32_t i = 0; i < call_count && result == 0; i++)
         result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, calls[i], 0);
     if (result == 0)
-        result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(write), 1, SCMP_A0(SCMP_CMP_EQ, 0));
+        result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(write), 1, SCMP_A0(SCMP_CMP_EQ, 0, 0));
     if (result == 0)
-        result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(close), 1, SCMP_A0(SCMP_CMP_EQ, 0));
+        result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(close), 1, SCMP_A0(SCMP_CMP_EQ, 0, 0));
     if (result == 0)
         result = seccomp_load(filter);
     if (filter != NULL)
