@@ -190,6 +190,11 @@ int sq_front_listen(const struct sq_front_options *options, const struct sq_tls_
         number = nng_socket_set_ms(*socket, NNG_OPT_SENDTIMEO, SEND_PATIENCE_MS);
     for (int event = NNG_PIPE_EV_ADD_PRE; event <= NNG_PIPE_EV_REM_POST && number == 0; event++)
         number = nng_pipe_notify(*socket, (nng_pipe_ev)event, count_connection, NULL);
+    /* nng makes what tells of requests when it is asked for: before a connection can be in the midst of it.
+     */
+    int receive_fd = -1;
+    if (number == 0)
+        number = nng_socket_get_int(*socket, NNG_OPT_RECVFD, &receive_fd);
     int result = number == 0 ? add_listeners(options, files, *socket, error)
                              : fail_nng(error, number, "cannot bound the reply socket");
     if (result != 0)
