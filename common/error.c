@@ -48,9 +48,9 @@ int sq_fail_in(struct sq_error *error, const char *format, ...)
 const char *sq_code_name(enum sq_code code)
 {
     static const char *const names[] = {
-        "ok",       "bad-input", "policy",      "conflict",    "unable",   "nobody",  "limit",
-        "unknown",  "stale",     "version-gap", "unreachable", "timeout",  "no-data", "not-steady",
-        "deviated", "aborted",   "unclean",     "system",      "internal",
+        "ok",       "bad-input", "policy",      "conflict",    "unable",   "nobody",   "limit",
+        "unknown",  "stale",     "version-gap", "unreachable", "timeout",  "no-data",  "not-steady",
+        "deviated", "aborted",   "unclean",     "system",      "internal", "vanished",
     };
     _Static_assert(sizeof names / sizeof names[0] == SQ_CODE_MAX + 1, "a name for every code");
     if ((unsigned)code > SQ_CODE_MAX)

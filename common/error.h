@@ -33,7 +33,8 @@ enum sq_code {
     SQ_UNCLEAN = 16,     /* something could not be undone or not be confirmed */
     SQ_SYSTEM = 17,      /* a system call failed, memory ran out, a file could not be read */
     SQ_INTERNAL = 18,    /* a defect in squall */
-    SQ_CODE_MAX = 18
+    SQ_VANISHED = 19,    /* what squall made was taken away, or is bypassed, by somebody else */
+    SQ_CODE_MAX = 19
 };
 
 struct sq_error {

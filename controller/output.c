@@ -78,6 +78,7 @@ enum sq_exit sq_exit_of(enum sq_code code)
     case SQ_NO_DATA:
     case SQ_SYSTEM:
     case SQ_INTERNAL:
+    case SQ_VANISHED:
         return SQ_EXIT_FAILED;
     case SQ_ABORTED:
         return SQ_EXIT_ABORTED;

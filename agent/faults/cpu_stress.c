@@ -25,8 +25,9 @@ struct cpu_state {
     uint64_t ended_boot_ns;
 };
 
-static int cpu_check(struct sq_error *error)
+static int cpu_able(const struct sq_fault_order *order, struct sq_error *error)
 {
+    (void)order;
     struct sq_host_cores cores;
     if (sq_stressor_check_host(error) != 0)
         return -1;
@@ -258,7 +259,7 @@ static int cpu_clean(void *state, const struct sq_undo *undo, struct sq_error *e
 const struct sq_fault_ops sq_cpu_stress_ops = {
     .kind = SQ_CPU_STRESS,
     .state_size = sizeof(struct cpu_state),
-    .check = cpu_check,
+    .able = cpu_able,
     .preview = cpu_preview,
     .prepare = cpu_prepare,
     .inject = cpu_inject,

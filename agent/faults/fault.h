@@ -3,19 +3,25 @@
  *
  * A fault's life, and who calls what:
  *
- *   preview   reads the host, changes nothing; fills the report (what it would touch and spare) and the undo
- * record
+ *   able      can this host do it at all? loads and makes nothing
+ *   preview   reads the host, changes nothing; fills the report and the undo record
  *   -- the injector writes the undo record to the log --
- *   prepare   everything slow: devices, filters, maps; nothing applies yet
+ *   prepare   begins everything slow: devices, filters, maps, helper processes; nothing applies yet
+ *   prepared  is what prepare began there? asked again until it is
  *   inject    from now on the fault applies, until the deadline at the latest
  *   renew     move the deadline
- *   clean     the fault applies to nothing any more: a map update or a signal. Allocates nothing, cannot
- * block, is called first for every fault of the host before any is removed remove    take away what prepare
- * made; compare with what was there before; say so in the report release   close descriptors
+ *   look      is what prepare made still in place and in front? at each renewal, and before it is removed
+ *   attend    what a fault does by itself as time passes, such as looking at processes
+ *   clean     the fault applies to nothing any more: a map update or a signal
+ *   settle    when can remove finish without waiting?
+ *   remove    take away what prepare made, compare with what was there before, say so in the report
+ *   release   close descriptors
  *
- * clean and remove together are the revert. Both are idempotent and work from the undo record alone: after a
- * crash `state` is NULL, and they may be called when prepare never ran or ran half way. Neither allocates
- * memory.
+ * No operation waits: the injector is one thread, and a fault that is slow must not delay another one's lease
+ * or a halt. What must block is done by a helper process. clean is called for every fault of the host before
+ * any is removed; clean and remove together are the revert. Both are idempotent and work from the undo record
+ * alone: after a crash `state` is NULL, and they may be called when prepare never ran or ran half way.
+ * Neither allocates memory.
  */
 #ifndef SQ_FAULTS_FAULT_H
 #define SQ_FAULTS_FAULT_H
@@ -86,8 +92,11 @@ struct sq_fault_ops {
     size_t state_size; /* bytes of run-time state (descriptors), allocated and zeroed by the injector before
                           preview */
 
-    /* Can this host do it at all? Read only. 0, or -1 with SQ_UNABLE and what to do about it. */
-    int (*check)(struct sq_error *error);
+    /*
+     * Can this host do what is ordered, or with NULL the kind as such? Loads no module and makes nothing. 0,
+     * or -1 with SQ_UNABLE and what to do about it.
+     */
+    int (*able)(const struct sq_fault_order *order, struct sq_error *error);
 
     /*
      * What would it do? The spec has passed sq_spec_check. Fills report->lines and *undo. Refuses with
@@ -100,8 +109,27 @@ struct sq_fault_ops {
     int (*prepare)(void *state, const struct sq_fault_order *order, const struct sq_fault_env *env,
                    struct sq_undo *undo, struct sq_error *error);
 
+    /*
+     * 1: what prepare began is there, 0: not yet, ask again soon, -1: it failed; then as for prepare. NULL:
+     * it was there when prepare returned.
+     */
+    int (*prepared)(void *state, const struct sq_undo *undo, struct sq_error *error);
+
     int (*inject)(void *state, const struct sq_undo *undo, uint64_t deadline_boot_ns, struct sq_error *error);
     int (*renew)(void *state, const struct sq_undo *undo, uint64_t deadline_boot_ns, struct sq_error *error);
+
+    /*
+     * Is all that prepare made still there, and does nobody stand in front of it? 0, or -1 with SQ_VANISHED
+     * and what is missing or bypassed. Quick: a few questions to the kernel. NULL: nobody can take it away
+     * unseen.
+     */
+    int (*look)(void *state, const struct sq_undo *undo, struct sq_error *error);
+
+    /*
+     * Called from time to time while the fault is in or being removed; does a little of what it has to do,
+     * and returns when it wants to be called again (boot-time clock), 0: not by itself. NULL: nothing to do.
+     */
+    uint64_t (*attend)(void *state, const struct sq_undo *undo, uint64_t now_boot_ns);
 
     int (*clean)(void *state, const struct sq_undo *undo, struct sq_error *error);
 
@@ -120,8 +148,10 @@ struct sq_fault_ops {
     int (*remove)(void *state, const struct sq_undo *undo, struct sq_fault_report *report,
                   struct sq_error *error);
 
-    /* Counters, and notes such as "pid 901 came back"; sets report->touched. Called for every status and
-     * renewal. */
+    /*
+     * Counters, and notes such as "pid 901 came back"; sets report->touched. Called for every status and
+     * renewal: answers from what is known, and looks at nothing that grows with the host.
+     */
     void (*status)(void *state, const struct sq_undo *undo, struct sq_fault_report *report);
 
     void (*release)(void *state); /* NULL: nothing to release */

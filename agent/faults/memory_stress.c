@@ -36,8 +36,9 @@ struct amount {
     bool floor_is_policy;
 };
 
-static int memory_check(struct sq_error *error)
+static int memory_able(const struct sq_fault_order *order, struct sq_error *error)
 {
+    (void)order;
     struct sq_host_memory memory;
     if (sq_stressor_check_host(error) != 0)
         return -1;
@@ -266,7 +267,7 @@ static void memory_status(void *state, const struct sq_undo *undo, struct sq_fau
 const struct sq_fault_ops sq_memory_stress_ops = {
     .kind = SQ_MEMORY_STRESS,
     .state_size = sizeof(struct memory_state),
-    .check = memory_check,
+    .able = memory_able,
     .preview = memory_preview,
     .prepare = memory_prepare,
     .inject = sq_stress_inject,

@@ -10,6 +10,12 @@ static struct sq_netem netem_of(const struct sq_network_latency *latency)
     return (struct sq_netem){.delay_ns = latency->delay_ns, .jitter_ns = latency->jitter_ns};
 }
 
+static int able(const struct sq_fault_order *order, struct sq_error *error)
+{
+    (void)order;
+    return sq_netem_check_ability(error);
+}
+
 static int preview(const struct sq_fault_order *order, const struct sq_fault_env *env, struct sq_undo *undo,
                    struct sq_fault_report *report, struct sq_error *error)
 {
@@ -42,7 +48,7 @@ static void status(void *state, const struct sq_undo *undo, struct sq_fault_repo
 const struct sq_fault_ops sq_network_latency_ops = {
     .kind = SQ_NETWORK_LATENCY,
     .state_size = sizeof(struct sq_network_state),
-    .check = sq_netem_check_ability,
+    .able = able,
     .preview = preview,
     .prepare = prepare,
     .inject = sq_network_set_deadline,

@@ -4,6 +4,12 @@
 
 #include "kernel/tc_ability.h"
 
+static int able(const struct sq_fault_order *order, struct sq_error *error)
+{
+    (void)order;
+    return sq_tc_check_ability(error);
+}
+
 static int preview(const struct sq_fault_order *order, const struct sq_fault_env *env, struct sq_undo *undo,
                    struct sq_fault_report *report, struct sq_error *error)
 {
@@ -26,7 +32,7 @@ static void status(void *state, const struct sq_undo *undo, struct sq_fault_repo
 const struct sq_fault_ops sq_network_partition_ops = {
     .kind = SQ_NETWORK_PARTITION,
     .state_size = sizeof(struct sq_network_state),
-    .check = sq_tc_check_ability,
+    .able = able,
     .preview = preview,
     .prepare = prepare,
     .inject = sq_network_set_deadline,

@@ -110,8 +110,9 @@ static const struct kill_record *kill_record(const struct sq_undo *undo)
     return record;
 }
 
-static int kill_check(struct sq_error *error)
+static int kill_able(const struct sq_fault_order *order, struct sq_error *error)
 {
+    (void)order;
     return sq_process_check_host(error);
 }
 
@@ -664,7 +665,7 @@ static void kill_release(void *state)
 const struct sq_fault_ops sq_process_kill_ops = {
     .kind = SQ_PROCESS_KILL,
     .state_size = sizeof(struct kill_state),
-    .check = kill_check,
+    .able = kill_able,
     .preview = kill_preview,
     .prepare = kill_prepare,
     .inject = kill_inject,

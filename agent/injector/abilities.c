@@ -16,7 +16,7 @@ void sq_abilities_refresh(struct sq_abilities *abilities, uint64_t now_boot_ns)
         struct sq_error *problem = &abilities->problems[ops->kind];
         struct sq_error error;
         *problem = (struct sq_error){.code = SQ_OK};
-        if (ops->check != NULL && ops->check(&error) != 0)
+        if (ops->able != NULL && ops->able(NULL, &error) != 0)
             *problem = error;
     }
     abilities->checked_boot_ns = now_boot_ns;

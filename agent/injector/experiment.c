@@ -162,9 +162,21 @@ int sq_experiment_inject(struct sq_experiments *experiments, struct sq_experimen
     return -1;
 }
 
+/* Is it still there? An order to go on with what somebody took away is no order to be kept. */
+static int look(const struct sq_experiment_fault *fault, struct sq_error *error)
+{
+    if (fault->ops->look == NULL || fault->state == NULL)
+        return 0;
+    return fault->ops->look(fault->state, &fault->undo, error);
+}
+
 int sq_experiment_renew(struct sq_experiments *experiments, struct sq_experiment_fault *fault,
                         struct sq_error *error)
 {
+    if (look(fault, error) != 0) {
+        fault_fails(experiments, fault, error);
+        return -1;
+    }
     uint64_t deadline_ns = deadline_of(experiments->current, fault);
     if (deadline_ns == fault->report.deadline_boot_ns)
         return 0;
@@ -210,6 +222,9 @@ static void remove_fault(struct sq_experiments *experiments, struct sq_experimen
 {
     struct sq_error error = {.code = SQ_SYSTEM, .text = "its removal failed"};
     fault->removal_is_due = false;
+    /* A last look: what was gone before it was taken away did not hold until then. */
+    if (fault->report.injected_boot_ns != 0 && fault->report.code == SQ_OK && look(fault, &error) != 0)
+        sq_report_fail(&fault->report, &error);
     /* Last counters: what they count in goes away now. */
     if (fault->report.injected_boot_ns != 0 && fault->state != NULL)
         fault->ops->status(fault->state, &fault->undo, &fault->report);

@@ -56,11 +56,14 @@ static uint64_t clock_now(void *cookie)
     return sq_boot_ns();
 }
 
-static int is_able(void *cookie, enum sq_fault_kind kind, struct sq_error *error)
+static int is_able(void *cookie, const struct sq_fault_order *order, struct sq_error *error)
 {
     struct injector *injector = cookie;
     sq_abilities_refresh(&injector->abilities, sq_boot_ns());
-    return sq_abilities_check(&injector->abilities, kind, error);
+    if (sq_abilities_check(&injector->abilities, order->spec.kind, error) != 0)
+        return -1;
+    const struct sq_fault_ops *ops = sq_fault_ops_by_kind(order->spec.kind);
+    return ops->able == NULL ? 0 : ops->able(order, error);
 }
 
 static void log_recovered(void *cookie, const struct sq_undo_live *live, const struct sq_fault_report *report,

@@ -150,7 +150,7 @@ static int check_order(const struct sq_experiments *experiments, const struct sq
         return sq_fail(error, SQ_UNABLE, "this agent knows no fault of kind %d", (int)order->spec.kind);
     if (sq_policy_permits(world->policy, order, error) != 0)
         return -1;
-    return world->able(world->cookie, order->spec.kind, error);
+    return world->able(world->cookie, order, error);
 }
 
 static int draft_fault(struct sq_experiments *experiments, const struct sq_request *request, uint32_t i,

@@ -26,7 +26,7 @@
 static void test_check_says_yes_here(void **state)
 {
     struct stress_run *run = *state;
-    stress_must(run, run->ops->check(&run->error));
+    stress_must(run, run->ops->able(&run->order, &run->error));
 }
 
 static void test_whole_life(void **state)

@@ -54,7 +54,7 @@ static void test_whole_life(void **state)
 {
     struct stress_run *run = *state;
     begin(run);
-    stress_must(run, run->ops->check(&run->error));
+    stress_must(run, run->ops->able(&run->order, &run->error));
     stress_set(run, "bytes", "300MiB");
     stress_must(run, stress_preview(run));
     stress_assert_line(run, SQ_LINE_TOUCHES, "300MiB of ");

@@ -38,7 +38,7 @@ static void test_check_says_what_is_missing(void **state)
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         struct sq_error error;
         char *before = fixture_tc("lo");
-        assert_int_equal(sq_fault_ops_by_kind(kinds[i])->check(&error), -1);
+        assert_int_equal(sq_fault_ops_by_kind(kinds[i])->able(NULL, &error), -1);
         print_message("%s\n", error.text);
         assert_int_equal(error.code, SQ_UNABLE);
         assert_non_null(strstr(error.text, "modprobe sch_netem"));
@@ -46,7 +46,7 @@ static void test_check_says_what_is_missing(void **state)
         fixture_assert_tc("lo", before);
         fixture_must(lab.host, "! ip link show type ifb | grep .");
     }
-    assert_int_equal(sq_fault_ops_by_kind(SQ_NETWORK_PARTITION)->check(NULL), 0);
+    assert_int_equal(sq_fault_ops_by_kind(SQ_NETWORK_PARTITION)->able(NULL, NULL), 0);
 }
 
 /* The injector asks check first. If it could not be told there, prepare finds out, and the IFB goes again. */

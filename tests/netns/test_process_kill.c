@@ -25,7 +25,7 @@
 static void test_check_says_yes_here(void **state)
 {
     struct kill_run *run = *state;
-    kill_must(run, kill_ops->check(&run->error));
+    kill_must(run, kill_ops->able(&run->order, &run->error));
 }
 
 static void test_by_executable(void **state)

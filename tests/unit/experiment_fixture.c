@@ -129,10 +129,10 @@ static uint64_t clock_now(void *cookie)
     return now_ns;
 }
 
-static int is_able(void *cookie, enum sq_fault_kind kind, struct sq_error *error)
+static int is_able(void *cookie, const struct sq_fault_order *order, struct sq_error *error)
 {
     (void)cookie;
-    (void)kind;
+    (void)order;
     if (fail_call != 'a')
         return 0;
     return sq_fail(error, SQ_UNABLE, "no module");

@@ -209,7 +209,7 @@ static void test_exit_statuses(void **state)
         [SQ_NO_DATA] = SQ_EXIT_FAILED,     [SQ_NOT_STEADY] = SQ_EXIT_REFUSED,
         [SQ_DEVIATED] = SQ_EXIT_DEVIATED,  [SQ_ABORTED] = SQ_EXIT_ABORTED,
         [SQ_UNCLEAN] = SQ_EXIT_UNCLEAN,    [SQ_SYSTEM] = SQ_EXIT_FAILED,
-        [SQ_INTERNAL] = SQ_EXIT_FAILED,
+        [SQ_INTERNAL] = SQ_EXIT_FAILED,    [SQ_VANISHED] = SQ_EXIT_FAILED,
     };
     _Static_assert(sizeof expected / sizeof expected[0] == SQ_CODE_MAX + 1, "every code");
     for (int code = 0; code <= SQ_CODE_MAX; code++)
