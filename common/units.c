@@ -240,7 +240,7 @@ void sq_percent_format(double percent, char text[SQ_UNIT_TEXT_MAX])
      * refuses. */
     for (int decimals = 0; decimals <= PERCENT_DECIMALS_MAX; decimals++) {
         (void)snprintf(text, SQ_UNIT_TEXT_MAX, "%.*f%%", decimals, percent);
-        double again;
+        double again = 0;
         if (sq_percent_parse(text, &again, NULL) == 0 && again == percent)
             return;
     }

@@ -245,7 +245,7 @@ static int read_arguments(int argc, char **argv, struct sq_command_line *line, u
             only_operands = true;
             continue;
         }
-        struct given given;
+        struct given given = {0};
         bool took_next = false;
         if (read_option(argv[i], i + 1 < argc ? argv[i + 1] : NULL, &given, &took_next, error) != 0 ||
             apply(&given, line, error) != 0)

@@ -168,7 +168,7 @@ static int substitute_text(struct sq_node node, const struct sq_experiment *expe
 
 static int substitute_tree(struct substitution *substitution, struct sq_node node, struct sq_error *error)
 {
-    bool was_done;
+    bool was_done = false;
     if (!sq_node_is_there(node) || node.index == substitution->parameters.index)
         return 0;
     if (mark_done(substitution, node.index, &was_done, error) != 0)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What can be said about the sources without running them.
 #   lint.sh list           the checks, one a line: name, tab, command
-#   lint.sh CHECK          one of them: layout, tidy [FILE...], shell, lengths, includes, counting
+#   lint.sh CHECK          one of them: layout, tidy [FILE...], shell, lengths, includes, counting, plain
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
@@ -62,13 +62,29 @@ list() {
         "files below $file_lines_max lines, functions $function_lines_max at most" lengths \
         'no include that the architecture forbids' includes \
         'the counting of results is right' counting \
-        'clang-tidy has nothing to say' tidy
+        'clang-tidy has nothing to say' tidy \
+        'GCC and clang have nothing to say to a plain configure at -O3' plain
+}
+
+# What somebody gets who knows no preset: no tests, no cmocka, and no warning either.
+plain() {
+    local compiler
+    for compiler in gcc clang; do
+        cmake -S . -B "build/plain-$compiler" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_C_COMPILER="$compiler" \
+            -DSQ_WERROR=ON >/dev/null
+        if grep -qi '^cmocka_found' "build/plain-$compiler/CMakeCache.txt"; then
+            echo 'a plain configure asks for cmocka' >&2
+            return 1
+        fi
+        cmake --build "build/plain-$compiler" | grep -E 'FAILED|error|warning' || true
+        cmake --build "build/plain-$compiler" >/dev/null
+    done
 }
 
 case ${1:-} in
-list | layout | tidy | shell | lengths | includes | counting) "$@" ;;
+list | layout | tidy | shell | lengths | includes | counting | plain) "$@" ;;
 *)
-    echo 'usage: lint.sh list, or lint.sh layout|tidy|shell|lengths|includes|counting' >&2
+    echo 'usage: lint.sh list, or lint.sh layout|tidy|shell|lengths|includes|counting|plain' >&2
     exit 2
     ;;
 esac

@@ -75,6 +75,8 @@ static int start_all(struct sq_stress_state *state, struct sq_undo *undo, int re
                      const struct sq_fault_env *env, struct sq_error *error)
 {
     struct sq_stress_record *record = sq_stress_record_of(undo);
+    if (record == NULL)
+        return sq_fail(error, SQ_INTERNAL, "the stress fault was given no record of its own");
     for (uint32_t i = 0; i < record->planned_count; i++) {
         struct sq_stressor_job job = {.uid = env->stressor_uid, .gid = env->stressor_gid, .core = -1};
         struct sq_process_id id;
@@ -259,7 +261,7 @@ static int kill_one(const struct sq_stress_state *state, const struct sq_stress_
 
 static int check_record(const struct sq_stress_record *record, struct sq_error *error)
 {
-    uint64_t here;
+    uint64_t here = 0;
     if (record == NULL)
         return sq_fail(error, SQ_UNCLEAN,
                        "the undo record is of another version of squall; stressors are named squall-cpu and "

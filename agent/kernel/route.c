@@ -155,7 +155,7 @@ static int add_multipath(struct table *table, const struct sq_cidr *destination,
         if (result != 0)
             return result;
         left -= (int)RTNH_ALIGN(hop->rtnh_len);
-        hop = RTNH_NEXT(hop);
+        hop = (const void *)((const char *)hop + RTNH_ALIGN(hop->rtnh_len));
     }
     return 0;
 }

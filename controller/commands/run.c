@@ -282,7 +282,7 @@ static int run_through(struct session *session)
         (void)json_object_set_new(head, "record", sq_output_json_text(session->record_path));
         (void)sq_output_json(head);
     }
-    return ending;
+    return (int)ending;
 }
 
 /* A socket or the record in the place of a closed standard stream would get what is meant for people. */

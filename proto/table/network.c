@@ -87,12 +87,17 @@ const struct sq_network_selector *sq_spec_selector(const struct sq_fault_spec *s
 /* Of whichever kinds: a packet that two faults mean would meet the one whose filter stands first. */
 static bool network_faults_collide(const struct sq_fault_spec *a, const struct sq_fault_spec *b)
 {
-    return selectors_collide(sq_spec_selector(a), sq_spec_selector(b));
+    const struct sq_network_selector *first = sq_spec_selector(a);
+    const struct sq_network_selector *second = sq_spec_selector(b);
+    return first != NULL && second != NULL && selectors_collide(first, second);
 }
 
 static int check_network(const struct sq_fault_spec *spec, const char **culprit, struct sq_error *error)
 {
-    return check_selector(sq_spec_selector(spec), culprit, error);
+    const struct sq_network_selector *selector = sq_spec_selector(spec);
+    if (selector == NULL)
+        return sq_fail(error, SQ_INTERNAL, "a network fault that names no packets");
+    return check_selector(selector, culprit, error);
 }
 
 static const struct sq_param partition_params[] = {SELECTOR_PARAMS(partition)};

@@ -8,6 +8,9 @@
 # Inside, /proc, /sys and /dev are the guest's own, /run and /tmp (unless we stand below it) are fresh tmpfs, cgroup2 is
 # on /sys/fs/cgroup, IMAGE is /dev/ubda. As soon as FILE is there, the machine is killed outright: that is success, and
 # a machine that ends before is not.
+#
+# On processors with AMX it starts only with uml_ptrace.c preloaded, which changes nothing on others. For the test of
+# that: UML_PRELOAD names a library to load behind it, UML_PLAIN=yes leaves it out.
 set -euo pipefail
 
 memory=1G
@@ -92,8 +95,14 @@ EOF
 chmod +x "$work/init"
 : >"$work/output"
 
+preload=${UML_PRELOAD:-}
+if [ "${UML_PLAIN:-no}" = no ]; then
+    cc -O2 -shared -fPIC -o "$work/ptrace.so" "$(dirname "${BASH_SOURCE[0]}")/uml_ptrace.c"
+    preload="$work/ptrace.so $preload"
+fi
+
 set -m
-TMPDIR=/dev/shm timeout --signal=KILL "$timeout" linux.uml "mem=$memory" rootfstype=hostfs rootflags=/ rw "init=$work/init" \
+TMPDIR=/dev/shm LD_PRELOAD=$preload timeout --signal=KILL "$timeout" linux.uml "mem=$memory" rootfstype=hostfs rootflags=/ rw "init=$work/init" \
     "${disk[@]}" con=null con0=null,fd:2 con1=null,fd:1 quiet >"$work/console" 2>&1 </dev/null &
 machine=$!
 set +m
