@@ -137,6 +137,22 @@ static bool was_injected(const struct sq_fault_report *report)
     return report->injected_boot_ns != 0;
 }
 
+static void print_proof(const struct sq_fault_report *report, const struct sq_fault_info *info, bool colored,
+                        FILE *stream)
+{
+    const char *proof = sq_proof_name(report->proof);
+    if (report->proof == SQ_PROOF_PROVED)
+        (void)fprintf(stream, "    %s: nothing left, compared with what was there before\n", proof);
+    else if (report->proof == SQ_PROOF_CHANGED)
+        (void)fprintf(stream, "    %s: nothing left of squall's own, the rest is as they made it\n", proof);
+    else if (report->proof == SQ_PROOF_LEFT)
+        (void)fprintf(stream, "    %s%s%s: something that squall made is still there\n",
+                      sq_style_begin(colored, SQ_STYLE_BAD), proof, sq_style_end(colored));
+    else if (report->state == SQ_STATE_REVERTED && was_injected(report) && info != NULL && !info->instant)
+        (void)fprintf(stream, "    %swarning%s: removed, but %s with what was there before\n",
+                      sq_style_begin(colored, SQ_STYLE_WARNING), sq_style_end(colored), proof);
+}
+
 static void print_fault(const struct sq_run *run, const struct sq_run_host *host,
                         const struct sq_fault_report *report, bool colored, FILE *stream)
 {
@@ -159,11 +175,7 @@ static void print_fault(const struct sq_run *run, const struct sq_run_host *host
     if (report->message[0] != '\0')
         (void)fprintf(stream, "    %s\n", report->message);
     bool warned = print_lines(host, report, colored, stream);
-    if (report->proved)
-        (void)fprintf(stream, "    nothing left: compared with what was there before\n");
-    else if (report->state == SQ_STATE_REVERTED && was_injected(report) && info != NULL && !info->instant)
-        (void)fprintf(stream, "    %swarning%s: removed, but not proved to be as it was before\n",
-                      sq_style_begin(colored, SQ_STYLE_WARNING), sq_style_end(colored));
+    print_proof(report, info, colored, stream);
     if (was_injected(report) && !report->touched && !warned)
         (void)fprintf(stream,
                       "    %swarning%s: the fault touched nothing on %s: is it aimed at the right thing?\n",

@@ -310,7 +310,9 @@ static json_t *fault_json(const struct sq_run *run, const struct sq_run_host *ho
     set_time(object, run, "injected", sq_agent_clock_to_ours(&host->clock, report->injected_boot_ns));
     set_time(object, run, "clean", sq_agent_clock_to_ours(&host->clock, report->clean_boot_ns));
     set_time(object, run, "removed", sq_agent_clock_to_ours(&host->clock, report->removed_boot_ns));
-    set(object, "proved", json_boolean(report->proved));
+    set_time(object, run, "seen", sq_agent_clock_to_ours(&host->clock, report->seen_boot_ns));
+    set_text(object, "proof", sq_proof_name(report->proof));
+    set(object, "proved", json_boolean(report->proof == SQ_PROOF_PROVED));
     set(object, "touched", json_boolean(report->touched));
     set(object, "counters", counters_json(report));
     set(object, "lines", lines_json(report));

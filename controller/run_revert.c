@@ -218,6 +218,8 @@ bool sq_run_host_is_unclean(const struct sq_run_host *host)
         const struct sq_fault_report *report = &host->reports[i];
         if (report->state == SQ_STATE_FAILED && report->prepared_boot_ns != 0 && report->removed_boot_ns == 0)
             return true;
+        if (report->proof == SQ_PROOF_LEFT)
+            return true;
         for (uint32_t line = 0; line < report->line_count; line++)
             if (report->lines[line].kind == SQ_LINE_LEFT)
                 return true;

@@ -143,7 +143,7 @@ struct sq_fault_ops {
 
     /*
      * Fills report->lines with what is left (SQ_LINE_LEFT) and what is foreign (SQ_LINE_FOREIGN), and
-     * report->proved. 0: nothing of ours is left. -1: something is.
+     * report->proof. 0: nothing of ours is left. -1: something is.
      */
     int (*remove)(void *state, const struct sq_undo *undo, struct sq_fault_report *report,
                   struct sq_error *error);

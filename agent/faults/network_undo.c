@@ -123,6 +123,7 @@ struct removal {
     const struct sq_network_undo *record;
     struct sq_fault_report *report;
     uint32_t left;
+    uint32_t unseen; /* what could not be compared */
     bool differs;
 };
 
@@ -194,7 +195,7 @@ static void compare(struct removal *removal, const struct sq_network_undo_interf
     struct sq_tc_snapshot now;
     int result = sq_tc_take_snapshot(removal->netlink, interface->ifindex, &now);
     if (result != 0) {
-        removal->differs = true;
+        removal->unseen++;
         sq_report_line(removal->report, SQ_LINE_WARNING,
                        "%s: cannot be compared with what it was before (%s)", interface->name,
                        strerror(-result));
@@ -242,9 +243,10 @@ static void remove_all(struct removal *removal, uint64_t drain_ns)
 int sq_network_undo_remove(struct sq_netlink *netlink, const struct sq_network_undo *record,
                            uint64_t drain_ns, struct sq_fault_report *report, struct sq_error *error)
 {
-    report->proved = false;
+    report->proof = SQ_PROOF_NONE;
     if (!sq_network_undo_is_here(record)) {
         (void)fail_elsewhere(record, error);
+        report->proof = SQ_PROOF_LEFT;
         sq_report_line(report, SQ_LINE_LEFT,
                        "filters '%s' in another network namespace; run 'squalld --recover' there",
                        record->filter_name);
@@ -252,9 +254,15 @@ int sq_network_undo_remove(struct sq_netlink *netlink, const struct sq_network_u
     }
     struct removal removal = {.netlink = netlink, .record = record, .report = report};
     remove_all(&removal, drain_ns);
-    report->proved = removal.left == 0 && !removal.differs;
-    if (removal.left == 0)
-        return 0;
-    return sq_fail(error, SQ_UNCLEAN,
-                   "%u things that squall made could not be removed; the report names them", removal.left);
+    if (removal.left > 0) {
+        report->proof = SQ_PROOF_LEFT;
+        return sq_fail(error, SQ_UNCLEAN,
+                       "%u things that squall made could not be removed; the report names them",
+                       removal.left);
+    }
+    if (removal.unseen > 0)
+        return sq_fail(error, SQ_UNCLEAN,
+                       "all is removed, but what was there before could not be looked at again");
+    report->proof = removal.differs ? SQ_PROOF_CHANGED : SQ_PROOF_PROVED;
+    return 0;
 }

@@ -635,7 +635,7 @@ static int kill_remove(void *state, const struct sq_undo *undo, struct sq_fault_
     (void)error;
     struct kill_state *kill = state;
     const struct kill_record *record = kill_record(undo);
-    report->proved = true; /* squall made nothing here, so nothing of it can be left */
+    report->proof = SQ_PROOF_PROVED; /* squall made nothing here, so nothing of it can be left */
     if (record == NULL) {
         sq_report_line(report, SQ_LINE_NOTE,
                        "a process.kill of another version of squall; there is nothing to undo");

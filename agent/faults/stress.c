@@ -358,7 +358,7 @@ int sq_stress_remove(void *state, const struct sq_undo *undo, struct sq_fault_re
     if (left > 0)
         return sq_fail(error, SQ_UNCLEAN, "%u of %u stressors are still there%s%s", left, record->count,
                        all_killed ? "" : ": ", all_killed ? "" : unclean.text);
-    report->proved = true;
+    report->proof = SQ_PROOF_PROVED;
     return 0;
 }
 

@@ -37,6 +37,8 @@ static void print_fault(const struct sq_reply *reply, const struct sq_fault_repo
     }
     if (report->end_reason != SQ_END_NONE)
         (void)printf(", %s", sq_end_reason_name(report->end_reason));
+    if (report->proof != SQ_PROOF_NONE)
+        (void)printf(", %s", sq_proof_name(report->proof));
     for (uint32_t i = 0; i < report->counter_count; i++)
         (void)printf(", %s %llu", report->counters[i].name, (unsigned long long)report->counters[i].value);
     if (report->code != SQ_OK)
@@ -92,13 +94,14 @@ static json_t *fault_json(const struct sq_reply *reply, const struct sq_fault_re
                                               "text", sq_output_json_text(report->lines[i].text)));
     uint64_t left_ns =
         report->state == SQ_STATE_INJECTED ? sq_ns_sub(report->deadline_boot_ns, reply->now_boot_ns) : 0;
-    return json_pack("{s:i, s:s, s:s, s:s, s:s, s:o, s:I, s:b, s:b, s:o, s:o}", "index", (int)report->index,
-                     "fault", info != NULL ? info->name : "?", "state", sq_state_name(report->state),
-                     "end-reason",
+    return json_pack("{s:i, s:s, s:s, s:s, s:s, s:o, s:I, s:s, s:b, s:b, s:o, s:o}", "index",
+                     (int)report->index, "fault", info != NULL ? info->name : "?", "state",
+                     sq_state_name(report->state), "end-reason",
                      report->end_reason != SQ_END_NONE ? sq_end_reason_name(report->end_reason) : "", "code",
                      sq_code_name(report->code), "message", sq_output_json_text(report->message), "left-ns",
-                     (json_int_t)left_ns, "proved", (int)report->proved, "touched", (int)report->touched,
-                     "counters", counters, "lines", lines);
+                     (json_int_t)left_ns, "proof", sq_proof_name(report->proof), "proved",
+                     (int)(report->proof == SQ_PROOF_PROVED), "touched", (int)report->touched, "counters",
+                     counters, "lines", lines);
 }
 
 static json_t *host_json(const struct sq_host *host, const struct sq_answer *answer)

@@ -33,6 +33,13 @@ const char *sq_end_reason_name(enum sq_end_reason reason)
     return (unsigned)reason > SQ_END_MAX ? "unknown" : names[reason];
 }
 
+const char *sq_proof_name(enum sq_proof proof)
+{
+    static const char *const names[] = {"not compared", "proved", "changed by others", "left"};
+    _Static_assert(sizeof names / sizeof names[0] == SQ_PROOF_MAX + 1, "a name for every proof");
+    return (unsigned)proof > SQ_PROOF_MAX ? "unknown" : names[proof];
+}
+
 const char *sq_line_kind_name(enum sq_line_kind kind)
 {
     static const char *const names[] = {"", "touches", "spares", "note", "warning", "left", "foreign"};
@@ -167,6 +174,7 @@ static bool report_is_bounded(const struct sq_fault_report *report)
 {
     if (report->index >= SQ_FAULTS_MAX || (unsigned)report->state > SQ_STATE_MAX ||
         (unsigned)report->end_reason > SQ_END_MAX || (unsigned)report->code > SQ_CODE_MAX ||
+        (unsigned)report->proof > SQ_PROOF_MAX ||
         !sq_text_is_terminated(report->message, sizeof report->message) ||
         report->counter_count > SQ_COUNTERS_MAX || report->line_count > SQ_LINES_MAX)
         return false;

@@ -125,6 +125,15 @@ struct sq_counter {
     uint64_t value;
 };
 
+/* What came of the comparison of the host with what was there before. */
+enum sq_proof {
+    SQ_PROOF_NONE = 0,    /* not compared (yet), or it could not be */
+    SQ_PROOF_PROVED = 1,  /* what was touched is the same as before */
+    SQ_PROOF_CHANGED = 2, /* squall's own is gone; others changed something meanwhile: a line names it */
+    SQ_PROOF_LEFT = 3,    /* something that squall made is still there: a line names it */
+    SQ_PROOF_MAX = 3
+};
+
 /* One fault as it stands on the host. */
 struct sq_fault_report {
     uint32_t index;
@@ -138,7 +147,8 @@ struct sq_fault_report {
     uint64_t deadline_boot_ns; /* when the kernel ends it as things stand */
     uint64_t clean_boot_ns;
     uint64_t removed_boot_ns;
-    bool proved;  /* REVERTED: what was touched was compared with what was there before, and is the same */
+    uint64_t seen_boot_ns; /* when all that it made was last seen in place and in front */
+    enum sq_proof proof;
     bool touched; /* something was hit: a counter above zero, a process killed */
     uint32_t counter_count;
     struct sq_counter counters[SQ_COUNTERS_MAX];
@@ -186,6 +196,7 @@ struct sq_reply {
 const char *sq_verb_name(enum sq_verb verb);
 const char *sq_state_name(enum sq_fault_state state);      /* "PREPARED" */
 const char *sq_end_reason_name(enum sq_end_reason reason); /* "lease ended" */
+const char *sq_proof_name(enum sq_proof proof);            /* "proved", "changed by others", "left" */
 const char *sq_line_kind_name(enum sq_line_kind kind);     /* "touches" */
 
 /*

@@ -59,7 +59,9 @@ static Squall__V1__FaultReport *put_report(struct sq_arena *arena, const struct 
     message->deadline_boot_ns = report->deadline_boot_ns;
     message->clean_boot_ns = report->clean_boot_ns;
     message->removed_boot_ns = report->removed_boot_ns;
-    message->proved = report->proved;
+    message->proved = report->proof == SQ_PROOF_PROVED;
+    message->proof = report->proof;
+    message->seen_boot_ns = report->seen_boot_ns;
     message->touched = report->touched;
     message->lines_dropped = report->lines_dropped;
     if (message->message == NULL || put_counters(arena, report, message) != 0 ||
@@ -187,6 +189,14 @@ static int get_lines(const Squall__V1__FaultReport *message, struct sq_fault_rep
     return 0;
 }
 
+/* Agents that know no field 17 say only whether it is proved. */
+static enum sq_proof get_proof(const Squall__V1__FaultReport *message)
+{
+    if (message->proof == SQ_PROOF_NONE && message->proved)
+        return SQ_PROOF_PROVED;
+    return message->proof;
+}
+
 static int get_report(const Squall__V1__FaultReport *message, struct sq_fault_report *report,
                       struct sq_error *error)
 {
@@ -195,6 +205,7 @@ static int get_report(const Squall__V1__FaultReport *message, struct sq_fault_re
         sq_codec_check_number(message->state, SQ_STATE_MAX, "fault state", error) != 0 ||
         sq_codec_check_number(message->end_reason, SQ_END_MAX, "reason for an end", error) != 0 ||
         sq_codec_check_number(message->code, SQ_CODE_MAX, "code", error) != 0 ||
+        sq_codec_check_number(message->proof, SQ_PROOF_MAX, "proof", error) != 0 ||
         sq_codec_get_text(message->message, report->message, sizeof report->message, "fault message",
                           error) != 0)
         return -1;
@@ -208,7 +219,8 @@ static int get_report(const Squall__V1__FaultReport *message, struct sq_fault_re
     report->deadline_boot_ns = message->deadline_boot_ns;
     report->clean_boot_ns = message->clean_boot_ns;
     report->removed_boot_ns = message->removed_boot_ns;
-    report->proved = message->proved;
+    report->seen_boot_ns = message->seen_boot_ns;
+    report->proof = get_proof(message);
     report->touched = message->touched;
     report->lines_dropped = message->lines_dropped;
     return get_lines(message, report, error);

@@ -128,7 +128,7 @@ void impairment_stop(struct impairment *impairment)
     for (uint32_t i = 0; i < impairment->report.line_count; i++)
         if (impairment->report.lines[i].kind == SQ_LINE_FOREIGN)
             print_message("%s\n", impairment->report.lines[i].text);
-    assert_true(impairment->report.proved);
+    assert_int_equal(impairment->report.proof, SQ_PROOF_PROVED);
 }
 
 int impairment_recover(struct impairment *impairment)

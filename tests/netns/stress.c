@@ -151,9 +151,9 @@ void stress_clean(struct stress_run *run)
 
 void stress_remove(struct stress_run *run)
 {
-    run->report.proved = false;
+    run->report.proof = SQ_PROOF_NONE;
     stress_must(run, run->ops->remove(run->state, &run->undo, &run->report, &run->error));
-    assert_true(run->report.proved);
+    assert_int_equal(run->report.proof, SQ_PROOF_PROVED);
 }
 
 void stress_to_injected(struct stress_run *run, uint64_t lease_ns)

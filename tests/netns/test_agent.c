@@ -221,7 +221,7 @@ static void expect_removed(uint8_t experiment, enum sq_end_reason reason)
     }
     assert_int_equal(reply.faults[0].state, SQ_STATE_REVERTED);
     assert_int_equal(reply.faults[0].end_reason, reason);
-    assert_true(reply.faults[0].proved);
+    assert_int_equal(reply.faults[0].proof, SQ_PROOF_PROVED);
     assert_true(reply.faults[0].clean_boot_ns <= reply.faults[0].removed_boot_ns);
 }
 

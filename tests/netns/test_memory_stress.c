@@ -299,7 +299,7 @@ static void test_dies_with_the_injector(void **state)
         run->undo = run->recorded;
         stress_must(run, run->ops->clean(NULL, &run->undo, &run->error));
         stress_must(run, run->ops->remove(NULL, &run->undo, &run->report, &run->error));
-        assert_true(run->report.proved);
+        assert_int_equal(run->report.proof, SQ_PROOF_PROVED);
     }
     begin(run);
     stress_set(run, "bytes", "64MiB");
@@ -331,7 +331,7 @@ static void test_revert_from_the_record_alone(void **state)
     for (int i = 0; i < 2; i++) {
         stress_must(run, run->ops->clean(NULL, &undo, &run->error));
         stress_must(run, run->ops->remove(NULL, &undo, &run->report, &run->error));
-        assert_true(run->report.proved);
+        assert_int_equal(run->report.proof, SQ_PROOF_PROVED);
         assert_int_equal(stress_count_alive(), 0);
     }
     stress_end_injector(injector);

@@ -161,9 +161,9 @@ static void test_deadline_needs_nobody(void **state)
     assert_int_equal(fixture_out4(&lab, "2"), FIXTURE_COUNT);
     assert_int_equal(fixture_in6(&lab, "2"), FIXTURE_COUNT);
     assert_int_equal(impairment_recover(&fault), 0);
-    assert_true(fault.report.proved);
+    assert_int_equal(fault.report.proof, SQ_PROOF_PROVED);
     assert_int_equal(impairment_recover(&fault), 0);
-    assert_true(fault.report.proved);
+    assert_int_equal(fault.report.proof, SQ_PROOF_PROVED);
     assert_nothing_left();
 }
 

@@ -72,7 +72,7 @@ static void test_deadline_needs_nobody(void **state)
     assert_in_range(ended_ms, 1300, 1800); /* a lost datagram is waited for 150 ms */
     assert_all_pass();
     assert_int_equal(impairment_recover(shared), 0);
-    assert_true(shared->report.proved);
+    assert_int_equal(shared->report.proof, SQ_PROOF_PROVED);
     fixture_assert_tc("eth0", before);
 }
 
@@ -86,9 +86,9 @@ static void test_recovery_ends_it_at_once_and_twice(void **state)
     assert_int_equal(sq_network_partition_ops.clean(NULL, &shared->undo, &shared->error), 0);
     assert_all_pass();
     assert_int_equal(impairment_recover(shared), 0);
-    assert_true(shared->report.proved);
+    assert_int_equal(shared->report.proof, SQ_PROOF_PROVED);
     assert_int_equal(impairment_recover(shared), 0);
-    assert_true(shared->report.proved);
+    assert_int_equal(shared->report.proof, SQ_PROOF_PROVED);
     fixture_assert_tc("eth0", before);
 }
 
@@ -113,7 +113,7 @@ static void test_killed_at_any_moment_of_preparing(void **state)
         half_way += strcmp(now, before) != 0;
         free(now);
         assert_int_equal(impairment_recover(shared), 0);
-        assert_true(shared->report.proved);
+        assert_int_equal(shared->report.proof, SQ_PROOF_PROVED);
         now = fixture_tc("eth0");
         assert_string_equal(now, before);
         free(now);
@@ -142,7 +142,7 @@ static void test_every_half_way(void **state)
                 fixture_must(lab.host, "tc filter del dev eth0 egress");
         }
         assert_int_equal(impairment_recover(shared), 0);
-        assert_true(shared->report.proved);
+        assert_int_equal(shared->report.proof, SQ_PROOF_PROVED);
         char *now = fixture_tc("eth0");
         assert_string_equal(now, before);
         free(now);
@@ -157,7 +157,7 @@ static void test_interface_gone(void **state)
     impairment_die(shared, 60000, 0);
     fixture_must(lab.host, "ip link del eth0");
     assert_int_equal(impairment_recover(shared), 0);
-    assert_true(shared->report.proved);
+    assert_int_equal(shared->report.proof, SQ_PROOF_PROVED);
     assert_true(impairment_says(shared, SQ_LINE_NOTE, "gone"));
 }
 
@@ -169,7 +169,7 @@ static void test_interface_renamed(void **state)
     impairment_die(shared, 60000, 0);
     fixture_must(lab.host, "ip link set eth0 down; ip link set eth0 name wan0 && ip link set wan0 up");
     assert_int_equal(impairment_recover(shared), 0);
-    assert_true(shared->report.proved);
+    assert_int_equal(shared->report.proof, SQ_PROOF_PROVED);
     fixture_must(lab.host, "ip link set wan0 down; ip link set wan0 name eth0");
     fixture_assert_tc("eth0", before);
 }

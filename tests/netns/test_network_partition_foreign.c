@@ -271,7 +271,7 @@ static void test_foreign_filter_on_our_clsact_stays(void **state)
                      0);
     sq_network_partition_ops.release(fault.state);
     free(fault.state);
-    assert_false(fault.report.proved);
+    assert_int_equal(fault.report.proof, SQ_PROOF_CHANGED);
     assert_true(impairment_says(&fault, SQ_LINE_FOREIGN, "foreign filters came to the clsact"));
     assert_true(impairment_says(&fault, SQ_LINE_FOREIGN, "ingress filters"));
     char *now = fixture_tc("eth0");
@@ -290,7 +290,7 @@ static void test_foreign_changes_meanwhile_are_told(void **state)
                      0);
     sq_network_partition_ops.release(fault.state);
     free(fault.state);
-    assert_false(fault.report.proved);
+    assert_int_equal(fault.report.proof, SQ_PROOF_CHANGED);
     assert_true(impairment_says(&fault, SQ_LINE_FOREIGN, "queueing disciplines"));
     char *now = fixture_tc("eth0");
     assert_non_null(strstr(now, "qdisc tbf 5:"));
@@ -322,7 +322,7 @@ static void test_same_place_other_name(void **state)
                  "tc qdisc add dev eth0 clsact && tc filter add dev eth0 egress prio 65504 handle 0x53510000 "
                  "bpf " DROP_9999);
     assert_int_equal(impairment_recover(&fault), 0);
-    assert_false(fault.report.proved);
+    assert_int_equal(fault.report.proof, SQ_PROOF_CHANGED);
     char *now = fixture_tc("eth0");
     assert_non_null(strstr(now, "pref 65504 bpf"));
     free(now);

@@ -54,7 +54,7 @@ static void test_by_executable(void **state)
     kill_must(run, kill_ops->clean(run->state, &run->undo, &run->error));
     kill_must(run, kill_ops->clean(run->state, &run->undo, &run->error));
     kill_must(run, kill_ops->remove(run->state, &run->undo, &run->report, &run->error));
-    assert_true(run->report.proved);
+    assert_int_equal(run->report.proof, SQ_PROOF_PROVED);
     assert_int_equal(kill_line_count(run, SQ_LINE_NOTE), 2);
     kill_assert_line(run, SQ_LINE_NOTE, "nothing can undo a signal");
 }

@@ -307,7 +307,7 @@ static void test_recovery_from_the_record(void **state)
     kill_must(run, kill_ops->remove(NULL, &run->undo, &run->report, &run->error));
     kill_must(run, kill_ops->remove(NULL, &run->undo, &run->report, &run->error));
     kill_ops->status(NULL, &run->undo, &run->report);
-    assert_true(run->report.proved);
+    assert_int_equal(run->report.proof, SQ_PROOF_PROVED);
     assert_true(victim_is_alive(web));
     kill_assert_line(run, SQ_LINE_NOTE, "is still running");
     assert_int_equal(kill_line_count(run, SQ_LINE_NOTE), 1);

@@ -87,7 +87,7 @@ static int fake_remove(void *state, const struct sq_undo *undo, struct sq_fault_
                        struct sq_error *error)
 {
     (void)state;
-    report->proved = true;
+    report->proof = SQ_PROOF_PROVED;
     return note('r', undo->bytes[0], error);
 }
 

@@ -92,7 +92,7 @@ static void end_fault(const struct agent *agent, struct fault *fault, enum sq_en
         return;
     }
     report->removed_boot_ns = agent_now(agent);
-    report->proved = true;
+    report->proof = SQ_PROOF_PROVED;
     report->state = SQ_STATE_REVERTED;
 }
 

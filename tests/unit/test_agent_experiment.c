@@ -37,7 +37,7 @@ static void test_life(void **state)
     assert_int_equal(ask(SQ_VERB_STATUS, 1), SQ_OK);
     assert_int_equal(reply.faults[0].state, SQ_STATE_REVERTED);
     assert_int_equal(reply.faults[0].end_reason, SQ_END_ORDERED);
-    assert_true(reply.faults[0].proved);
+    assert_int_equal(reply.faults[0].proof, SQ_PROOF_PROVED);
     assert_true(reply.faults[0].touched);
     assert_int_equal(ask(SQ_VERB_REVERT, 1), SQ_OK);
     assert_int_equal(reply.fault_count, 1);

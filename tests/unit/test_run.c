@@ -324,7 +324,7 @@ static void test_completed(void **state)
     }
     expect_reported("completed: the hypothesis held before, during and after");
     expect_reported("dropped-in 7");
-    expect_reported("nothing left: compared");
+    expect_reported("proved: nothing left, compared");
     assert_true(count_events("measurement", "probe", "front page") >= 5);
     assert_int_equal(count_events("request", "verb", "inject"), 3);
     assert_int_equal(count_events("request", "verb", "revert"), 3);

@@ -190,7 +190,8 @@ static void any_report(struct sq_fault_report *report)
     report->deadline_boot_ns = any_number();
     report->clean_boot_ns = any_number();
     report->removed_boot_ns = any_number();
-    report->proved = below(2) == 1;
+    report->proof = below(SQ_PROOF_MAX + 1);
+    report->seen_boot_ns = any_number();
     report->touched = below(2) == 1;
     report->counter_count = below(SQ_COUNTERS_MAX + 1);
     for (uint32_t i = 0; i < report->counter_count; i++) {
@@ -297,6 +298,41 @@ static void test_replies_survive_the_wire(void **state)
 }
 
 /* Who asked is the connection's to say, never the message's. */
+/* An agent of the version before says only whether it is proved; a controller of that version reads only
+ * this. */
+static void test_proof_is_told_across_versions(void **state)
+{
+    (void)state;
+    static const enum sq_proof proofs[] = {SQ_PROOF_NONE, SQ_PROOF_PROVED};
+    struct sq_error error;
+    for (int proved = 0; proved < 2; proved++) {
+        Squall__V1__FaultReport report = SQUALL__V1__FAULT_REPORT__INIT;
+        Squall__V1__FaultReport *reports[] = {&report};
+        Squall__V1__Reply message = SQUALL__V1__REPLY__INIT;
+        report.message = (char *)"";
+        report.proved = proved;
+        message.version = SQ_PROTOCOL_VERSION;
+        message.verb = SQ_VERB_STATUS;
+        message.faults = reports;
+        message.n_faults = 1;
+        sq_autofree uint8_t *bytes = NULL;
+        size_t length = 0;
+        assert_int_equal(sq_codec_pack(&message.base, &bytes, &length, &error), 0);
+        assert_int_equal(sq_wire_decode_reply(bytes, length, &reply, &error), 0);
+        assert_int_equal(reply.faults[0].proof, proofs[proved]);
+    }
+    for (int proof = 0; proof <= SQ_PROOF_MAX; proof++) {
+        sq_autofree uint8_t *bytes = NULL;
+        size_t length = 0;
+        reply.faults[0].proof = (enum sq_proof)proof;
+        assert_int_equal(sq_wire_encode_reply(&reply, &bytes, &length, &error), 0);
+        Squall__V1__Reply *message = squall__v1__reply__unpack(NULL, length, bytes);
+        assert_non_null(message);
+        assert_int_equal(message->faults[0]->proved, proof == SQ_PROOF_PROVED);
+        squall__v1__reply__free_unpacked(message, NULL);
+    }
+}
+
 static void test_requester_does_not_travel(void **state)
 {
     (void)state;
@@ -494,6 +530,7 @@ int main(void)
         cmocka_unit_test(test_every_parameter_has_its_field),
         cmocka_unit_test(test_requests_survive_the_wire),
         cmocka_unit_test(test_replies_survive_the_wire),
+        cmocka_unit_test(test_proof_is_told_across_versions),
         cmocka_unit_test(test_requester_does_not_travel),
         cmocka_unit_test(test_texts_are_made_utf8),
         cmocka_unit_test(test_spec_texts_must_be_utf8),
