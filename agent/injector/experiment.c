@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-static uint64_t now_of(const struct sq_experiments *experiments)
+uint64_t sq_experiments_now(const struct sq_experiments *experiments)
 {
     return experiments->world.now_boot_ns(experiments->world.cookie);
 }
@@ -139,7 +139,7 @@ int sq_experiment_inject(struct sq_experiments *experiments, struct sq_experimen
     if (fault->report.state != SQ_STATE_PREPARED)
         return 0;
     struct sq_error error;
-    uint64_t now_ns = now_of(experiments);
+    uint64_t now_ns = sq_experiments_now(experiments);
     const struct sq_experiment_fault *rival = find_rival(experiments->current, fault);
     if (rival != NULL) {
         uint64_t end_ns = sq_ns_add(rival->report.injected_boot_ns, rival->order.duration_ns);
@@ -199,7 +199,7 @@ void sq_experiment_clean(struct sq_experiments *experiments, struct sq_experimen
     fault->removal_is_due = true;
     fault->removal_at_boot_ns = 0;
     if (fault->ops->clean(fault->state, &fault->undo, &error) == 0) {
-        fault->report.clean_boot_ns = now_of(experiments);
+        fault->report.clean_boot_ns = sq_experiments_now(experiments);
         return;
     }
     /* Removing also cleans; what cannot even be removed ends with the deadline in the kernel. */
@@ -233,7 +233,7 @@ static void remove_fault(struct sq_experiments *experiments, struct sq_experimen
         release_state(fault);
         return;
     }
-    fault->report.removed_boot_ns = now_of(experiments);
+    fault->report.removed_boot_ns = sq_experiments_now(experiments);
     if (fault->report.clean_boot_ns == 0)
         fault->report.clean_boot_ns = fault->report.removed_boot_ns;
     release_state(fault);
@@ -276,7 +276,7 @@ static bool is_due_by(const struct sq_experiment_fault *fault, uint64_t now_ns)
 
 bool sq_experiments_removal_is_ready(const struct sq_experiments *experiments)
 {
-    uint64_t now_ns = now_of(experiments);
+    uint64_t now_ns = sq_experiments_now(experiments);
     for (uint32_t i = 0; i < experiments->current->fault_count; i++)
         if (is_due_by(&experiments->current->faults[i], now_ns))
             return true;
@@ -286,7 +286,7 @@ bool sq_experiments_removal_is_ready(const struct sq_experiments *experiments)
 bool sq_experiments_remove_settled(struct sq_experiments *experiments)
 {
     struct sq_experiment *experiment = experiments->current;
-    uint64_t now_ns = now_of(experiments);
+    uint64_t now_ns = sq_experiments_now(experiments);
     for (uint32_t i = experiment->fault_count; i-- > 0;) {
         struct sq_experiment_fault *fault = &experiment->faults[i];
         if (!is_due_by(fault, now_ns))
@@ -355,7 +355,7 @@ void sq_experiments_tick(struct sq_experiments *experiments)
     struct sq_experiment *experiment = experiments->current;
     if (!sq_experiment_is_live(experiment))
         return;
-    uint64_t now_ns = now_of(experiments);
+    uint64_t now_ns = sq_experiments_now(experiments);
     if (now_ns >= experiment->lease_boot_ns) {
         sq_experiments_end(experiments, SQ_END_LEASE);
         sq_log(SQ_LOG_WARNING, "the lease of '%s' ended without a renewal; everything is reverted",

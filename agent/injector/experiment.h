@@ -1,7 +1,7 @@
 /*
  * The one experiment of this host: its faults' states, its lease, and what happens when time passes. Knows
  * nothing of sockets, processes or signals: the clock, the fault table and the undo log are handed in, so
- * that tests drive it with their own. Requests are answered in requests.c.
+ * that tests drive it with their own. Requests are answered in requests.c, prepare.c and orders.c.
  *
  * What always holds:
  * - REVERTED and FAILED are final. Nothing leads from REVERTING back.
@@ -105,7 +105,9 @@ bool sq_experiments_is_live(const struct sq_experiments *experiments);
 /* True if a fault of the current experiment could not be undone. */
 bool sq_experiments_is_unclean(const struct sq_experiments *experiments);
 
-/* --- for requests.c --- */
+/* --- for requests.c, prepare.c and orders.c --- */
+
+uint64_t sq_experiments_now(const struct sq_experiments *experiments); /* boot-time clock */
 
 bool sq_experiment_is_live(const struct sq_experiment *experiment);
 

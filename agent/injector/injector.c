@@ -357,7 +357,7 @@ int sq_injector_run(const struct sq_injector_options *options, struct sq_error *
     static struct injector injector;
     /*
      * One by one: the rest is zero already, and what is never touched takes no memory. What a fault needs is
-     * touched when it is drafted (requests.c), before it exists.
+     * touched when it is drafted (prepare.c), before it exists.
      */
     injector.options = options;
     injector.lock_fd = injector.signal_fd = injector.timer_fd = injector.halt_fd = -1;
