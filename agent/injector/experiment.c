@@ -25,9 +25,16 @@ void sq_experiments_init(struct sq_experiments *experiments, const struct sq_exp
     experiments->draft = &experiments->storage[1];
 }
 
+struct sq_undo_key sq_experiment_key(const struct sq_experiment_fault *fault)
+{
+    return (struct sq_undo_key){
+        .experiment = fault->env.experiment, .slot = fault->env.slot, .fault_index = fault->order.index};
+}
+
 static bool fault_is_live(const struct sq_experiment_fault *fault)
 {
-    return fault->report.state == SQ_STATE_PREPARED || fault->report.state == SQ_STATE_INJECTED;
+    return fault->is_being_prepared || fault->report.state == SQ_STATE_PREPARED ||
+           fault->report.state == SQ_STATE_INJECTED;
 }
 
 bool sq_experiment_is_live(const struct sq_experiment *experiment)
@@ -86,6 +93,7 @@ void sq_experiment_reset(struct sq_experiment *experiment)
     experiment->id = (struct sq_id){{0}};
     experiment->title[0] = '\0';
     experiment->operator_name[0] = '\0';
+    experiment->requester = (struct sq_requester){0};
     experiment->lease_boot_ns = 0;
     experiment->fault_count = 0;
 }
@@ -155,6 +163,7 @@ int sq_experiment_inject(struct sq_experiments *experiments, struct sq_experimen
     fault->report.deadline_boot_ns = deadline_of(experiments->current, fault);
     fault->report.state = SQ_STATE_INJECTED;
     if (fault->ops->inject(fault->state, &fault->undo, fault->report.deadline_boot_ns, &error) == 0) {
+        fault->attend_at_boot_ns = now_ns;
         sq_log(SQ_LOG_INFO, "fault %u, %s: injected", fault->order.index, kind_name(fault));
         return 0;
     }
@@ -194,6 +203,7 @@ void sq_experiment_clean(struct sq_experiments *experiments, struct sq_experimen
     if (!fault_is_live(fault))
         return;
     struct sq_error error;
+    fault->is_being_prepared = false;
     fault->report.end_reason = reason;
     fault->report.state = SQ_STATE_REVERTING;
     fault->removal_is_due = true;
@@ -238,8 +248,7 @@ static void remove_fault(struct sq_experiments *experiments, struct sq_experimen
         fault->report.clean_boot_ns = fault->report.removed_boot_ns;
     release_state(fault);
     fault->report.state = fault->report.code == SQ_OK ? SQ_STATE_REVERTED : SQ_STATE_FAILED;
-    const struct sq_undo_key key = {
-        .experiment = fault->env.experiment, .slot = fault->env.slot, .fault_index = fault->order.index};
+    const struct sq_undo_key key = sq_experiment_key(fault);
     if (fault->recorded && sq_undo_log_done(experiments->world.log, &key, &error) == 0)
         fault->recorded = false;
     else if (fault->recorded)
@@ -319,6 +328,12 @@ void sq_experiments_insist(struct sq_experiments *experiments)
 void sq_experiments_end(struct sq_experiments *experiments, enum sq_end_reason reason)
 {
     struct sq_experiment *experiment = experiments->current;
+    if (experiments->preparing.is_on) {
+        experiments->preparing.is_on = false;
+        (void)sq_fail(&experiments->preparing.outcome, SQ_STALE,
+                      "the experiment was ended while it was being prepared (%s)",
+                      sq_end_reason_name(reason));
+    }
     for (uint32_t i = 0; i < experiment->fault_count; i++)
         sq_experiment_clean(experiments, &experiment->faults[i], reason);
     sq_experiments_insist(experiments);
@@ -331,38 +346,52 @@ static uint64_t sooner(uint64_t a_boot_ns, uint64_t b_boot_ns)
     return b_boot_ns == 0 || a_boot_ns < b_boot_ns ? a_boot_ns : b_boot_ns;
 }
 
+static bool wants_attention(const struct sq_experiment_fault *fault)
+{
+    return (fault->report.state == SQ_STATE_INJECTED || fault->report.state == SQ_STATE_REVERTING) &&
+           fault->ops->attend != NULL && fault->state != NULL && fault->attend_at_boot_ns != 0;
+}
+
 uint64_t sq_experiments_next_boot_ns(const struct sq_experiments *experiments)
 {
     const struct sq_experiment *experiment = experiments->current;
-    uint64_t next_ns = 0;
+    uint64_t next_ns = experiments->preparing.is_on ? experiments->preparing.next_boot_ns : 0;
     for (uint32_t i = 0; i < experiment->fault_count; i++) {
         const struct sq_experiment_fault *fault = &experiment->faults[i];
         if (fault->removal_is_due)
             next_ns = sooner(next_ns, fault->removal_at_boot_ns);
+        if (wants_attention(fault))
+            next_ns = sooner(next_ns, fault->attend_at_boot_ns);
         if (!fault_is_live(fault))
             continue;
         next_ns = sooner(next_ns, experiment->lease_boot_ns);
         if (fault->report.state == SQ_STATE_PREPARED)
             next_ns = sooner(next_ns, fault->inject_at_boot_ns);
-        else
+        else if (fault->report.state == SQ_STATE_INJECTED)
             next_ns = sooner(next_ns, sq_ns_add(fault->report.injected_boot_ns, fault->order.duration_ns));
     }
     return next_ns;
 }
 
-void sq_experiments_tick(struct sq_experiments *experiments)
+static void attend(struct sq_experiments *experiments, uint64_t now_ns)
+{
+    for (uint32_t i = 0; i < experiments->current->fault_count; i++) {
+        struct sq_experiment_fault *fault = &experiments->current->faults[i];
+        if (wants_attention(fault) && now_ns >= fault->attend_at_boot_ns)
+            fault->attend_at_boot_ns = fault->ops->attend(fault->state, &fault->undo, now_ns);
+    }
+}
+
+/* Ends come before beginnings. */
+static void pass_live(struct sq_experiments *experiments, uint64_t now_ns)
 {
     struct sq_experiment *experiment = experiments->current;
-    if (!sq_experiment_is_live(experiment))
-        return;
-    uint64_t now_ns = sq_experiments_now(experiments);
     if (now_ns >= experiment->lease_boot_ns) {
         sq_experiments_end(experiments, SQ_END_LEASE);
         sq_log(SQ_LOG_WARNING, "the lease of '%s' ended without a renewal; everything is reverted",
                experiment->title);
         return;
     }
-    /* Ends come before beginnings. */
     for (uint32_t i = 0; i < experiment->fault_count; i++) {
         struct sq_experiment_fault *fault = &experiment->faults[i];
         if (fault->report.state == SQ_STATE_INJECTED &&
@@ -375,4 +404,14 @@ void sq_experiments_tick(struct sq_experiments *experiments)
         if (fault->inject_at_boot_ns != 0 && now_ns >= fault->inject_at_boot_ns)
             (void)sq_experiment_inject(experiments, fault);
     }
+    if (experiments->preparing.is_on && now_ns >= experiments->preparing.next_boot_ns)
+        sq_experiments_go_on_preparing(experiments);
+}
+
+void sq_experiments_tick(struct sq_experiments *experiments)
+{
+    uint64_t now_ns = sq_experiments_now(experiments);
+    if (sq_experiment_is_live(experiments->current))
+        pass_live(experiments, now_ns);
+    attend(experiments, now_ns);
 }

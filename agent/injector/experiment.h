@@ -49,7 +49,9 @@ struct sq_experiment_fault {
     struct sq_fault_env env;
     struct sq_undo_log *log;
     struct sq_fault_report report;
+    bool is_being_prepared;      /* begun, but not all of it is there yet */
     uint64_t inject_at_boot_ns;  /* 0: no INJECT has come yet */
+    uint64_t attend_at_boot_ns;  /* when it wants to be attended to; 0: not by itself */
     bool recorded;               /* its undo record is in the log and not DONE */
     bool removal_is_due;         /* clean, or could not be cleaned; remove is still to be called */
     uint64_t removal_at_boot_ns; /* not before, while nobody insists; 0: at once */
@@ -59,14 +61,26 @@ struct sq_experiment {
     struct sq_id id; /* zero: none */
     char title[SQ_TITLE_MAX];
     char operator_name[SQ_NAME_MAX];
+    struct sq_requester requester; /* who prepared it */
     uint64_t lease_boot_ns;
     uint32_t fault_count;
     struct sq_experiment_fault faults[SQ_FAULTS_MAX];
 };
 
+/* A PREPARE on its way: one fault is begun in each turn of the event loop, so that a halt is never far. */
+struct sq_preparing {
+    bool is_on;
+    uint32_t next;           /* the fault that is begun next */
+    uint64_t next_boot_ns;   /* when there is something to do */
+    uint64_t pause_ns;       /* until it is asked again whether all are there */
+    uint64_t until_boot_ns;  /* by then they have to be */
+    struct sq_error outcome; /* of the last one that is over; SQ_OK: all of it is there */
+};
+
 /* Large: allocate it once, zeroed, before anything is served. */
 struct sq_experiments {
     struct sq_experiment_world world;
+    struct sq_preparing preparing; /* of `current` */
     struct sq_experiment *current; /* the last one stays here when it is over: its report is asked for */
     struct sq_experiment *draft;   /* where a PREPARE or PREVIEW is put together */
     struct sq_experiment storage[2];
@@ -76,19 +90,28 @@ struct sq_experiments {
 
 void sq_experiments_init(struct sq_experiments *experiments, const struct sq_experiment_world *world);
 
-/* Any verb but HELLO. The request has passed sq_request_check. *reply is filled whole. */
-void sq_experiments_handle(struct sq_experiments *experiments, const struct sq_request *request,
+/*
+ * Any verb but HELLO. The request has passed sq_request_check. True: *reply is filled whole. False: a PREPARE
+ * that has begun; its answer is to be asked for after each tick.
+ */
+bool sq_experiments_handle(struct sq_experiments *experiments, const struct sq_request *request,
                            struct sq_reply *reply);
+
+/* True when the last PREPARE is over, however it went: *reply is filled whole. */
+bool sq_experiments_answer_prepare(struct sq_experiments *experiments, struct sq_reply *reply);
 
 /* The reply's common fields: version, verb, instance, clock, and what is on this host. */
 void sq_experiments_fill_reply(const struct sq_experiments *experiments, enum sq_verb verb,
                                struct sq_reply *reply);
 
-/* When sq_experiments_tick has something to do: leases, durations, injections at a time. 0: never. */
+/*
+ * When sq_experiments_tick or a removal has something to do: leases, durations, injections at a time, a
+ * PREPARE on its way, faults that want to be attended to. 0: never.
+ */
 uint64_t sq_experiments_next_boot_ns(const struct sq_experiments *experiments);
 void sq_experiments_tick(struct sq_experiments *experiments);
 
-/* Clean every fault that is not over. */
+/* Clean every fault that is not over; a PREPARE on its way has failed. */
 void sq_experiments_end(struct sq_experiments *experiments, enum sq_end_reason reason);
 
 /* Remove one fault that is due, the one made last first. False: none is. */
@@ -110,6 +133,14 @@ bool sq_experiments_is_unclean(const struct sq_experiments *experiments);
 uint64_t sq_experiments_now(const struct sq_experiments *experiments); /* boot-time clock */
 
 bool sq_experiment_is_live(const struct sq_experiment *experiment);
+
+struct sq_undo_key sq_experiment_key(const struct sq_experiment_fault *fault);
+
+/* Begin to prepare the faults of the current experiment, which has been previewed. (making.c) */
+void sq_experiments_start_preparing(struct sq_experiments *experiments);
+
+/* Go on with it: begin one more fault, or ask whether all are there. Nothing is left of one that failed. */
+void sq_experiments_go_on_preparing(struct sq_experiments *experiments);
 
 /* PREPARED to INJECTED, now. On failure the fault is ended. */
 int sq_experiment_inject(struct sq_experiments *experiments, struct sq_experiment_fault *fault);

@@ -45,7 +45,8 @@ struct injector {
     int halt_fd;
     bool was_ready; /* the front listened at least once */
     bool must_stop;
-    uint32_t rounds; /* served while a removal was due */
+    bool owes_answer; /* to the front: a PREPARE is on its way */
+    uint32_t rounds;  /* served while a removal was due */
     struct sq_request request;
     struct sq_reply reply;
 };
@@ -112,7 +113,8 @@ static void fill_hello(struct injector *injector, struct sq_hello *hello)
     hello->real_ns = sq_real_ns();
 }
 
-static void answer(struct injector *injector)
+/* False: the answer is owed. */
+static bool answer(struct injector *injector)
 {
     struct sq_error error;
     const struct sq_request *request = &injector->request;
@@ -126,8 +128,30 @@ static void answer(struct injector *injector)
         fill_hello(injector, &reply->hello);
         reply->now_boot_ns = sq_boot_ns();
     } else {
-        sq_experiments_handle(&injector->experiments, request, reply);
+        return sq_experiments_handle(&injector->experiments, request, reply);
     }
+    return true;
+}
+
+static void end_front(struct injector *injector, const struct sq_error *error)
+{
+    sq_log(SQ_LOG_ERROR, "the front is ended: %s", error->text);
+    (void)kill(injector->front.pid, SIGKILL);
+}
+
+static void send_answer(struct injector *injector)
+{
+    struct sq_error error;
+    if (sq_ipc_send_reply(injector->front.ipc_fd, &injector->reply, &error) != 0)
+        end_front(injector, &error);
+}
+
+static void pay_answer(struct injector *injector)
+{
+    if (!injector->owes_answer || !sq_experiments_answer_prepare(&injector->experiments, &injector->reply))
+        return;
+    injector->owes_answer = false;
+    send_answer(injector);
 }
 
 /* One request from the front, one answer to it. A front that breaks the rules is ended; another one is
@@ -142,14 +166,12 @@ static void serve_front(struct injector *injector)
         (void)close(sq_take_fd(&front->ipc_fd));
         return;
     }
-    if (got > 0) {
-        answer(injector);
-        got = sq_ipc_send_reply(front->ipc_fd, &injector->reply, &error);
-    }
-    if (got < 0) {
-        sq_log(SQ_LOG_ERROR, "the front is ended: %s", error.text);
-        (void)kill(front->pid, SIGKILL);
-    }
+    if (got < 0)
+        end_front(injector, &error);
+    else if (answer(injector))
+        send_answer(injector);
+    else
+        injector->owes_answer = true;
 }
 
 static void serve_halt(struct injector *injector)
@@ -161,13 +183,13 @@ static void serve_halt(struct injector *injector)
     memset(&injector->request, 0, sizeof injector->request);
     injector->request.version = SQ_PROTOCOL_VERSION;
     injector->request.verb = SQ_VERB_HALT;
-    sq_experiments_handle(&injector->experiments, &injector->request, &injector->reply);
+    (void)sq_experiments_handle(&injector->experiments, &injector->request, &injector->reply);
     while (sq_experiments_remove_next(&injector->experiments))
         ;
     if (was_live) {
         injector->request.verb = SQ_VERB_STATUS;
         injector->request.experiment = injector->experiments.current->id;
-        sq_experiments_handle(&injector->experiments, &injector->request, &injector->reply);
+        (void)sq_experiments_handle(&injector->experiments, &injector->request, &injector->reply);
     }
     sq_halt_answer(client, &injector->reply);
 }
@@ -191,6 +213,7 @@ static int bury_front(struct injector *injector, struct sq_error *error)
 {
     sq_front_process_bury(&injector->front, sq_boot_ns());
     injector->experiments.world.front_pid = 0;
+    injector->owes_answer = false;
     if (injector->was_ready)
         return 0;
     return sq_fail(error, SQ_SYSTEM, "the front could not start listening; its message above says why");
@@ -247,7 +270,8 @@ static int serve_once(struct injector *injector, struct sq_error *error)
         [POLL_HALT] = {.fd = injector->halt_fd, .events = POLLIN},
         [POLL_PID] = {.fd = injector->front.pid_fd, .events = POLLIN},
         [POLL_READY] = {.fd = injector->front.ready_fd, .events = POLLIN},
-        [POLL_IPC] = {.fd = injector->front.ipc_fd, .events = POLLIN},
+        /* It has one answer at a time to wait for. */
+        [POLL_IPC] = {.fd = injector->owes_answer ? -1 : injector->front.ipc_fd, .events = POLLIN},
     };
     uint64_t expirations;
     arm_timer(injector);
@@ -268,6 +292,7 @@ static int serve_once(struct injector *injector, struct sq_error *error)
     if (polls[POLL_HALT].revents != 0)
         serve_halt(injector);
     sq_experiments_tick(&injector->experiments);
+    pay_answer(injector);
     if (polls[POLL_READY].revents != 0)
         front_is_ready(injector);
     if (polls[POLL_IPC].revents != 0)

@@ -37,7 +37,10 @@ void sq_requests_inject(struct sq_experiments *experiments, const struct sq_requ
     struct sq_experiment *current = experiments->current;
     struct sq_error error;
     uint64_t now_ns = sq_experiments_now(experiments);
-    if (check_mask(current, request, &error) != 0) {
+    int refused = check_mask(current, request, &error);
+    if (experiments->preparing.is_on)
+        refused = sq_fail(&error, SQ_CONFLICT, "the experiment is still being prepared");
+    if (refused != 0) {
         sq_reply_fail(reply, &error);
         sq_requests_show(experiments, reply);
         return;
@@ -125,6 +128,9 @@ void sq_requests_revert(struct sq_experiments *experiments, const struct sq_requ
     struct sq_error error;
     if (check_mask(current, request, &error) != 0)
         sq_reply_fail(reply, &error);
+    /* While it is being prepared: all faults or none. */
+    if (experiments->preparing.is_on)
+        sq_experiments_end(experiments, SQ_END_ORDERED);
     for (uint32_t i = 0; i < current->fault_count; i++)
         if (is_selected(request, &current->faults[i]))
             sq_experiment_clean(experiments, &current->faults[i], SQ_END_ORDERED);

@@ -2,11 +2,8 @@
 #include "requests.h"
 
 #include "common/clock.h"
-#include "common/log.h"
 #include "common/text.h"
 
-#include <arpa/inet.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -90,17 +87,11 @@ void sq_requests_preview(struct sq_experiments *experiments, const struct sq_req
     sq_experiment_reset(experiments->draft);
 }
 
-static struct sq_undo_key key_of(const struct sq_experiment_fault *fault)
-{
-    return (struct sq_undo_key){
-        .experiment = fault->env.experiment, .slot = fault->env.slot, .fault_index = fault->order.index};
-}
-
 /* For faults that learn while they are prepared what has to be undone. */
 static int record_update(void *cookie, const struct sq_undo *undo, struct sq_error *error)
 {
     struct sq_experiment_fault *fault = cookie;
-    struct sq_undo_key key = key_of(fault);
+    struct sq_undo_key key = sq_experiment_key(fault);
     return sq_undo_log_update(fault->log, &key, undo, error);
 }
 
@@ -124,39 +115,6 @@ static void make_env(const struct sq_experiments *experiments, const struct sq_r
     spared->controller.prefix = requester->family == 4 ? 32 : 128;
     memcpy(spared->controller.address, requester->address, requester->family == 4 ? 4 : 16);
     spared->agent_port = requester->agent_port;
-}
-
-/* Record first, then make: what a crash leaves in between, the log knows. */
-static int make_fault(struct sq_experiments *experiments, struct sq_experiment_fault *fault,
-                      struct sq_error *error)
-{
-    struct sq_undo_key key = key_of(fault);
-    if (sq_undo_log_record(experiments->world.log, &key, &fault->undo, error) != 0) {
-        fault->report.state = SQ_STATE_FAILED;
-        return -1;
-    }
-    fault->recorded = true;
-    fault->report.state = SQ_STATE_PREPARED;
-    fault->report.prepared_boot_ns = sq_experiments_now(experiments);
-    return fault->ops->prepare(fault->state, &fault->order, &fault->env, &fault->undo, error);
-}
-
-/* All faults or none: what was prepared before the one that failed is undone at once. */
-static int make_all(struct sq_experiments *experiments, struct sq_reply *reply)
-{
-    struct sq_experiment *current = experiments->current;
-    for (uint32_t i = 0; i < current->fault_count; i++) {
-        struct sq_error error;
-        if (make_fault(experiments, &current->faults[i], &error) == 0)
-            continue;
-        sq_report_fail(&current->faults[i].report, &error);
-        sq_reply_fail(reply, &error);
-        sq_experiments_end(experiments, SQ_END_FAILURE);
-        while (sq_experiments_remove_next(experiments))
-            ;
-        return -1;
-    }
-    return 0;
 }
 
 static bool is_same_content(const struct sq_experiment *current, const struct sq_request *request)
@@ -193,20 +151,6 @@ int sq_requests_make_room(struct sq_experiments *experiments, struct sq_error *e
     return sq_fail_in(error, "something of an earlier experiment is left on this host");
 }
 
-static void log_prepare(const struct sq_experiment *experiment, const struct sq_requester *requester,
-                        const char *outcome)
-{
-    char from[INET6_ADDRSTRLEN] = "";
-    char id[SQ_ID_TEXT_MAX];
-    sq_id_format(&experiment->id, id);
-    if (requester->family != 0)
-        (void)inet_ntop(requester->family == 4 ? AF_INET : AF_INET6, requester->address, from, sizeof from);
-    else
-        (void)snprintf(from, sizeof from, "uid %u", requester->uid);
-    sq_log(SQ_LOG_INFO, "experiment %s '%s' of %s, from %s: %s", id, experiment->title,
-           experiment->operator_name, from, outcome);
-}
-
 void sq_requests_prepare(struct sq_experiments *experiments, const struct sq_request *request,
                          struct sq_reply *reply)
 {
@@ -229,8 +173,19 @@ void sq_requests_prepare(struct sq_experiments *experiments, const struct sq_req
     experiments->current = draft;
     sq_experiments_remember(experiments, &experiments->draft->id);
     sq_experiment_reset(experiments->draft);
+    draft->requester = request->requester;
     draft->lease_boot_ns = sq_ns_add(sq_experiments_now(experiments), request->lease_ns);
-    int result = make_all(experiments, reply);
+    sq_experiments_start_preparing(experiments);
+}
+
+bool sq_experiments_answer_prepare(struct sq_experiments *experiments, struct sq_reply *reply)
+{
+    const struct sq_preparing *preparing = &experiments->preparing;
+    if (preparing->is_on)
+        return false;
+    sq_experiments_fill_reply(experiments, SQ_VERB_PREPARE, reply);
+    if (preparing->outcome.code != SQ_OK)
+        sq_reply_fail(reply, &preparing->outcome);
     sq_requests_show(experiments, reply);
-    log_prepare(draft, &request->requester, result == 0 ? "prepared" : reply->message);
+    return true;
 }

@@ -186,7 +186,7 @@ static void let_answer_leave(struct sq_experiments *experiments, const struct sq
     }
 }
 
-void sq_experiments_handle(struct sq_experiments *experiments, const struct sq_request *request,
+bool sq_experiments_handle(struct sq_experiments *experiments, const struct sq_request *request,
                            struct sq_reply *reply)
 {
     struct sq_error error;
@@ -196,7 +196,7 @@ void sq_experiments_handle(struct sq_experiments *experiments, const struct sq_r
     sq_experiments_fill_reply(experiments, request->verb, reply);
     if (check_freshness(experiments, request, &error) != 0) {
         sq_reply_fail(reply, &error);
-        return;
+        return true;
     }
     enum sq_relation relation = sq_requests_relate(experiments, &request->experiment);
     enum permit permit = (enum permit)permits[request->verb][relation];
@@ -205,4 +205,8 @@ void sq_experiments_handle(struct sq_experiments *experiments, const struct sq_r
     else
         refuse(experiments, request, relation, permit, reply);
     let_answer_leave(experiments, request);
+    /* What was begun, now or by the same request before, is answered when it is there. */
+    if (request->verb == SQ_VERB_PREPARE && permit == ACT && reply->code == SQ_OK)
+        return sq_experiments_answer_prepare(experiments, reply);
+    return true;
 }

@@ -20,6 +20,7 @@ struct sq_request request;
 struct sq_reply reply;
 int recoveries;
 uint64_t settled_ns;
+uint64_t ready_ns;
 
 static int note(char call, uint32_t slot, struct sq_error *error)
 {
@@ -104,6 +105,37 @@ static void fake_release(void *state)
     (void)note('x', 99, NULL);
 }
 
+static int fake_prepared(void *state, const struct sq_undo *undo, struct sq_error *error)
+{
+    (void)state;
+    if (note('q', undo->bytes[0], error) != 0)
+        return -1;
+    return now_ns >= ready_ns;
+}
+
+static uint64_t fake_attend(void *state, const struct sq_undo *undo, uint64_t now_boot_ns)
+{
+    (void)state;
+    (void)note('t', undo->bytes[0], NULL);
+    return now_boot_ns + SECOND;
+}
+
+static const struct sq_fault_ops slow_ops = {
+    .kind = SQ_PROCESS_KILL,
+    .state_size = 64,
+    .preview = fake_preview,
+    .prepare = fake_prepare,
+    .prepared = fake_prepared,
+    .inject = fake_inject,
+    .renew = fake_renew,
+    .attend = fake_attend,
+    .clean = fake_clean,
+    .settle = fake_settle,
+    .remove = fake_remove,
+    .status = fake_status,
+    .release = fake_release,
+};
+
 static const struct sq_fault_ops fake_ops = {
     .kind = SQ_PROCESS_KILL,
     .state_size = 64,
@@ -120,7 +152,9 @@ static const struct sq_fault_ops fake_ops = {
 
 static const struct sq_fault_ops *ops_by_kind(enum sq_fault_kind kind)
 {
-    return kind == SQ_PROCESS_KILL ? &fake_ops : NULL;
+    if (kind != SQ_PROCESS_KILL)
+        return NULL;
+    return ready_ns == 0 ? &fake_ops : &slow_ops;
 }
 
 static uint64_t clock_now(void *cookie)
@@ -160,6 +194,7 @@ int set_up(void **state)
     fail_slot = 0;
     recoveries = 0;
     settled_ns = 0;
+    ready_ns = 0;
     now_ns = 1000 * SECOND;
     memset(&experiments, 0, sizeof experiments);
     struct sq_experiment_world world = {.now_boot_ns = clock_now,
@@ -185,13 +220,26 @@ int tear_down(void **state)
     return rmdir(directory);
 }
 
+/* As the event loop does: no time passes but what the experiments want to wait. */
+static void await_prepare(void)
+{
+    while (!sq_experiments_answer_prepare(&experiments, &reply)) {
+        uint64_t next_ns = sq_experiments_next_boot_ns(&experiments);
+        assert_true(next_ns != 0);
+        if (next_ns > now_ns)
+            now_ns = next_ns;
+        sq_experiments_tick(&experiments);
+    }
+}
+
 enum sq_code ask(enum sq_verb verb, uint8_t id)
 {
     request.version = SQ_PROTOCOL_VERSION;
     request.verb = verb;
     request.instance = experiments.world.instance;
     request.experiment = (struct sq_id){{id}};
-    sq_experiments_handle(&experiments, &request, &reply);
+    if (!sq_experiments_handle(&experiments, &request, &reply))
+        await_prepare();
     assert_int_equal(reply.verb, verb);
     return reply.code;
 }

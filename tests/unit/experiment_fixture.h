@@ -15,7 +15,7 @@
 #define SECOND SQ_NS_PER_SECOND
 
 /* What the fake faults did, one letter a call: v preview, p prepare, i inject, n renew, c clean, r remove, x
- * release. */
+ * release, q prepared, t attend. */
 extern char calls[512];
 extern uint64_t deadline_ns; /* the last one that a fake fault was given */
 extern char fail_call;       /* this call fails ... */
@@ -28,6 +28,8 @@ extern struct sq_experiments experiments;
 extern struct sq_request request;
 extern struct sq_reply reply;
 extern uint64_t settled_ns; /* until then, something of a clean fault is still on its way */
+/* Not zero: what is drafted from now on is prepared at that time, and wants to be attended to each second. */
+extern uint64_t ready_ns;
 extern int recoveries;
 
 int set_up(void **state);

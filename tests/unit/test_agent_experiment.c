@@ -132,7 +132,7 @@ static void test_stale(void **state)
         request.verb = verbs[i];
         request.instance = (struct sq_id){{41}};
         request.experiment = (struct sq_id){{1}};
-        sq_experiments_handle(&experiments, &request, &reply);
+        assert_true(sq_experiments_handle(&experiments, &request, &reply));
         assert_int_equal(reply.code, SQ_STALE);
     }
     request.not_after_boot_ns = now_ns - 1;
