@@ -3,6 +3,7 @@
 
 #include "common/clock.h"
 #include "common/units.h"
+#include "faults/protection.h"
 #include "injector/abilities.h"
 #include "injector/policy.h"
 #include "injector/privileges.h"
@@ -31,6 +32,21 @@ static const char *name_of(const struct sq_ability *ability)
     return info == NULL ? "unknown" : info->name;
 }
 
+static void print_json_unmatched(const char *sentence, void *cookie)
+{
+    bool *is_first = cookie;
+    if (!*is_first)
+        (void)printf(", ");
+    *is_first = false;
+    print_json_text(sentence);
+}
+
+static void print_unmatched(const char *sentence, void *cookie)
+{
+    (void)cookie;
+    (void)printf("warning: %s\n", sentence);
+}
+
 static void print_json(const struct sq_policy *policy, const struct sq_ability *list, uint32_t count,
                        bool tmpfs)
 {
@@ -38,8 +54,11 @@ static void print_json(const struct sq_policy *policy, const struct sq_ability *
     print_json_text(policy->path);
     (void)printf(", \"problem\": ");
     print_json_text(policy->problem);
-    (void)printf(", \"max_duration_ns\": %llu}, \"run_is_tmpfs\": %s, \"faults\": [",
-                 (unsigned long long)policy->max_duration_ns, tmpfs ? "true" : "false");
+    (void)printf(", \"max_duration_ns\": %llu, \"unmatched\": [",
+                 (unsigned long long)policy->max_duration_ns);
+    bool is_first = true;
+    sq_protection_each_unmatched(&policy->protection, print_json_unmatched, &is_first);
+    (void)printf("]}, \"run_is_tmpfs\": %s, \"faults\": [", tmpfs ? "true" : "false");
     for (uint32_t i = 0; i < count; i++) {
         (void)printf(
             "%s{\"fault\": \"%s\", \"able\": %s, \"permitted\": %s, \"reason\": ", i == 0 ? "" : ", ",
@@ -69,6 +88,7 @@ static void print_text(const struct sq_policy *policy, const struct sq_abilities
     }
     sq_duration_format(policy->max_duration_ns, most);
     (void)printf("policy: %s; no fault longer than %s\n", policy->path, most);
+    sq_protection_each_unmatched(&policy->protection, print_unmatched, NULL);
 }
 
 int sq_injector_check(const struct sq_agent_config *config, bool json, struct sq_error *error)

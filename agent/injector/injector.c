@@ -4,6 +4,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/text.h"
+#include "faults/protection.h"
 #include "injector/abilities.h"
 #include "injector/experiment.h"
 #include "injector/front_process.h"
@@ -90,11 +91,18 @@ static int recover_rest(void *cookie, struct sq_error *error)
                           error);
 }
 
+static void log_unmatched(const char *sentence, void *cookie)
+{
+    (void)cookie;
+    sq_log(SQ_LOG_WARNING, "%s", sentence);
+}
+
 static void load_policy(struct injector *injector)
 {
     sq_policy_load(&injector->policy, injector->options->config->policy);
     if (injector->policy.problem[0] != '\0')
         sq_log(SQ_LOG_WARNING, "%s", injector->policy.problem);
+    sq_protection_each_unmatched(&injector->policy.protection, log_unmatched, NULL);
 }
 
 static void fill_hello(struct injector *injector, struct sq_hello *hello)

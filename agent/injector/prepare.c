@@ -3,6 +3,7 @@
 
 #include "common/clock.h"
 #include "common/text.h"
+#include "faults/protection.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +37,8 @@ static int draft_fault(struct sq_experiments *experiments, const struct sq_reque
     fault->ops = experiments->world.ops_by_kind(fault->order.spec.kind);
     fault->log = experiments->world.log;
     make_env(experiments, request, fault, i);
+    if (i == 0)
+        sq_protection_warn(&experiments->world.policy->protection, &fault->report);
     if (fault->ops->state_size > 0) {
         fault->state = calloc(1, fault->ops->state_size);
         if (fault->state == NULL)

@@ -3,7 +3,7 @@
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/file.h"
-#include "common/text.h"
+#include "kernel/unit.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -253,13 +253,7 @@ static bool is_unit(const char *directory, size_t length, const char *unit)
         return false;
     memcpy(name, directory, length);
     name[length] = '\0';
-    char with_suffix[NAME_MAX + 1] = "";
-    if (strchr(unit, '.') == NULL)
-        sq_text_append(with_suffix, sizeof with_suffix, "%s.service", unit);
-    for (const char *form = name; form != NULL; form = form == name && name[0] == '_' ? name + 1 : NULL)
-        if (sq_text_matches(unit, form) || (with_suffix[0] != '\0' && sq_text_matches(with_suffix, form)))
-            return true;
-    return false;
+    return sq_unit_matches(unit, name) || (name[0] == '_' && sq_unit_matches(unit, name + 1));
 }
 
 /* A line "0::/path" (v2) or "1:name=systemd:/path" (v1); other controllers' trees are not systemd's word. */

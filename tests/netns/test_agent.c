@@ -465,6 +465,42 @@ static void test_wrong_use(void **state)
     assert_int_equal(run(NULL), 2);
 }
 
+/* An entry that protects nothing may be a slip: said wherever the policy is looked at. */
+static void test_policy_that_protects_nothing(void **state)
+{
+    static const char policy[] = "allow: [network.*]\nprotect: {processes: [%s, /bin/sh, 'unit:sq-no-such'], "
+                                 "interfaces: [eth0x, lo]}\n";
+    char text[256];
+    (void)state;
+    (void)snprintf(text, sizeof text, policy, "/usr/sbin/sq-sshdd");
+    write_file("policy.yaml", text);
+    assert_int_equal(run("--check"), 0);
+    assert_output_says("output", "warning: the policy protects /usr/sbin/sq-sshdd, which does not exist");
+    assert_output_says("output", "warning: the policy protects unit:sq-no-such, which has neither");
+    assert_output_says("output", "warning: the policy protects the interface eth0x, which is not there");
+    start_agent();
+    assert_output_says("agent.log", "the policy protects /usr/sbin/sq-sshdd, which");
+    (void)snprintf(text, sizeof text, policy, "/usr/sbin/sq-other");
+    write_file("policy.yaml", text);
+    assert_int_equal(kill(agent, SIGHUP), 0);
+    prepare(7, 5 * SQ_NS_PER_SECOND, 60 * SQ_NS_PER_SECOND);
+    assert_output_says("agent.log", "the policy protects /usr/sbin/sq-other, which");
+    static const char *const warnings[] = {"the policy protects /usr/sbin/sq-other, which",
+                                           "the policy protects unit:sq-no-such, which",
+                                           "the policy protects the interface eth0x, which"};
+    uint32_t found = 0;
+    for (uint32_t i = 0; i < reply.faults[0].line_count; i++) {
+        const struct sq_report_line *line = &reply.faults[0].lines[i];
+        if (line->kind != SQ_LINE_WARNING || strstr(line->text, "the policy protects") == NULL)
+            continue;
+        assert_true(found < 3);
+        assert_int_equal(strncmp(line->text, warnings[found], strlen(warnings[found])), 0);
+        found++;
+    }
+    assert_int_equal(found, 3);
+    assert_int_equal(ask(SQ_VERB_REVERT, 7), SQ_OK);
+}
+
 int main(void)
 {
     fixture_require_root();
@@ -486,6 +522,7 @@ int main(void)
         TEST(test_restart_recovers),
         TEST(test_idle),
         TEST(test_wrong_use),
+        TEST(test_policy_that_protects_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
