@@ -93,8 +93,9 @@ struct sq_fault_ops {
                           preview */
 
     /*
-     * Can this host do what is ordered, or with NULL the kind as such? Loads no module and makes nothing. 0,
-     * or -1 with SQ_UNABLE and what to do about it.
+     * Can this host do what is ordered, or with NULL the kind as such? Loads no module and makes nothing. 0;
+     * 1: it cannot be told here, `error` says why, and prepare finds out; or -1 with SQ_UNABLE and what to do
+     * about it.
      */
     int (*able)(const struct sq_fault_order *order, struct sq_error *error);
 

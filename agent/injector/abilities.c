@@ -16,8 +16,10 @@ void sq_abilities_refresh(struct sq_abilities *abilities, uint64_t now_boot_ns)
         struct sq_error *problem = &abilities->problems[ops->kind];
         struct sq_error error;
         *problem = (struct sq_error){.code = SQ_OK};
-        if (ops->able != NULL && ops->able(NULL, &error) != 0)
+        int able = ops->able == NULL ? 0 : ops->able(NULL, &error);
+        if (able != 0)
             *problem = error;
+        abilities->cannot_be_told[ops->kind] = able > 0;
     }
     abilities->checked_boot_ns = now_boot_ns;
 }
@@ -28,7 +30,8 @@ int sq_abilities_check(const struct sq_abilities *abilities, enum sq_fault_kind 
         return sq_fail(error, SQ_UNABLE, "this agent knows no fault of kind %d", (int)kind);
     if (abilities->problems[kind].code == SQ_OK)
         return 0;
-    return sq_fail(error, SQ_UNABLE, "%s", abilities->problems[kind].text);
+    (void)sq_fail(error, SQ_UNABLE, "%s", abilities->problems[kind].text);
+    return abilities->cannot_be_told[kind] ? 1 : -1;
 }
 
 uint32_t sq_abilities_list(const struct sq_abilities *abilities, const struct sq_policy *policy,
@@ -43,8 +46,9 @@ uint32_t sq_abilities_list(const struct sq_abilities *abilities, const struct sq
         ability->permitted = sq_policy_permits_kind(policy, ability->kind, &error) == 0;
         if (!ability->permitted)
             (void)sq_text_copy(ability->reason, sizeof ability->reason, error.text);
-        ability->able = sq_abilities_check(abilities, ability->kind, &error) == 0;
-        if (!ability->able)
+        int able = sq_abilities_check(abilities, ability->kind, &error);
+        ability->able = able >= 0;
+        if (able < 0 || (able > 0 && ability->permitted))
             (void)sq_text_copy(ability->reason, sizeof ability->reason, error.text);
     }
     return count;

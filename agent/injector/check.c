@@ -74,10 +74,12 @@ static void print_text(const struct sq_policy *policy, const struct sq_abilities
 {
     char most[SQ_UNIT_TEXT_MAX];
     for (uint32_t i = 0; i < count; i++) {
+        static const char *const answers[] = {"NOT possible", "possible", "perhaps possible"};
         struct sq_error error;
-        (void)printf("%-20s %s, %s\n", name_of(&list[i]), list[i].able ? "possible" : "NOT possible",
+        int able = sq_abilities_check(abilities, list[i].kind, &error);
+        (void)printf("%-20s %s, %s\n", name_of(&list[i]), answers[able < 0 ? 0 : 1 + able],
                      list[i].permitted ? "allowed" : "NOT allowed");
-        if (sq_abilities_check(abilities, list[i].kind, &error) != 0)
+        if (able != 0)
             (void)printf("  %s\n", error.text);
         if (policy->problem[0] == '\0' && sq_policy_permits_kind(policy, list[i].kind, &error) != 0)
             (void)printf("  %s\n", error.text);

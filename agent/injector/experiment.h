@@ -28,8 +28,8 @@
 struct sq_experiment_world {
     uint64_t (*now_boot_ns)(void *cookie);
     const struct sq_fault_ops *(*ops_by_kind)(enum sq_fault_kind kind);
-    int (*able)(void *cookie, const struct sq_fault_order *order,
-                struct sq_error *error); /* can this host? */
+    /* Can this host? As `able` in fault.h. */
+    int (*able)(void *cookie, const struct sq_fault_order *order, struct sq_error *error);
     /* Undo whatever the log still holds of earlier experiments; 0 when nothing is left. */
     int (*recover)(void *cookie, struct sq_error *error);
     void *cookie;

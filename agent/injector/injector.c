@@ -62,7 +62,7 @@ static int is_able(void *cookie, const struct sq_fault_order *order, struct sq_e
 {
     struct injector *injector = cookie;
     sq_abilities_refresh(&injector->abilities, sq_boot_ns());
-    if (sq_abilities_check(&injector->abilities, order->spec.kind, error) != 0)
+    if (sq_abilities_check(&injector->abilities, order->spec.kind, error) < 0)
         return -1;
     const struct sq_fault_ops *ops = sq_fault_ops_by_kind(order->spec.kind);
     return ops->able == NULL ? 0 : ops->able(order, error);

@@ -12,15 +12,19 @@ static void make_env(const struct sq_experiments *experiments, const struct sq_r
                      struct sq_experiment_fault *fault, uint32_t slot);
 
 /* What is known before anything is asked of the host itself. */
-static int check_order(const struct sq_experiments *experiments, const struct sq_fault_order *order,
+static int check_order(const struct sq_experiments *experiments, struct sq_experiment_fault *fault,
                        struct sq_error *error)
 {
     const struct sq_experiment_world *world = &experiments->world;
+    const struct sq_fault_order *order = &fault->order;
     if (world->ops_by_kind(order->spec.kind) == NULL)
         return sq_fail(error, SQ_UNABLE, "this agent knows no fault of kind %d", (int)order->spec.kind);
     if (sq_policy_permits(world->policy, order, error) != 0)
         return -1;
-    return world->able(world->cookie, order, error);
+    int able = world->able(world->cookie, order, error);
+    if (able > 0)
+        sq_report_line(&fault->report, SQ_LINE_WARNING, "%s", error->text);
+    return able < 0 ? -1 : 0;
 }
 
 static int draft_fault(struct sq_experiments *experiments, const struct sq_request *request, uint32_t i,
@@ -32,7 +36,7 @@ static int draft_fault(struct sq_experiments *experiments, const struct sq_reque
     fault->order = request->faults[i];
     fault->report.index = fault->order.index;
     fault->report.kind = fault->order.spec.kind;
-    if (check_order(experiments, &fault->order, error) != 0)
+    if (check_order(experiments, fault, error) != 0)
         return -1;
     fault->ops = experiments->world.ops_by_kind(fault->order.spec.kind);
     fault->log = experiments->world.log;

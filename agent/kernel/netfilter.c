@@ -95,7 +95,7 @@ int sq_netfilter_check_ingress(const char *interface, struct sq_error *error)
     sq_autonetlink struct sq_netlink netlink = {.fd = -1};
     struct chain_search search;
     /* Asking would load it; and without it there are no chains. */
-    if (sq_module_state("nf_tables") == SQ_MODULE_LOADABLE ||
+    if (sq_kernel_part_is_absent(SQ_PART_NF_TABLES) ||
         sq_netlink_open_to(&netlink, NETLINK_NETFILTER, NULL) != 0)
         return 0; /* a kernel without netfilter's netlink has no such chains */
     int result = -EAGAIN;

@@ -8,7 +8,10 @@
 
 #include "common/error.h"
 
-/* SQ_UNABLE names the chain, and says what to do. Reads only, and loads no kernel module. */
+/*
+ * SQ_UNABLE names the chain, and says what to do. Reads only, and loads no kernel
+ * module where it can be told whether that is loaded (kernel/module.h).
+ */
 int sq_netfilter_check_ingress(const char *interface, struct sq_error *error);
 
 #endif

@@ -5,12 +5,13 @@
 #include "common/error.h"
 
 /*
- * Loads a classifier, and tries clsact and cls_bpf in a network namespace that ends with the call; the host's
- * own is not touched. SQ_UNABLE says what is missing and what to do. Success is remembered.
+ * Judges clsact and cls_bpf by what is known of the kernel (kernel/module.h), which loads no module and makes
+ * nothing; has the kernel verify the classifier, once. 0: it can. 1: it cannot be told here, and `error` says
+ * why: prepare finds out. -1: SQ_UNABLE with what is missing and what to do.
  */
 int sq_tc_check_ability(struct sq_error *error);
 
-/* The same for the faults that delay or lose packets: also tries IFB, netem and mirred. */
+/* The same for the faults that take a detour: also IFB, netem and mirred. */
 int sq_netem_check_ability(struct sq_error *error);
 
 #endif

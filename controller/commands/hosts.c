@@ -50,18 +50,28 @@ static bool is_possible(const struct sq_ability *ability)
     return ability != NULL && ability->able && ability->permitted;
 }
 
-/* "all", "none", or the kinds that can be injected. */
+/* Nothing on the host tells whether it can: it has a reason though it is not refused. */
+static bool is_perhaps(const struct sq_ability *ability)
+{
+    return is_possible(ability) && ability->reason[0] != '\0';
+}
+
+/* "all", "none", or the kinds that can be injected; with a question mark where that is not certain. */
 static void format_faults(const struct sq_hello *hello, char *text, size_t size)
 {
     size_t possible = 0;
+    size_t certain = 0;
     text[0] = '\0';
     for (size_t i = 0; i < sq_fault_table_count; i++) {
-        if (!is_possible(ability_of(hello, sq_fault_table[i]->kind)))
+        const struct sq_ability *ability = ability_of(hello, sq_fault_table[i]->kind);
+        if (!is_possible(ability))
             continue;
-        sq_text_append(text, size, "%s%s", possible > 0 ? ", " : "", sq_fault_table[i]->name);
+        sq_text_append(text, size, "%s%s%s", possible > 0 ? ", " : "", sq_fault_table[i]->name,
+                       is_perhaps(ability) ? "?" : "");
         possible++;
+        certain += !is_perhaps(ability);
     }
-    if (possible == 0 || possible == sq_fault_table_count)
+    if (possible == 0 || certain == sq_fault_table_count)
         (void)sq_text_copy(text, size, possible == 0 ? "none" : "all");
 }
 
@@ -104,6 +114,8 @@ static void print_abilities(const char *name, const struct sq_hello *hello, cons
         else if (!is_possible(ability) && (!ability->able || hello->policy_problem[0] == '\0'))
             (void)printf("%s: %s: %s%s: %s%s\n", name, info->name, begin,
                          ability->able ? "forbidden" : "unable", ability->reason, end);
+        else if (is_perhaps(ability))
+            (void)printf("%s: %s: %sperhaps: %s%s\n", name, info->name, begin, ability->reason, end);
     }
 }
 
@@ -241,7 +253,9 @@ const struct sq_command sq_command_hosts = {
             "agent's version, how far its wall clock is from ours, its labels, and the kinds\n"
             "of fault that can be injected there. The others are explained below the table:\n"
             "\"forbidden\" by the host's own policy, or \"unable\", because its kernel or the\n"
-            "agent's privileges do not allow it. So is why a host cannot be reached.\n"
+            "agent's privileges do not allow it. A question mark (\"perhaps\") stands where\n"
+            "nothing on the host tells whether its kernel can; preparing the fault finds out.\n"
+            "Why a host cannot be reached stands there too.\n"
             "\n"
             "Examples:\n"
             "  squall hosts --hosts lab.yaml\n"

@@ -160,9 +160,9 @@ struct sq_fault_report {
 /* Can this host do it? */
 struct sq_ability {
     enum sq_fault_kind kind;
-    bool able;                /* the kernel and the privileges allow it */
+    bool able;                /* the kernel and the privileges allow it, or nothing tells whether they do */
     bool permitted;           /* the policy allows it */
-    char reason[SQ_LINE_MAX]; /* why not, and what to do; empty when both are true */
+    char reason[SQ_LINE_MAX]; /* why not, and what to do. With both true: why it is not certain, or empty */
 };
 
 struct sq_hello {

@@ -19,7 +19,7 @@ packages_for() {
     case $1 in
     build)
         echo gcc libc6-dev linux-libc-dev cmake ninja-build pkg-config libnl-3-dev libcap-dev \
-            libseccomp-dev libprotobuf-c-dev protobuf-c-compiler libnng-dev libbpf-dev libcurl4-openssl-dev \
+            libseccomp-dev libprotobuf-c-dev protobuf-c-compiler libnng-dev libbpf-dev zlib1g-dev libcurl4-openssl-dev \
             libyaml-dev libjansson-dev libmbedtls-dev clang llvm bpftool
         ;;
     demo)
