@@ -21,7 +21,11 @@ enum mode { MODE_SERVE, MODE_RECOVER, MODE_CHECK, MODE_HALT };
 
 struct options {
     const char *config_path;
-    const char *front; /* "IPC_FD,READY_FD": this process is the front; given by the injector alone */
+    bool is_front; /* this process is the front: for the injector alone, with these descriptors */
+    int in_fd;
+    int out_fd;
+    int ready_fd;
+    int config_fd;
     enum mode mode;
     const char *mode_option;
     bool json;
@@ -101,6 +105,16 @@ static int set_mode(struct options *options, enum mode mode, const char *option)
     return EXIT_FINE;
 }
 
+static int read_front(const char *text, struct options *options)
+{
+    options->is_front = true;
+    if (sscanf(text, "%d,%d,%d,%d", &options->in_fd, &options->out_fd, &options->ready_fd,
+               &options->config_fd) != 4 ||
+        options->in_fd < 3 || options->out_fd < 3 || options->ready_fd < 3 || options->config_fd < 3)
+        return fail_usage("--front is for squalld's own use");
+    return EXIT_FINE;
+}
+
 /* EXIT_FINE to go on, another status to end with, -1: all was said, end well. */
 static int read_options(int argc, char **argv, struct options *options)
 {
@@ -121,7 +135,7 @@ static int read_options(int argc, char **argv, struct options *options)
         else if (option == OPTION_JSON)
             options->json = true;
         else if (option == OPTION_FRONT)
-            options->front = optarg;
+            status = read_front(optarg, options);
         else if (option == OPTION_RECOVER)
             status = set_mode(options, MODE_RECOVER, "--recover");
         else if (option == OPTION_CHECK)
@@ -146,10 +160,6 @@ static int run_front(const struct options *options, const struct sq_agent_config
                      struct sq_error *error)
 {
     const char *listen[SQ_LISTEN_MAX];
-    int injector_fd;
-    int ready_fd;
-    if (sscanf(options->front, "%d,%d", &injector_fd, &ready_fd) != 2 || injector_fd < 3 || ready_fd < 3)
-        return sq_fail(error, SQ_BAD_INPUT, "--front is for squalld's own use");
     for (uint32_t i = 0; i < config->listen_count; i++)
         listen[i] = config->listen[i];
     bool has_tls = config->tls_certificate[0] != '\0';
@@ -162,8 +172,9 @@ static int run_front(const struct options *options, const struct sq_agent_config
         .uid = config->uid,
         .gid = config->gid,
         .socket_mode = config->socket_mode,
-        .injector_fd = injector_fd,
-        .ready_fd = ready_fd,
+        .in_fd = options->in_fd,
+        .out_fd = options->out_fd,
+        .ready_fd = options->ready_fd,
     };
     return sq_front_run(&front, error);
 }
@@ -171,6 +182,9 @@ static int run_front(const struct options *options, const struct sq_agent_config
 /* Undoing needs the run directory alone: a certificate that is missing must not keep a fault on a host. */
 static int load_config(const struct options *options, struct sq_agent_config *config, struct sq_error *error)
 {
+    /* What the injector has, not what the file says by now. */
+    if (options->is_front)
+        return sq_agent_config_receive(options->config_fd, config, error);
     if (sq_agent_config_load(options->config_path, config, error) == 0)
         return 0;
     if ((options->mode != MODE_RECOVER && options->mode != MODE_HALT) || config->run[0] == '\0')
@@ -181,7 +195,7 @@ static int load_config(const struct options *options, struct sq_agent_config *co
 
 static int run(const struct options *options, const struct sq_agent_config *config, struct sq_error *error)
 {
-    if (options->front != NULL)
+    if (options->is_front)
         return run_front(options, config, error);
     switch (options->mode) {
     case MODE_RECOVER:
@@ -191,7 +205,7 @@ static int run(const struct options *options, const struct sq_agent_config *conf
     case MODE_HALT:
         return sq_injector_halt(config, error);
     default: {
-        const struct sq_injector_options injector = {.config = config, .config_path = options->config_path};
+        const struct sq_injector_options injector = {.config = config};
         return sq_injector_run(&injector, error);
     }
     }
@@ -207,11 +221,10 @@ int main(int argc, char **argv)
         return status < 0 ? EXIT_FINE : status;
     /* A closed pipe must not end a recovery half way. */
     (void)signal(SIGPIPE, SIG_IGN);
-    sq_log_open(options.front != NULL ? "squalld-front" : "squalld",
-                options.verbose ? SQ_LOG_DEBUG : SQ_LOG_INFO);
+    sq_log_open(options.is_front ? "squalld-front" : "squalld", options.verbose ? SQ_LOG_DEBUG : SQ_LOG_INFO);
     if (load_config(&options, &config, &error) == 0 && run(&options, &config, &error) == 0)
         return EXIT_FINE;
-    bool serves = options.front != NULL || options.mode == MODE_SERVE;
+    bool serves = options.is_front || options.mode == MODE_SERVE;
     if (serves)
         sq_log(SQ_LOG_ERROR, "%s", error.text);
     else

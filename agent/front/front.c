@@ -27,7 +27,7 @@
 
 struct front {
     nng_socket socket;
-    int injector_fd;
+    struct sq_ipc_end injector;
     struct sq_request *request; /* too large for the stack of a careful program */
     struct sq_reply *reply;
     uint64_t window_boot_ns;
@@ -64,8 +64,8 @@ static void ask_injector(struct front *front)
 {
     struct sq_error error = {0};
     int got = -1;
-    if (sq_ipc_send_request(front->injector_fd, front->request, &error) == 0)
-        got = sq_ipc_receive_reply(front->injector_fd, front->reply, &error);
+    if (sq_ipc_send_request(&front->injector, front->request, &error) == 0)
+        got = sq_ipc_receive_reply(&front->injector, front->reply, &error);
     if (got == 0)
         (void)sq_fail(&error, SQ_SYSTEM,
                       "the agent's privileged half is gone; it recovers when it starts again");
@@ -142,7 +142,7 @@ static int loop(struct front *front, struct sq_error *error)
     if (number != 0)
         return sq_fail(error, SQ_SYSTEM, "cannot watch the reply socket: %s", nng_strerror(number));
     for (;;) {
-        struct pollfd polls[] = {{.fd = front->injector_fd, .events = POLLIN},
+        struct pollfd polls[] = {{.fd = front->injector.in_fd, .events = POLLIN},
                                  {.fd = receive_fd, .events = POLLIN}};
         if (poll(polls, sizeof polls / sizeof polls[0], -1) < 0) {
             if (errno == EINTR)
@@ -186,7 +186,8 @@ static int settle_signals(struct sq_error *error)
     return 0;
 }
 
-static int start(const struct sq_front_options *options, nng_socket *socket, struct sq_error *error)
+static int start(const struct sq_front_options *options, pid_t parent, nng_socket *socket,
+                 struct sq_error *error)
 {
     struct sq_tls_files files = {0};
     int result = 0;
@@ -197,6 +198,8 @@ static int start(const struct sq_front_options *options, nng_socket *socket, str
     if (result == 0)
         result = sq_front_drop_privileges(options->uid, options->gid, error);
     if (result == 0)
+        result = sq_front_die_with(parent, error);
+    if (result == 0)
         result = sq_front_sandbox_enter(error);
     if (result == 0)
         result = sq_front_listen(options, &files, socket, error);
@@ -206,11 +209,12 @@ static int start(const struct sq_front_options *options, nng_socket *socket, str
 
 int sq_front_run(const struct sq_front_options *options, struct sq_error *error)
 {
-    struct front front = {.injector_fd = options->injector_fd};
+    struct front front = {.injector = {.in_fd = options->in_fd, .out_fd = options->out_fd}};
+    const int kept[] = {options->in_fd, options->out_fd, options->ready_fd};
+    pid_t parent = getppid();
     (void)mallopt(M_ARENA_MAX, 1); /* each of nng's threads would take a heap of its own, and keep it */
-    if (settle_signals(error) != 0 ||
-        sq_front_close_others(options->injector_fd, options->ready_fd, error) != 0 ||
-        start(options, &front.socket, error) != 0)
+    if (settle_signals(error) != 0 || sq_front_close_others(kept, sizeof kept / sizeof kept[0], error) != 0 ||
+        start(options, parent, &front.socket, error) != 0)
         return -1;
     int result = sq_front_sandbox_tighten(error);
     front.request = calloc(1, sizeof *front.request);

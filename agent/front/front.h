@@ -21,8 +21,9 @@ struct sq_front_options {
     uid_t uid;
     gid_t gid;
     mode_t socket_mode;
-    int injector_fd; /* the front's end of the ipc pair */
-    int ready_fd;    /* one byte is written here when every listener listens; -1: nobody waits */
+    int in_fd; /* the front's ends of the pipes to the injector */
+    int out_fd;
+    int ready_fd; /* one byte is written here when every listener listens; -1: nobody waits */
 };
 
 /*

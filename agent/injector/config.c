@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -263,4 +265,26 @@ int sq_agent_config_load(const char *path, struct sq_agent_config *config, struc
         read_user(root, config, error) != 0 || read_group(root, config, error) != 0)
         return -1;
     return read_socket_mode(root, config, error);
+}
+
+#define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
+
+int sq_agent_config_seal(const struct sq_agent_config *config, int *fd, struct sq_error *error)
+{
+    sq_autoclose int own = memfd_create("squalld-configuration", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (own < 0 || write(own, config, sizeof *config) != (ssize_t)sizeof *config ||
+        fcntl(own, F_ADD_SEALS, SEALS) != 0)
+        return sq_fail_errno(error, errno, "cannot put the configuration down for the front");
+    *fd = sq_take_fd(&own);
+    return 0;
+}
+
+int sq_agent_config_receive(int fd, struct sq_agent_config *config, struct sq_error *error)
+{
+    struct stat status;
+    if (fstat(fd, &status) != 0 || status.st_size != (off_t)sizeof *config ||
+        fcntl(fd, F_GET_SEALS) != SEALS || pread(fd, config, sizeof *config, 0) != (ssize_t)sizeof *config ||
+        config->listen_count > SQ_LISTEN_MAX)
+        return sq_fail(error, SQ_INTERNAL, "what came in the place of the configuration is none");
+    return 0;
 }

@@ -35,4 +35,11 @@ struct sq_agent_config {
  */
 int sq_agent_config_load(const char *path, struct sq_agent_config *config, struct sq_error *error);
 
+/*
+ * Hand a configuration to another process of the same binary: a file in memory that nobody can change any
+ * more. *fd is the caller's, close-on-exec. Receiving refuses whatever is not that.
+ */
+int sq_agent_config_seal(const struct sq_agent_config *config, int *fd, struct sq_error *error);
+int sq_agent_config_receive(int fd, struct sq_agent_config *config, struct sq_error *error);
+
 #endif

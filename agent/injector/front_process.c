@@ -3,7 +3,6 @@
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/log.h"
-#include "ipc/ipc.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,9 +16,23 @@
 #define LONG_LIFE_NS   (1 * SQ_NS_PER_SECOND)
 #define PAUSE_MOST_NS  (30 * SQ_NS_PER_SECOND)
 
-void sq_front_process_init(struct sq_front_process *front)
+/*
+ * What a front may take of the injector: so many turns of its loop in a second, and so many at once. A
+ * controller renews about once a second, and people ask for the status; whoever has taken over the front can
+ * ask without end, and no lease, timer or halt may come late for it. A turn reads what is there of a request:
+ * all of it, unless it comes in pieces.
+ */
+#define TURNS_PER_SECOND 200
+#define TURNS_AT_ONCE    100
+#define TURN_NS          (SQ_NS_PER_SECOND / TURNS_PER_SECOND)
+#define SHARE_NS         (TURNS_AT_ONCE * TURN_NS)
+
+int sq_front_process_init(struct sq_front_process *front, const struct sq_agent_config *config,
+                          struct sq_error *error)
 {
-    *front = (struct sq_front_process){.pid_fd = -1, .ipc_fd = -1, .ready_fd = -1};
+    front->pid_fd = front->ready_fd = front->config_fd = -1;
+    front->ipc.end = (struct sq_ipc_end){-1, -1};
+    return sq_agent_config_seal(config, &front->config_fd, error);
 }
 
 static void close_fd(int *fd)
@@ -29,16 +42,19 @@ static void close_fd(int *fd)
 }
 
 /* In the child: only functions that are safe between fork and exec. */
-static _Noreturn void become_front(const char *config_path, int ipc_fd, int ready_fd, pid_t parent)
+static _Noreturn void become_front(const int fds[4], pid_t parent)
 {
     char argument[64];
     sigset_t none;
-    (void)snprintf(argument, sizeof argument, SQ_FRONT_ARGUMENT "%d,%d", ipc_fd, ready_fd);
-    char *const arguments[] = {(char *)(uintptr_t) "squalld: front", argument, (char *)(uintptr_t) "--config",
-                               (char *)(uintptr_t)config_path, NULL};
+    (void)snprintf(argument, sizeof argument, SQ_FRONT_ARGUMENT "%d,%d,%d,%d", fds[0], fds[1], fds[2],
+                   fds[3]);
+    char *const arguments[] = {(char *)(uintptr_t) "squalld: front", argument, NULL};
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent || fcntl(ipc_fd, F_SETFD, 0) != 0 || fcntl(ready_fd, F_SETFD, 0) != 0)
+    if (getppid() != parent)
         _exit(127);
+    for (int i = 0; i < 4; i++)
+        if (fcntl(fds[i], F_SETFD, 0) != 0)
+            _exit(127);
     (void)signal(SIGPIPE, SIG_DFL);
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
@@ -46,42 +62,118 @@ static _Noreturn void become_front(const char *config_path, int ipc_fd, int read
     _exit(127);
 }
 
-int sq_front_process_start(struct sq_front_process *front, const char *config_path, struct sq_error *error)
+static int launch(struct sq_front_process *front, const int fds[4], struct sq_error *error)
 {
-    int pair[2];
-    int ready[2];
-    if (sq_ipc_pair(pair, error) != 0)
-        return -1;
-    sq_autoclose int own_end = pair[0];
-    sq_autoclose int front_end = pair[1];
-    if (pipe2(ready, O_CLOEXEC) != 0)
-        return sq_fail_errno(error, errno, "cannot make a pipe for the front");
-    sq_autoclose int ready_end = ready[0];
-    sq_autoclose int front_ready = ready[1];
-    /* A front that stops reading must not hold up a lease. */
-    if (fcntl(own_end, F_SETFL, O_NONBLOCK) != 0 || fcntl(ready_end, F_SETFL, O_NONBLOCK) != 0)
-        return sq_fail_errno(error, errno, "cannot prepare the front's socket");
     pid_t self = getpid();
     pid_t pid = fork();
     if (pid < 0)
         return sq_fail_errno(error, errno, "cannot start the front");
     if (pid == 0)
-        become_front(config_path, front_end, front_ready, self);
-    int pid_fd = (int)syscall(SYS_pidfd_open, pid, 0);
-    if (pid_fd < 0) {
+        become_front(fds, self);
+    front->pid_fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (front->pid_fd < 0) {
         int number = errno;
         (void)kill(pid, SIGKILL);
         (void)waitpid(pid, NULL, 0);
         return sq_fail_errno(error, number, "cannot watch the front");
     }
     front->pid = pid;
-    front->pid_fd = pid_fd;
-    front->ipc_fd = sq_take_fd(&own_end);
+    return 0;
+}
+
+int sq_front_process_start(struct sq_front_process *front, struct sq_error *error)
+{
+    int ready[2];
+    struct sq_ipc_end own;
+    struct sq_ipc_end its;
+    if (pipe2(ready, O_CLOEXEC) != 0)
+        return sq_fail_errno(error, errno, "cannot make a pipe for the front");
+    sq_autoclose int ready_end = ready[0];
+    sq_autoclose int front_ready = ready[1];
+    if (fcntl(ready_end, F_SETFL, O_NONBLOCK) != 0)
+        return sq_fail_errno(error, errno, "cannot prepare a pipe for the front");
+    if (sq_ipc_make(&own, &its, error) != 0)
+        return -1;
+    const int fds[] = {its.in_fd, its.out_fd, front_ready, front->config_fd};
+    int result = launch(front, fds, error);
+    sq_ipc_end_close(&its);
+    if (result != 0) {
+        sq_ipc_end_close(&own);
+        return -1;
+    }
+    sq_ipc_server_open(&front->ipc, &own);
     front->ready_fd = sq_take_fd(&ready_end);
     front->is_ready = false;
     front->restart_boot_ns = 0;
     front->started_boot_ns = sq_boot_ns();
     return 0;
+}
+
+/* Its end is seen on its pidfd; until then there is nothing to say to it. */
+static void end(struct sq_front_process *front, const char *why)
+{
+    sq_log(SQ_LOG_ERROR, "the front is ended: %s", why);
+    if (front->pid > 0)
+        (void)kill(front->pid, SIGKILL);
+    sq_ipc_server_close(&front->ipc);
+}
+
+static bool has_had_its_share(const struct sq_front_process *front, uint64_t now_boot_ns)
+{
+    return front->spent_boot_ns > sq_ns_add(now_boot_ns, SHARE_NS - TURN_NS);
+}
+
+void sq_front_process_fill_polls(const struct sq_front_process *front, uint64_t now_boot_ns,
+                                 struct pollfd *request_poll, struct pollfd *reply_poll)
+{
+    bool replies = sq_ipc_reply_is_under_way(&front->ipc);
+    bool listens = !replies && !has_had_its_share(front, now_boot_ns);
+    *request_poll = (struct pollfd){.fd = listens ? front->ipc.end.in_fd : -1, .events = POLLIN};
+    *reply_poll = (struct pollfd){.fd = replies ? front->ipc.end.out_fd : -1, .events = POLLOUT};
+}
+
+uint64_t sq_front_process_next_boot_ns(const struct sq_front_process *front, uint64_t now_boot_ns)
+{
+    if (front->restart_boot_ns != 0)
+        return front->restart_boot_ns;
+    if (front->ipc.end.in_fd < 0 || !has_had_its_share(front, now_boot_ns))
+        return 0;
+    return sq_ns_sub(front->spent_boot_ns, SHARE_NS - TURN_NS);
+}
+
+bool sq_front_process_take_request(struct sq_front_process *front, uint64_t now_boot_ns)
+{
+    struct sq_error error;
+    if (front->spent_boot_ns < now_boot_ns)
+        front->spent_boot_ns = now_boot_ns;
+    front->spent_boot_ns = sq_ns_add(front->spent_boot_ns, TURN_NS);
+    int result = sq_ipc_take_request(&front->ipc, &error);
+    if (result == SQ_IPC_GONE)
+        end(front, "it said no more");
+    else if (result < 0)
+        end(front, error.text);
+    return result == SQ_IPC_WHOLE;
+}
+
+static void judge_reply(struct sq_front_process *front, int result, const struct sq_error *error)
+{
+    if (result == SQ_IPC_GONE)
+        end(front, "it takes no answers");
+    else if (result < 0)
+        end(front, error->text);
+}
+
+void sq_front_process_reply(struct sq_front_process *front)
+{
+    struct sq_error error;
+    judge_reply(front, sq_ipc_start_reply(&front->ipc, &error), &error);
+}
+
+void sq_front_process_continue_reply(struct sq_front_process *front)
+{
+    struct sq_error error;
+    if (sq_ipc_reply_is_under_way(&front->ipc))
+        judge_reply(front, sq_ipc_continue_reply(&front->ipc, &error), &error);
 }
 
 bool sq_front_process_take_ready(struct sq_front_process *front)
@@ -98,7 +190,7 @@ bool sq_front_process_take_ready(struct sq_front_process *front)
 static void close_all(struct sq_front_process *front)
 {
     close_fd(&front->pid_fd);
-    close_fd(&front->ipc_fd);
+    sq_ipc_server_close(&front->ipc);
     close_fd(&front->ready_fd);
     front->pid = 0;
     front->is_ready = false;
@@ -132,4 +224,10 @@ void sq_front_process_kill(struct sq_front_process *front)
     (void)kill(front->pid, SIGKILL);
     (void)waitpid(front->pid, NULL, 0);
     close_all(front);
+}
+
+void sq_front_process_close(struct sq_front_process *front)
+{
+    sq_front_process_kill(front);
+    close_fd(&front->config_fd);
 }

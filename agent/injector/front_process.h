@@ -6,29 +6,59 @@
 #define SQ_INJECTOR_FRONT_PROCESS_H
 
 #include "common/error.h"
+#include "injector/config.h"
+#include "ipc/ipc.h"
 
+#include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
-/* The private argument that makes squalld a front; main.c reads it: "--front=IPC_FD,READY_FD". */
+/* The private argument that makes squalld a front; main.c reads it:
+ * "--front=IN_FD,OUT_FD,READY_FD,CONFIG_FD".
+ */
 #define SQ_FRONT_ARGUMENT "--front="
 
+/* Large: static, and all zero before sq_front_process_init. */
 struct sq_front_process {
-    pid_t pid;    /* 0: none */
-    int pid_fd;   /* readable when it is dead; -1: none */
-    int ipc_fd;   /* requests come here; does not block; -1: none */
-    int ready_fd; /* one byte when every listener listens, then -1 */
+    pid_t pid;     /* 0: none */
+    int pid_fd;    /* readable when it is dead; -1: none */
+    int ready_fd;  /* one byte when every listener listens, then -1 */
+    int config_fd; /* what every front is given, however often it is started */
     bool is_ready;
     uint32_t failures; /* deaths in a row, each soon after its start */
     uint64_t started_boot_ns;
     uint64_t restart_boot_ns; /* when to start it again; 0: it runs */
+    uint64_t spent_boot_ns;   /* up to when its share of the injector's turns is used up (front_process.c) */
+    struct sq_ipc_server ipc;
 };
 
-void sq_front_process_init(struct sq_front_process *front);
+/* For fronts that use `config`, which they get from here and not from a file that was changed meanwhile. */
+int sq_front_process_init(struct sq_front_process *front, const struct sq_agent_config *config,
+                          struct sq_error *error);
 
-/* fork and exec. The front reads the same configuration again. */
-int sq_front_process_start(struct sq_front_process *front, const char *config_path, struct sq_error *error);
+/* fork and exec. */
+int sq_front_process_start(struct sq_front_process *front, struct sq_error *error);
+
+/*
+ * What to wait for, for poll(2): requests, unless one is being answered or the front has had more than its
+ * share of the injector's time, and room for the rest of an answer.
+ */
+void sq_front_process_fill_polls(const struct sq_front_process *front, uint64_t now_boot_ns,
+                                 struct pollfd *request_poll, struct pollfd *reply_poll);
+
+/* When something is to be done about it by itself: start it again, listen to it again. 0: never. */
+uint64_t sq_front_process_next_boot_ns(const struct sq_front_process *front, uint64_t now_boot_ns);
+
+/*
+ * True: a whole request stands in front->ipc.request; its answer is sent with sq_front_process_reply. A front
+ * that breaks the rules, or has closed its end, is ended here; its death is seen on its pidfd.
+ */
+bool sq_front_process_take_request(struct sq_front_process *front, uint64_t now_boot_ns);
+
+/* Send front->ipc.reply, or the rest of it. */
+void sq_front_process_reply(struct sq_front_process *front);
+void sq_front_process_continue_reply(struct sq_front_process *front);
 
 /* Take the byte from ready_fd. True when the front listens now. */
 bool sq_front_process_take_ready(struct sq_front_process *front);
@@ -38,5 +68,8 @@ void sq_front_process_bury(struct sq_front_process *front, uint64_t now_boot_ns)
 
 /* Make an end of it, and wait for that. */
 void sq_front_process_kill(struct sq_front_process *front);
+
+/* The same, and no further one will be started. */
+void sq_front_process_close(struct sq_front_process *front);
 
 #endif

@@ -15,7 +15,6 @@
 #include "injector/recover.h"
 #include "injector/run_directory.h"
 #include "injector/undo_log.h"
-#include "ipc/ipc.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -122,11 +121,9 @@ static void fill_hello(struct injector *injector, struct sq_hello *hello)
 }
 
 /* False: the answer is owed. */
-static bool answer(struct injector *injector)
+static bool answer(struct injector *injector, const struct sq_request *request, struct sq_reply *reply)
 {
     struct sq_error error;
-    const struct sq_request *request = &injector->request;
-    struct sq_reply *reply = &injector->reply;
     /* The front has checked already; the injector trusts nothing. */
     if (sq_request_check(request, &error) != 0) {
         sq_experiments_fill_reply(&injector->experiments, SQ_VERB_NONE, reply);
@@ -141,42 +138,33 @@ static bool answer(struct injector *injector)
     return true;
 }
 
-static void end_front(struct injector *injector, const struct sq_error *error)
-{
-    sq_log(SQ_LOG_ERROR, "the front is ended: %s", error->text);
-    (void)kill(injector->front.pid, SIGKILL);
-}
-
 static void send_answer(struct injector *injector)
 {
-    struct sq_error error;
-    if (sq_ipc_send_reply(injector->front.ipc_fd, &injector->reply, &error) != 0)
-        end_front(injector, &error);
+    struct sq_ipc_server *ipc = &injector->front.ipc;
+    /* A halt fills an answer of its own, and must not need new memory for it: see to that now. */
+    if (ipc->request.verb == SQ_VERB_PREPARE) {
+        injector->reply = ipc->reply;
+        sq_request_clear(&injector->request);
+    }
+    sq_front_process_reply(&injector->front);
 }
 
 static void pay_answer(struct injector *injector)
 {
-    if (!injector->owes_answer || !sq_experiments_answer_prepare(&injector->experiments, &injector->reply))
+    if (!injector->owes_answer ||
+        !sq_experiments_answer_prepare(&injector->experiments, &injector->front.ipc.reply))
         return;
     injector->owes_answer = false;
     send_answer(injector);
 }
 
-/* One request from the front, one answer to it. A front that breaks the rules is ended; another one is
- * started. */
+/* One request from the front, one answer to it. */
 static void serve_front(struct injector *injector)
 {
-    struct sq_error error;
-    struct sq_front_process *front = &injector->front;
-    int got = sq_ipc_receive_request(front->ipc_fd, &injector->request, &error);
-    if (got == 0) {
-        /* Its death is seen on its pidfd; until then there is nothing to read. */
-        (void)close(sq_take_fd(&front->ipc_fd));
+    struct sq_ipc_server *ipc = &injector->front.ipc;
+    if (!sq_front_process_take_request(&injector->front, sq_boot_ns()))
         return;
-    }
-    if (got < 0)
-        end_front(injector, &error);
-    else if (answer(injector))
+    if (answer(injector, &ipc->request, &ipc->reply))
         send_answer(injector);
     else
         injector->owes_answer = true;
@@ -188,7 +176,7 @@ static void serve_halt(struct injector *injector)
     if (client < 0)
         return;
     bool was_live = sq_experiments_is_live(&injector->experiments);
-    memset(&injector->request, 0, sizeof injector->request);
+    sq_request_clear(&injector->request);
     injector->request.version = SQ_PROTOCOL_VERSION;
     injector->request.verb = SQ_VERB_HALT;
     (void)sq_experiments_handle(&injector->experiments, &injector->request, &injector->reply);
@@ -229,7 +217,7 @@ static int bury_front(struct injector *injector, struct sq_error *error)
 
 static int start_front(struct injector *injector, struct sq_error *error)
 {
-    if (sq_front_process_start(&injector->front, injector->options->config_path, error) != 0)
+    if (sq_front_process_start(&injector->front, error) != 0)
         return -1;
     injector->experiments.world.front_pid = injector->front.pid;
     return 0;
@@ -248,9 +236,9 @@ static void front_is_ready(struct injector *injector)
 static void arm_timer(struct injector *injector)
 {
     uint64_t next_ns = sq_experiments_next_boot_ns(&injector->experiments);
-    uint64_t restart_ns = injector->front.restart_boot_ns;
-    if (restart_ns != 0 && (next_ns == 0 || restart_ns < next_ns))
-        next_ns = restart_ns;
+    uint64_t front_ns = sq_front_process_next_boot_ns(&injector->front, sq_boot_ns());
+    if (front_ns != 0 && (next_ns == 0 || front_ns < next_ns))
+        next_ns = front_ns;
     if (sq_timer_arm(injector->timer_fd, next_ns) != 0)
         sq_log(SQ_LOG_ERROR, "cannot arm the timer: %s", strerror(errno));
 }
@@ -267,7 +255,7 @@ static void restart_front_if_due(struct injector *injector)
     sq_log(SQ_LOG_ERROR, "%s", error.text);
 }
 
-enum { POLL_SIGNAL, POLL_TIMER, POLL_HALT, POLL_PID, POLL_READY, POLL_IPC, POLL_COUNT };
+enum { POLL_SIGNAL, POLL_TIMER, POLL_HALT, POLL_PID, POLL_READY, POLL_REQUEST, POLL_REPLY, POLL_COUNT };
 
 /* Whatever ends something comes before whatever asks for something. */
 static int serve_once(struct injector *injector, struct sq_error *error)
@@ -278,10 +266,11 @@ static int serve_once(struct injector *injector, struct sq_error *error)
         [POLL_HALT] = {.fd = injector->halt_fd, .events = POLLIN},
         [POLL_PID] = {.fd = injector->front.pid_fd, .events = POLLIN},
         [POLL_READY] = {.fd = injector->front.ready_fd, .events = POLLIN},
-        /* It has one answer at a time to wait for. */
-        [POLL_IPC] = {.fd = injector->owes_answer ? -1 : injector->front.ipc_fd, .events = POLLIN},
     };
     uint64_t expirations;
+    sq_front_process_fill_polls(&injector->front, sq_boot_ns(), &polls[POLL_REQUEST], &polls[POLL_REPLY]);
+    if (injector->owes_answer) /* it has one answer at a time to wait for */
+        polls[POLL_REQUEST].fd = -1;
     arm_timer(injector);
     /* What is clean already is removed when nobody asks for anything. */
     int ready = poll(polls, POLL_COUNT, sq_experiments_removal_is_ready(&injector->experiments) ? 0 : -1);
@@ -303,7 +292,9 @@ static int serve_once(struct injector *injector, struct sq_error *error)
     pay_answer(injector);
     if (polls[POLL_READY].revents != 0)
         front_is_ready(injector);
-    if (polls[POLL_IPC].revents != 0)
+    if (polls[POLL_REPLY].revents != 0)
+        sq_front_process_continue_reply(&injector->front);
+    if (polls[POLL_REQUEST].revents != 0)
         serve_front(injector);
     if (polls[POLL_PID].revents != 0 && bury_front(injector, error) != 0)
         return -1;
@@ -395,8 +386,9 @@ int sq_injector_run(const struct sq_injector_options *options, struct sq_error *
     injector.options = options;
     injector.lock_fd = injector.signal_fd = injector.timer_fd = injector.halt_fd = -1;
     injector.log.fd = -1;
-    sq_front_process_init(&injector.front);
-    int result = set_up(&injector, error);
+    int result = sq_front_process_init(&injector.front, options->config, error);
+    if (result == 0)
+        result = set_up(&injector, error);
     while (result == 0 && !injector.must_stop)
         result = serve_once(&injector, error);
     struct sq_error unclean;
@@ -407,6 +399,7 @@ int sq_injector_run(const struct sq_injector_options *options, struct sq_error *
         if (snprintf(path, sizeof path, "%s/halt.sock", options->config->run) < (int)sizeof path)
             (void)unlink(path);
     }
+    sq_front_process_close(&injector.front);
     sq_undo_log_close(&injector.log);
     sq_cleanup_close(&injector.halt_fd);
     sq_cleanup_close(&injector.timer_fd);

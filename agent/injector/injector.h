@@ -9,10 +9,8 @@
 #include "common/error.h"
 #include "injector/config.h"
 
-/* `config_path` is what the front, a process of its own, reads again. */
 struct sq_injector_options {
     const struct sq_agent_config *config;
-    const char *config_path;
 };
 
 /*

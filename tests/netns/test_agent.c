@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <nng/nng.h>
 #include <nng/protocol/reqrep0/req.h>
+#include <poll.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -24,6 +25,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -380,6 +382,32 @@ static void kill_agent(void)
                  (int)front);
 }
 
+/* It has what the injector has, whatever has been written into the file meanwhile. */
+static void test_next_front_has_the_same_configuration(void **state)
+{
+    (void)state;
+    start_agent();
+    write_file("agent.yaml", "listen: ['ipc://elsewhere/agent.sock']\nrun: run\nuser: no-such-user\n");
+    assert_int_equal(kill(front_of_agent(), SIGKILL), 0);
+    wait_until_it_serves();
+}
+
+/* By its parent's death, not by what it would have noticed itself: it is stopped. */
+static void test_front_dies_with_the_injector(void **state)
+{
+    (void)state;
+    start_agent();
+    pid_t front = front_of_agent();
+    sq_autoclose int front_fd = (int)syscall(SYS_pidfd_open, front, 0);
+    assert_true(front_fd >= 0);
+    assert_int_equal(kill(front, SIGSTOP), 0);
+    assert_int_equal(kill(agent, SIGKILL), 0);
+    (void)exit_status(agent);
+    agent = 0;
+    struct pollfd death = {.fd = front_fd, .events = POLLIN};
+    assert_int_equal(poll(&death, 1, 100), 1);
+}
+
 static void test_recover(void **state)
 {
     (void)state;
@@ -517,6 +545,8 @@ int main(void)
         TEST(test_termination),
         TEST(test_halt),
         TEST(test_front_dies),
+        TEST(test_next_front_has_the_same_configuration),
+        TEST(test_front_dies_with_the_injector),
         TEST(test_recover),
         TEST(test_halt_without_agent),
         TEST(test_restart_recovers),

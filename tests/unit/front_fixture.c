@@ -54,8 +54,9 @@ static _Noreturn void run_front(char **arguments)
         .uid = (uid_t)atoi(arguments[3]),
         .gid = (gid_t)atoi(arguments[4]),
         .socket_mode = 0660,
-        .injector_fd = atoi(arguments[5]),
-        .ready_fd = atoi(arguments[6]),
+        .in_fd = atoi(arguments[5]),
+        .out_fd = atoi(arguments[6]),
+        .ready_fd = atoi(arguments[7]),
     };
     struct sq_error error = {0};
     int result = sq_front_run(&options, &error);
@@ -64,28 +65,40 @@ static _Noreturn void run_front(char **arguments)
     _exit(result == 0 ? 0 : 1);
 }
 
-/* Answers everything with what it got. */
-static _Noreturn void run_injector(int fd)
+static void fill_reply(const struct sq_request *request, struct sq_reply *reply)
 {
-    struct sq_request *request = calloc(1, sizeof *request);
-    struct sq_reply *reply = calloc(1, sizeof *reply);
-    while (request != NULL && reply != NULL && sq_ipc_receive_request(fd, request, NULL) == 1) {
-        memset(reply, 0, sizeof *reply);
-        reply->now_boot_ns = sq_boot_ns();
-        struct sq_error error = {0};
-        if (sq_request_check(request, &error) != 0)
-            sq_reply_fail(reply, &error);
-        else
-            (void)snprintf(reply->message, sizeof reply->message,
-                           "family %u address %u.%u.%u.%u port %u uid %u", request->requester.family,
-                           request->requester.address[0], request->requester.address[1],
-                           request->requester.address[2], request->requester.address[3],
-                           request->requester.agent_port, request->requester.uid);
-        reply->fault_count = request->fault_count;
-        for (uint32_t i = 0; i < request->fault_count; i++)
-            reply->faults[i].index = request->faults[i].index;
-        if (sq_ipc_send_reply(fd, reply, NULL) != 0)
-            break;
+    struct sq_error error = {0};
+    sq_reply_clear(reply);
+    reply->now_boot_ns = sq_boot_ns();
+    if (sq_request_check(request, &error) != 0)
+        sq_reply_fail(reply, &error);
+    else
+        (void)snprintf(reply->message, sizeof reply->message, "family %u address %u.%u.%u.%u port %u uid %u",
+                       request->requester.family, request->requester.address[0],
+                       request->requester.address[1], request->requester.address[2],
+                       request->requester.address[3], request->requester.agent_port, request->requester.uid);
+    reply->fault_count = request->fault_count;
+    for (uint32_t i = 0; i < request->fault_count; i++)
+        reply->faults[i].index = request->faults[i].index;
+}
+
+/* Answers everything with what it got. */
+static _Noreturn void run_injector(int in_fd, int out_fd)
+{
+    static struct sq_ipc_server server;
+    struct sq_ipc_end end = {.in_fd = in_fd, .out_fd = out_fd};
+    (void)signal(SIGPIPE, SIG_IGN);
+    sq_ipc_server_open(&server, &end);
+    for (int result = SQ_IPC_PART; result > SQ_IPC_GONE;) {
+        bool replies = sq_ipc_reply_is_under_way(&server);
+        struct pollfd waiting = {.fd = replies ? out_fd : in_fd, .events = replies ? POLLOUT : POLLIN};
+        (void)poll(&waiting, 1, -1);
+        if (replies) {
+            result = sq_ipc_continue_reply(&server, NULL);
+        } else if ((result = sq_ipc_take_request(&server, NULL)) == SQ_IPC_WHOLE) {
+            fill_reply(&server.request, &server.reply);
+            result = sq_ipc_start_reply(&server, NULL);
+        }
     }
     _exit(0);
 }
@@ -95,35 +108,49 @@ static void keep_across_exec(int fd)
     (void)fcntl(fd, F_SETFD, 0);
 }
 
+/* A process of this program in another role, with descriptors that it keeps. */
+static pid_t start_role(const int *kept, size_t count, char *const *arguments)
+{
+    pid_t pid = fork();
+    if (pid != 0)
+        return pid;
+    for (size_t i = 0; i < count; i++)
+        keep_across_exec(kept[i]);
+    (void)execv("/proc/self/exe", arguments);
+    _exit(127);
+}
+
 void front_start(void)
 {
-    int pair[2];
+    struct sq_ipc_end injector;
+    struct sq_ipc_end front;
     int ready[2];
-    assert_int_equal(sq_ipc_pair(pair, NULL), 0);
+    assert_int_equal(sq_ipc_make(&injector, &front, NULL), 0);
     assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
-    char uid[16], gid[16], fd[16], ready_fd[16], injector_fd[16];
-    (void)snprintf(uid, sizeof uid, "%u", (unsigned)front_lab.uid);
-    (void)snprintf(gid, sizeof gid, "%u", (unsigned)front_lab.gid);
-    (void)snprintf(fd, sizeof fd, "%d", pair[1]);
-    (void)snprintf(ready_fd, sizeof ready_fd, "%d", ready[1]);
-    (void)snprintf(injector_fd, sizeof injector_fd, "%d", pair[0]);
-    front_lab.injector = fork();
-    if (front_lab.injector == 0) {
-        keep_across_exec(pair[0]);
-        (void)execl("/proc/self/exe", "test_front", "--injector", injector_fd, (char *)NULL);
-        _exit(127);
-    }
-    front_lab.front = fork();
-    if (front_lab.front == 0) {
-        keep_across_exec(pair[1]);
-        keep_across_exec(ready[1]);
-        keep_across_exec(open(front_lab.directory, O_RDONLY | O_CLOEXEC));
-        (void)execl("/proc/self/exe", "test_front", "--front", front_lab.directory, front_lab.ipc_url,
-                    front_lab.tls_url, uid, gid, fd, ready_fd, (char *)NULL);
-        _exit(127);
-    }
-    (void)close(pair[0]);
-    (void)close(pair[1]);
+    int numbers[] = {(int)front_lab.uid, (int)front_lab.gid, front.in_fd,    front.out_fd,
+                     ready[1],           injector.in_fd,     injector.out_fd};
+    char texts[7][16];
+    for (size_t i = 0; i < 7; i++)
+        (void)snprintf(texts[i], sizeof texts[i], "%d", numbers[i]);
+    char program[] = "test_front", as_injector[] = "--injector", as_front[] = "--front";
+    char *const injector_arguments[] = {program, as_injector, texts[5], texts[6], NULL};
+    char *const front_arguments[] = {program,
+                                     as_front,
+                                     front_lab.directory,
+                                     front_lab.ipc_url,
+                                     front_lab.tls_url,
+                                     texts[0],
+                                     texts[1],
+                                     texts[2],
+                                     texts[3],
+                                     texts[4],
+                                     NULL};
+    /* Another one for the front to have inherited. */
+    sq_autoclose int directory = open(front_lab.directory, O_RDONLY | O_CLOEXEC);
+    front_lab.injector = start_role((int[]){injector.in_fd, injector.out_fd}, 2, injector_arguments);
+    front_lab.front = start_role((int[]){front.in_fd, front.out_fd, ready[1], directory}, 4, front_arguments);
+    sq_ipc_end_close(&injector);
+    sq_ipc_end_close(&front);
     (void)close(ready[1]);
     char byte = 0;
     assert_int_equal(read(ready[0], &byte, 1), 1);
@@ -381,9 +408,9 @@ void front_assert_descriptors_return_to(size_t count)
 
 void front_take_role(int argument_count, char **arguments)
 {
-    if (argument_count == 9 && strcmp(arguments[1], "--front") == 0)
+    if (argument_count == 10 && strcmp(arguments[1], "--front") == 0)
         run_front(arguments + 2);
-    if (argument_count == 3 && strcmp(arguments[1], "--injector") == 0)
-        run_injector(atoi(arguments[2]));
+    if (argument_count == 4 && strcmp(arguments[1], "--injector") == 0)
+        run_injector(atoi(arguments[2]), atoi(arguments[3]));
     (void)signal(SIGPIPE, SIG_IGN);
 }
