@@ -1,8 +1,8 @@
 #include "faults/protection.h"
 
+#include "kernel/link_name.h"
 #include "kernel/unit.h"
 
-#include <net/if.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -53,8 +53,10 @@ void sq_protection_each_unmatched(const struct sq_protection *protection,
         (void)snprintf(sentence, sizeof sentence, "the policy protects %.100s, which %s", entry, problem);
         visit(sentence, cookie);
     }
+    sq_autonetlink struct sq_netlink netlink = {.fd = -1};
+    bool can_ask = sq_netlink_open(&netlink, NULL) == 0;
     for (uint32_t i = 0; i < protection->interface_count; i++) {
-        if (if_nametoindex(protection->interfaces[i]) != 0)
+        if (!can_ask || sq_link_is_named(&netlink, protection->interfaces[i]) != 0)
             continue;
         (void)snprintf(sentence, sizeof sentence,
                        "the policy protects the interface %.100s, which is not there",

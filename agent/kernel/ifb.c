@@ -1,6 +1,7 @@
 #include "kernel/ifb.h"
 
 #include "kernel/link.h"
+#include "kernel/link_name.h"
 
 #include "common/text.h"
 
@@ -56,7 +57,10 @@ int sq_ifb_choose(struct sq_netlink *netlink, const struct sq_id *experiment, ui
         int result = sq_link_by_index(netlink, ifb->ifindex, &link);
         if (result != 0 && result != -ENODEV)
             return sq_fail_errno(error, -result, "cannot look for a free interface index");
-        if (result == -ENODEV && if_nametoindex(ifb->name) == 0)
+        int taken = result == 0 ? 1 : sq_link_is_named(netlink, ifb->name);
+        if (taken < 0)
+            return sq_fail_errno(error, -taken, "cannot look for a free interface name");
+        if (taken == 0)
             return 0;
     }
     return sq_fail(error, SQ_CONFLICT,
