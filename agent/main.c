@@ -63,7 +63,7 @@ static const char help[] =
     "Files:\n"
     "  " CONFIG_STANDARD "   listen, tls, policy, run, state, user, group, socket-mode\n"
     "  /etc/squall/policy.yaml  what may be injected here; without it: nothing\n"
-    "  /run/squall/undo.log     what is to be undone\n"
+    "  /run/squall/squalld/undo.log  what is to be undone\n"
     "\n"
     "Exit status:\n"
     "  0  done; nothing is left behind\n"

@@ -39,13 +39,16 @@
 #define SQ_PROTECTED_MAX  64
 #define SQ_SPARED_MAX     8
 
+/* A boot does not end what the fault changes: its record is also written to disk, and synced. */
+#define SQ_UNDO_SURVIVES_BOOT 1u
+
 /* What a fault needs to be undone, written to the log before the fault exists. Plain data, one layout per
  * kind. */
 struct sq_undo {
     uint32_t kind;   /* enum sq_fault_kind */
     uint32_t layout; /* the kind's own version of `bytes`; an unknown one is reported, not guessed at */
     uint32_t size;   /* bytes used */
-    uint32_t reserved;
+    uint32_t flags;  /* SQ_UNDO_SURVIVES_BOOT; set by preview */
     _Alignas(8) uint8_t bytes[SQ_UNDO_BYTES_MAX];
 };
 

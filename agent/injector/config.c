@@ -257,11 +257,11 @@ int sq_agent_config_load(const char *path, struct sq_agent_config *config, struc
     if (sq_node_type(root) == SQ_NODE_NONE)
         return sq_fail(error, SQ_BAD_INPUT, "%s is empty; expected at least 'listen'", path);
     if (read_path(root, "run", "/run/squall", config->run, error) != 0 ||
+        read_path(root, "state", "/var/lib/squall", config->state, error) != 0 ||
         sq_node_check_keys(root, "the agent's configuration", keys, sizeof keys / sizeof keys[0], error) !=
             0 ||
         read_listen(root, config, error) != 0 || read_tls(root, config, error) != 0 ||
         read_path(root, "policy", "/etc/squall/policy.yaml", config->policy, error) != 0 ||
-        read_path(root, "state", "/var/lib/squall", config->state, error) != 0 ||
         read_user(root, config, error) != 0 || read_group(root, config, error) != 0)
         return -1;
     return read_socket_mode(root, config, error);

@@ -30,8 +30,8 @@ struct sq_agent_config {
 
 /*
  * Read and check a file: keys, URL schemes (plain tcp:// is refused), TLS files named if a TLS listener is,
- * the user known. Messages say file:line:column. On failure config->run is set all the same if it could be
- * read, else empty: it is all that undoing needs.
+ * the user known. Messages say file:line:column. On failure config->run and config->state are set all the
+ * same if they could be read, else empty: they are all that undoing needs.
  */
 int sq_agent_config_load(const char *path, struct sq_agent_config *config, struct sq_error *error);
 

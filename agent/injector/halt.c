@@ -3,6 +3,7 @@
 #include "common/cleanup.h"
 #include "common/text.h"
 #include "injector/injector.h"
+#include "injector/run_directory.h"
 #include "table/params.h"
 
 #include <errno.h>
@@ -31,10 +32,13 @@ static int make_address(int directory_fd, struct sockaddr_un *address)
 
 int sq_halt_listen(const char *run, int *fd, struct sq_error *error)
 {
-    sq_autoclose int directory = open(run, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    char own_directory[PATH_MAX];
+    if (sq_run_directory_path(run, "", own_directory, error) != 0)
+        return -1;
+    sq_autoclose int directory = open(own_directory, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     sq_autoclose int own = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (directory < 0 || own < 0)
-        return sq_fail_errno(error, errno, "cannot make the socket %s/halt.sock", run);
+        return sq_fail_errno(error, errno, "cannot make the socket %s/halt.sock", own_directory);
     struct sockaddr_un address;
     (void)make_address(directory, &address);
     mode_t mask = umask(0177);
@@ -43,7 +47,7 @@ int sq_halt_listen(const char *run, int *fd, struct sq_error *error)
     int number = errno;
     (void)umask(mask);
     if (failed)
-        return sq_fail_errno(error, number, "cannot listen on %s/halt.sock", run);
+        return sq_fail_errno(error, number, "cannot listen on %s/halt.sock", own_directory);
     *fd = sq_take_fd(&own);
     return 0;
 }
@@ -83,19 +87,45 @@ void sq_halt_answer(int client_fd, const struct sq_reply *reply)
     (void)send(client_fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-static int connect_to(const char *run, int *fd, struct sq_error *error)
+/* 0 with *fd, or an errno. */
+static int connect_in(const char *path, int *fd)
 {
-    sq_autoclose int directory = open(run, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    sq_autoclose int directory = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
     sq_autoclose int own = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     struct sockaddr_un address;
-    if (directory >= 0 && own >= 0) {
-        (void)make_address(directory, &address);
-        if (connect(own, (const struct sockaddr *)&address, sizeof address) == 0) {
-            *fd = sq_take_fd(&own);
-            return 0;
-        }
-    }
-    int number = errno;
+    if (directory < 0 || own < 0)
+        return errno;
+    (void)make_address(directory, &address);
+    if (connect(own, (const struct sockaddr *)&address, sizeof address) != 0)
+        return errno;
+    *fd = sq_take_fd(&own);
+    return 0;
+}
+
+/* Whoever is no agent may listen to a halt, and do nothing. */
+static int check_peer(int fd, const char *run, struct sq_error *error)
+{
+    struct ucred peer = {.uid = (uid_t)-1};
+    socklen_t size = sizeof peer;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.uid == geteuid())
+        return 0;
+    return sq_fail(
+        error, SQ_UNREACHABLE,
+        "the one that listens to halts in %s is no agent: it belongs to uid %u (pid %d), not to root", run,
+        (unsigned)peer.uid, (int)peer.pid);
+}
+
+static int connect_to(const char *run, int *fd, struct sq_error *error)
+{
+    char own_directory[PATH_MAX];
+    if (sq_run_directory_path(run, "", own_directory, error) != 0)
+        return -1;
+    int number = connect_in(own_directory, fd);
+    /* An agent of version 0.1 listens in <run> itself. */
+    if (number == ENOENT || number == ECONNREFUSED)
+        number = connect_in(run, fd);
+    if (number == 0)
+        return check_peer(*fd, run, error);
     if (number == ENOENT || number == ECONNREFUSED)
         return sq_fail(error, SQ_UNREACHABLE, "no agent listens in %s", run);
     return sq_fail_errno(error, number, "cannot reach the agent in %s", run);

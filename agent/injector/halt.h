@@ -1,7 +1,7 @@
 /*
- * `squalld --halt`: a root-only Unix socket beside the undo log, <run>/halt.sock. Whoever connects halts; the
- * answer is text for a person, then the end. It does not pass through the front, so it works when the front
- * does not.
+ * `squalld --halt`: a root-only Unix socket beside the undo log, <run>/squalld/halt.sock. Whoever connects
+ * halts; the answer is text for a person, then the end. It does not pass through the front, so it works when
+ * the front does not.
  */
 #ifndef SQ_INJECTOR_HALT_H
 #define SQ_INJECTOR_HALT_H

@@ -36,6 +36,7 @@ struct injector {
     struct sq_policy policy;
     struct sq_abilities abilities;
     struct sq_undo_log log;
+    struct sq_undo_log durable_log;
     struct sq_undo_content content;
     struct sq_experiments experiments;
     struct sq_front_process front;
@@ -338,7 +339,7 @@ static int set_up(struct injector *injector, struct sq_error *error)
         sq_log(SQ_LOG_WARNING,
                "%s is not on a tmpfs: a failing disk could delay a revert; choose another 'run:'",
                config->run);
-    if (sq_undo_log_open(&injector->log, config->run, &injector->content, error) != 0)
+    if (sq_recover_open_log(config, &injector->log, &injector->durable_log, &injector->content, error) != 0)
         return -1;
     struct sq_experiment_world world = {
         .now_boot_ns = clock_now,
@@ -396,7 +397,7 @@ int sq_injector_run(const struct sq_injector_options *options, struct sq_error *
         result = sq_fail(error, unclean.code, "%s", unclean.text);
     if (injector.halt_fd >= 0) {
         char path[PATH_MAX];
-        if (snprintf(path, sizeof path, "%s/halt.sock", options->config->run) < (int)sizeof path)
+        if (sq_run_directory_path(options->config->run, "halt.sock", path, NULL) == 0)
             (void)unlink(path);
     }
     sq_front_process_close(&injector.front);

@@ -80,6 +80,20 @@ int sq_recover_log(struct sq_undo_log *log, const struct sq_undo_content *conten
     return result;
 }
 
+int sq_recover_open_log(const struct sq_agent_config *config, struct sq_undo_log *log,
+                        struct sq_undo_log *twin, struct sq_undo_content *content, struct sq_error *error)
+{
+    char own_directory[PATH_MAX];
+    if (sq_run_directory_path(config->run, "", own_directory, error) != 0 ||
+        sq_undo_log_open(log, own_directory, false, content, error) != 0)
+        return -1;
+    if (sq_undo_log_inherit(log, config->run, content, error) == 0 &&
+        (config->state[0] == '\0' || sq_undo_log_join(log, twin, config->state, content, error) == 0))
+        return 0;
+    sq_undo_log_close(log);
+    return -1;
+}
+
 static void print_recovered(void *cookie, const struct sq_undo_live *live,
                             const struct sq_fault_report *report, bool undone)
 {
@@ -100,6 +114,7 @@ static void print_recovered(void *cookie, const struct sq_undo_live *live,
 int sq_injector_recover(const struct sq_agent_config *config, struct sq_error *error)
 {
     static struct sq_undo_log log;
+    static struct sq_undo_log twin;
     static struct sq_undo_content content;
     sq_autoclose int lock_fd = -1;
     if (access(config->run, F_OK) != 0 && errno == ENOENT) {
@@ -107,16 +122,14 @@ int sq_injector_recover(const struct sq_agent_config *config, struct sq_error *e
         return 0;
     }
     if (sq_run_directory_lock(config->run, &lock_fd, error) != 0 || sq_injector_privileges_drop(error) != 0 ||
-        sq_undo_log_open(&log, config->run, &content, error) != 0)
+        sq_recover_open_log(config, &log, &twin, &content, error) != 0)
         return -1;
     if (content.live_count == 0)
-        (void)printf("nothing to undo in %s/undo.log\n", config->run);
+        (void)printf("nothing to undo in %s\n", config->run);
     int result = sq_recover_log(&log, &content, sq_fault_ops_by_kind, print_recovered, NULL, error);
     if (result != 0)
-        (void)printf(
-            "What is left stays in %s/undo.log. If it is gone for good, as in a network namespace that was\n"
-            "deleted, remove that file; a reboot removes everything.\n",
-            config->run);
+        (void)printf("What is left stays in the undo log in %s/squalld; `squalld --recover` tries again.\n",
+                     config->run);
     sq_undo_log_close(&log);
     return result;
 }

@@ -5,9 +5,18 @@
 
 #include "common/error.h"
 #include "faults/fault.h"
+#include "injector/config.h"
 #include "injector/undo_log.h"
 
 #include <stdbool.h>
+
+/*
+ * Open the undo log of an agent, whose lock the caller holds, with what a log of an earlier version in `run`
+ * and the durable one in `state` hold. `twin` is the durable one's place. Both are borrowed and closed
+ * together.
+ */
+int sq_recover_open_log(const struct sq_agent_config *config, struct sq_undo_log *log,
+                        struct sq_undo_log *twin, struct sq_undo_content *content, struct sq_error *error);
 
 /* Told once for every fault that was found: its report, and whether it is undone. */
 typedef void sq_recovered(void *cookie, const struct sq_undo_live *live, const struct sq_fault_report *report,

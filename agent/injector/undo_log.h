@@ -1,25 +1,34 @@
 /*
  * The undo log: what has to be undone, written before it exists. One preallocated file of fixed size,
- * <run>/undo.log, mode 0600, on a tmpfs, so that no full or failing disk can stop a revert.
+ * <run>/squalld/undo.log, mode 0600, on a tmpfs, so that no full or failing disk can stop a revert.
  *
  * Kernel state dies with the boot, and so may this file: it is never synced, the page cache outlives every
- * process.
+ * process. What outlives a boot is logged a second time, in <state>/undo.log, which is synced with every
+ * record and whose records count whatever boot wrote them (`durable` below).
  *
- * Format, all integers in the byte order of the host. Records follow each other without gaps from offset 0:
+ * Format, version 2, all integers in the byte order of the host:
  *
- *     struct sq_undo_header                 what, whose, where, when
- *     struct sq_undo without its tail       kind, layout, size, reserved, bytes[size]; absent in DONE
- *     zeros up to a multiple of 8 bytes
+ *     struct sq_undo_start                  how many bytes of records are valid
+ *     records, without gaps, each:
+ *         struct sq_undo_header             what, whose, where, when
+ *         struct sq_undo without its tail   kind, layout, size, reserved, bytes[size]; absent in DONE
+ *         zeros up to a multiple of 8 bytes
  *
- * The CRC-32C (Castagnoli, RFC 3720 appendix B.4) covers the whole record with the field itself as zero.
- * Sequence numbers rise by one; all records of one use of the file carry one generation. Reading stops at the
- * first record that breaks any of this: a torn tail, or what an earlier generation left behind. A record that
- * is intact but of another version is not guessed at: the reader says so.
+ * The CRC-32C (Castagnoli, RFC 3720 appendix B.4) covers the whole record, or the whole start, with the field
+ * itself as zero. Sequence numbers rise by one; all records of one use of the file carry one generation. A
+ * record is written behind the valid ones, then the start is written anew, in one write within one page,
+ * which no death of the process divides: what stands behind the valid bytes is the remains of a write that
+ * was never finished, whose fault was never made, and is provably the tail. Anything wrong within them is
+ * damage, and said, never skipped.
  *
  * A fault is live from its RECORD until its DONE; UPDATE replaces its undo record. When nothing is live any
- * more the first header is overwritten with zeros, which empties the file in one write within one page, and
- * the generation rises. That is the only compaction. Every RECORD and UPDATE leaves room for a DONE of each
- * live fault, so a full log refuses new faults and never hinders a revert.
+ * more the start says that no byte is valid, and the generation rises. That is the only compaction. Every
+ * RECORD and UPDATE leaves room for a DONE of each live fault, so a full log refuses new faults and never
+ * hinders a revert.
+ *
+ * Version 1 (squall 0.1) had no start and its file in <run>: records from offset 0, the first record that
+ * broke a rule taken for the end. It is still read, more strictly: what stands where the next record would,
+ * and bears its generation or number, or has a later intact one behind it, is damage.
  */
 #ifndef SQ_INJECTOR_UNDO_LOG_H
 #define SQ_INJECTOR_UNDO_LOG_H
@@ -32,10 +41,24 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SQ_UNDO_MAGIC     UINT32_C(0x4c515355) /* "USQL" in a hex dump of a little-endian host */
-#define SQ_UNDO_VERSION   1
-#define SQ_UNDO_LOG_BYTES (1024u * 1024)
-#define SQ_UNDO_LIVE_MAX  SQ_FAULTS_MAX /* one experiment per host */
+#define SQ_UNDO_MAGIC         UINT32_C(0x4c515355) /* "USQL" in a hex dump of a little-endian host */
+#define SQ_UNDO_VERSION       2
+#define SQ_UNDO_VERSION_LEAST 1
+#define SQ_UNDO_START_MAGIC   UINT32_C(0x48515355) /* "USQH" */
+#define SQ_UNDO_LOG_BYTES     (1024u * 1024)
+#define SQ_UNDO_LIVE_MAX      SQ_FAULTS_MAX /* one experiment per host */
+
+/* The first bytes of the file. */
+struct sq_undo_start {
+    uint32_t magic;
+    uint16_t version;
+    uint16_t reserved;
+    uint32_t valid_bytes; /* of records, behind this structure */
+    uint32_t crc32c;
+    uint64_t generation;
+    uint64_t sequence; /* of the last valid record */
+    struct sq_id boot; /* that wrote it: of another one nothing but what is durable counts */
+};
 
 enum sq_undo_record_type {
     SQ_UNDO_RECORD = 1, /* this fault is about to be prepared */
@@ -73,25 +96,36 @@ struct sq_undo_live {
     struct sq_undo undo;
 };
 
+bool sq_undo_key_equal(const struct sq_undo_key *a, const struct sq_undo_key *b);
+
 /* What a log holds. Large: not for the stack. */
 struct sq_undo_content {
     uint32_t live_count;
     struct sq_undo_live live[SQ_UNDO_LIVE_MAX];
     uint32_t other_boot_count; /* records of an earlier boot, ignored */
-    bool torn;                 /* bytes follow that are no record */
-    size_t used_bytes;         /* up to the end of the last whole record */
+    uint32_t version;          /* of the format; 0: the file is empty */
+    bool torn;                 /* a record follows that was never finished */
+    size_t used_bytes;         /* of whole records */
     uint64_t generation;
     uint64_t sequence; /* of the last record */
 };
 
 /*
- * Read a log from memory. Any bytes are fine; -1 only for what must not be ignored: an intact record that
- * this version cannot read (SQ_UNCLEAN), with everything before it in *content.
+ * Read a log from memory. -1 for what must not be ignored, with everything before it in *content: SQ_UNCLEAN,
+ * a record that is damaged and not provably an unfinished tail, or one that this version cannot read. `boot`
+ * NULL: records of every boot count.
  */
 int sq_undo_parse(const uint8_t *bytes, size_t size, const struct sq_id *boot,
                   struct sq_undo_content *content, struct sq_error *error);
 
-/* One record into `record` (SQ_UNDO_RECORD_MAX bytes); `undo` is NULL for DONE. Returns its length. Pure. */
+/* The start of a file, complete. Pure. */
+struct sq_undo_start sq_undo_start_of(const struct sq_id *boot, uint64_t generation, uint64_t sequence,
+                                      size_t valid_bytes);
+
+/*
+ * One record into `record` (SQ_UNDO_RECORD_MAX bytes); `undo` is NULL for DONE. Returns its length. Pure.
+ * header->version 0 stands for the newest.
+ */
 #define SQ_UNDO_RECORD_MAX (sizeof(struct sq_undo_header) + sizeof(struct sq_undo))
 size_t sq_undo_format(const struct sq_undo_header *header, const struct sq_undo *undo, uint8_t *record);
 
@@ -99,6 +133,9 @@ uint32_t sq_crc32c(uint32_t seed, const void *bytes, size_t size);
 
 struct sq_undo_log {
     int fd; /* -1: not open */
+    bool durable;
+    struct sq_undo_log *twin;   /* the durable log beside this one; NULL: none */
+    const char *twin_directory; /* where it is, or is made when it is needed */
     size_t size_bytes;
     size_t used_bytes;
     uint64_t generation;
@@ -111,13 +148,32 @@ struct sq_undo_log {
 };
 
 /*
- * Open or make the log in `run_directory`, whose lock the caller holds, and read what it holds into *content.
- * A torn tail is dropped; records of an earlier boot are forgotten. Refused: a file that is no regular file
- * of this user's, or that others may write.
+ * Open or make the log in `directory`, whose lock the caller holds, and read what it holds into *content. An
+ * unfinished tail is dropped; unless it is `durable`, records of an earlier boot are forgotten. Refused: a
+ * file that is no regular file of this user's, or that others may write; SQ_UNCLEAN: one that is damaged,
+ * which is left as it is.
  */
-int sq_undo_log_open(struct sq_undo_log *log, const char *run_directory, struct sq_undo_content *content,
-                     struct sq_error *error);
+int sq_undo_log_open(struct sq_undo_log *log, const char *directory, bool durable,
+                     struct sq_undo_content *content, struct sq_error *error);
 void sq_undo_log_close(struct sq_undo_log *log);
+
+/*
+ * Take over what a log of version 1 in `directory` holds, if there is one that root made, and remove it:
+ * *content is then what `log` holds. It may be repeated after a crash.
+ */
+int sq_undo_log_inherit(struct sq_undo_log *log, const char *directory, struct sq_undo_content *content,
+                        struct sq_error *error);
+
+/*
+ * From now on, `twin` in `directory` holds what survives a boot as well: opened now if it is there, and made
+ * when it is needed. What an earlier boot left in it is live in `log` too, and *content is what that holds.
+ * Both `twin` and `directory` are borrowed.
+ */
+int sq_undo_log_join(struct sq_undo_log *log, struct sq_undo_log *twin, const char *directory,
+                     struct sq_undo_content *content, struct sq_error *error);
+
+/* Throw a damaged log away: for when all that it may have held has been found and removed without it. */
+int sq_undo_log_discard(const char *directory, struct sq_error *error);
 
 /* Read the file again: what is still live. */
 int sq_undo_log_read(const struct sq_undo_log *log, struct sq_undo_content *content, struct sq_error *error);

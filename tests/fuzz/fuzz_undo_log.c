@@ -68,6 +68,23 @@ static void repair(uint8_t *bytes, size_t size)
     }
 }
 
+/* The repaired records, as far as they make sense, as a file of version 2. */
+static void check_started(size_t size)
+{
+    static uint8_t file[BYTES_MAX + sizeof(struct sq_undo_start)];
+    static const struct sq_id boot = {{1}};
+    struct sq_error error;
+    (void)sq_undo_parse(repaired, size, &boot, &content, &error);
+    struct sq_undo_start start =
+        sq_undo_start_of(&boot, content.generation, content.sequence, content.used_bytes);
+    memcpy(file, &start, sizeof start);
+    memcpy(file + sizeof start, repaired, size);
+    uint32_t live_count = content.live_count;
+    if (sq_undo_parse(file, sizeof start + size, &boot, &content, &error) == 0)
+        require(content.live_count == live_count);
+    check(file, sizeof start + size);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size > BYTES_MAX)
@@ -76,5 +93,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memcpy(repaired, data, size);
     repair(repaired, size);
     check(repaired, size);
+    check_started(size);
     return 0;
 }

@@ -91,8 +91,8 @@ fault)
     ;;
 after)
     if [[ $cut == synced ]]; then
-        [[ -s $disk/run/undo.log ]] || fail 'the undo log did not survive; the test proves nothing'
-        grep -q -a squall/ "$disk/run/undo.log" || fail 'the undo record did not survive; the test proves nothing'
+        [[ -s $disk/run/squalld/undo.log ]] || fail 'the undo log did not survive; the test proves nothing'
+        grep -q -a squall/ "$disk/run/squalld/undo.log" || fail 'the undo record did not survive; the test proves nothing'
     fi
     nothing_left || fail 'something is left after a boot'
     start_agent

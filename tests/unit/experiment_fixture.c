@@ -184,7 +184,7 @@ int set_up(void **state)
     struct sq_error error;
     (void)state;
     (void)strcpy(directory, "/tmp/squall-experiment-XXXXXX");
-    if (mkdtemp(directory) == NULL || sq_undo_log_open(&undo_log, directory, &content, &error) != 0)
+    if (mkdtemp(directory) == NULL || sq_undo_log_open(&undo_log, directory, false, &content, &error) != 0)
         return -1;
     memset(&policy, 0, sizeof policy);
     policy.allowed[SQ_PROCESS_KILL] = true;
