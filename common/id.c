@@ -72,6 +72,14 @@ bool sq_id_equal(const struct sq_id *a, const struct sq_id *b)
     return memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
 }
 
+bool sq_id_equal_secret(const struct sq_id *a, const struct sq_id *b)
+{
+    volatile uint8_t difference = 0;
+    for (size_t i = 0; i < sizeof a->bytes; i++)
+        difference = (uint8_t)(difference | (a->bytes[i] ^ b->bytes[i]));
+    return difference == 0;
+}
+
 bool sq_id_is_zero(const struct sq_id *id)
 {
     static const struct sq_id zero;

@@ -20,6 +20,9 @@ int sq_id_parse(const char *text, struct sq_id *id, struct sq_error *error);
 bool sq_id_equal(const struct sq_id *a, const struct sq_id *b);
 bool sq_id_is_zero(const struct sq_id *id);
 
+/* The same for an id that is a secret: how long it takes says nothing about how much of it is right. */
+bool sq_id_equal_secret(const struct sq_id *a, const struct sq_id *b);
+
 /* The boot id of this kernel (/proc/sys/kernel/random/boot_id): records of an earlier boot are recognised by
  * it. */
 int sq_id_of_boot(struct sq_id *id, struct sq_error *error);

@@ -157,6 +157,23 @@ static int check_is_something(struct sq_node root, struct sq_experiment *experim
                         "there is neither a 'method' nor a 'steady-state-hypothesis': nothing to do");
 }
 
+/* Every agent prepares everything beforehand, and none holds what is prepared for ever. */
+static int check_wait(struct sq_node root, const struct sq_experiment *experiment, struct sq_error *error)
+{
+    uint64_t most_ns = SQ_PREPARED_MAX_NS - 2 * SQ_EXPERIMENT_SLACK_NS;
+    uint64_t wait_ns = sq_experiment_wait_ns(experiment);
+    if (wait_ns <= most_ns)
+        return 0;
+    char wait[SQ_UNIT_TEXT_MAX];
+    char most[SQ_UNIT_TEXT_MAX];
+    sq_duration_format(wait_ns, wait);
+    sq_duration_format(most_ns, most);
+    return sq_node_fail(sq_node_get(root, "method"), error, SQ_LIMIT,
+                        "the last step begins %s after the hosts were prepared ('hold-before' and the steps "
+                        "before it); they wait %s at most: make several experiments of it",
+                        wait, most);
+}
+
 static void read_sections(struct sq_node root, struct sq_experiment *experiment, struct sq_problems *problems)
 {
     static section_reader *const readers[] = {read_root_keys,   read_texts,      read_root_tags,
@@ -173,6 +190,9 @@ static void read_sections(struct sq_node root, struct sq_experiment *experiment,
     struct sq_node method = sq_node_get(root, "method");
     if (sq_node_is_there(method))
         sq_read_method(method, experiment, problems);
+    struct sq_error error;
+    if (problems->count == 0 && check_wait(root, experiment, &error) != 0)
+        sq_problems_add(problems, &error);
 }
 
 /* What has to be right before anything else can be read: the document and its parameters. */
@@ -275,6 +295,17 @@ uint64_t sq_experiment_step_start_ns(const struct sq_experiment *experiment, uin
 uint64_t sq_experiment_step_end_ns(const struct sq_experiment *experiment, uint32_t i)
 {
     return sq_ns_add(sq_experiment_step_start_ns(experiment, i), experiment->steps[i].duration_ns);
+}
+
+uint64_t sq_experiment_wait_ns(const struct sq_experiment *experiment)
+{
+    uint64_t last_ns = 0;
+    for (uint32_t i = 0; i < experiment->step_count; i++) {
+        uint64_t start_ns = sq_experiment_step_start_ns(experiment, i);
+        last_ns = start_ns > last_ns ? start_ns : last_ns;
+    }
+    uint64_t hold_ns = experiment->has_hypothesis ? experiment->hypothesis.hold_before_ns : 0;
+    return experiment->step_count == 0 ? 0 : sq_ns_add(hold_ns, last_ns);
 }
 
 bool sq_experiment_steps_overlap(const struct sq_experiment *experiment, uint32_t a, uint32_t b)

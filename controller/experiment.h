@@ -124,6 +124,14 @@ void sq_experiment_free(struct sq_experiment *experiment);
 void sq_experiment_cleanup(struct sq_experiment **experiment);
 #define sq_autoexperiment __attribute__((cleanup(sq_experiment_cleanup)))
 
+/*
+ * How long the last step may have to wait after everything was prepared: until the steady state has held, and
+ * until its turn comes. SQ_EXPERIMENT_SLACK_NS more is for preparing itself and for slow measurements; both
+ * together are less than SQ_PREPARED_MAX_NS.
+ */
+#define SQ_EXPERIMENT_SLACK_NS (300 * SQ_NS_PER_SECOND)
+uint64_t sq_experiment_wait_ns(const struct sq_experiment *experiment);
+
 /* When step `i` starts and ends, in nanoseconds after the first injection. */
 uint64_t sq_experiment_step_start_ns(const struct sq_experiment *experiment, uint32_t i);
 uint64_t sq_experiment_step_end_ns(const struct sq_experiment *experiment, uint32_t i);

@@ -41,6 +41,7 @@ static struct sq_request *begin_request(struct sq_run *run, const struct sq_run_
     run->request.verb = verb;
     run->request.experiment = run->options.id;
     run->request.instance = host->instance;
+    run->request.token = host->token;
     return &run->request;
 }
 
@@ -66,10 +67,22 @@ void sq_run_say_hello(struct sq_run *run)
     }
 }
 
+/* Until when the last step may be injected: whoever prepares does not hold a host for longer. */
+static uint64_t prepared_until_boot_ns(const struct sq_run *run, uint64_t now_boot_ns)
+{
+    uint64_t wait_ns = sq_experiment_wait_ns(run->experiment);
+    return sq_ns_add(now_boot_ns, sq_ns_add(wait_ns, SQ_EXPERIMENT_SLACK_NS));
+}
+
 void sq_run_prepare(struct sq_run *run)
 {
     for (uint32_t i = 0; i < run->host_count && !run->ended; i++) {
         struct sq_run_host *host = &run->hosts[i];
+        struct sq_error error;
+        if (sq_id_make(&host->token, &error) != 0) {
+            sq_run_end(run, SQ_EXIT_FAILED, "%s", error.text);
+            return;
+        }
         struct sq_request *request = begin_request(run, host, SQ_VERB_PREPARE);
         uint64_t now_boot_ns = sq_boot_ns();
         uint32_t plan_index = (uint32_t)(host->plan - run->options.plan->hosts);
@@ -79,6 +92,8 @@ void sq_run_prepare(struct sq_run *run)
         request->lease_ns = run->experiment->lease_ns;
         request->not_after_boot_ns =
             sq_agent_clock_to_agent(&host->clock, sq_ns_add(now_boot_ns, PREPARE_TIMEOUT_NS));
+        request->prepared_until_boot_ns =
+            sq_agent_clock_to_agent(&host->clock, prepared_until_boot_ns(run, now_boot_ns));
         sq_plan_orders(run->options.plan, plan_index, request->faults, &request->fault_count);
         host->answered = false;
         host->ordered = true;
@@ -222,7 +237,13 @@ static void judge_report(struct sq_run *run, const struct sq_run_host *host,
     case SQ_END_HALT:
         sq_run_end(run, SQ_EXIT_ABORTED, "somebody halted %s", host->name);
         break;
+    case SQ_END_POLICY:
+        sq_run_end(run, run->inject_boot_ns == 0 ? SQ_EXIT_REFUSED : SQ_EXIT_FAILED,
+                   "%s ended \"%s\": %s: %s", host->name, step, sq_end_reason_name(report->end_reason),
+                   report->message);
+        break;
     case SQ_END_LEASE:
+    case SQ_END_UNUSED:
     case SQ_END_SHUTDOWN:
     case SQ_END_FAILURE:
     case SQ_END_RECOVERY:

@@ -25,6 +25,8 @@ static void send_try(struct sq_run *run, struct sq_run_host *host, enum sq_verb 
     request->verb = verb;
     request->experiment = run->options.id;
     request->instance = host->instance;
+    if (verb == SQ_VERB_REVERT)
+        request->token = host->token;
     uint64_t tag = (uint64_t)verb | (uint64_t)run->sequence++ << 8;
     if (verb == SQ_VERB_REVERT) {
         host->revert_under_way = true;
@@ -146,6 +148,12 @@ void sq_run_take_revert(struct sq_run *run, struct sq_run_host *host, const stru
     }
     if (answer->reply.code == SQ_OK && sq_id_equal(&answer->reply.experiment, &run->options.id)) {
         judge(run, host, answer->answered_boot_ns);
+        return;
+    }
+    if (answer->reply.code == SQ_LIMIT) {
+        /* It cannot promise to refuse our PREPARE should that still come: asked again until it can. */
+        (void)sq_fail(&host->problem, SQ_LIMIT, "%s: %s", host->name, answer->reply.message);
+        host->next_try_boot_ns = answer->answered_boot_ns + TRY_PAUSE_NS;
         return;
     }
     /* It knows nothing of it, or is another life of the agent: STATUS, which is asked of whoever lives,

@@ -27,6 +27,7 @@ struct sq_run_host {
     const char *name;
     uint32_t index; /* in the inventory: what the client calls it */
     struct sq_id instance;
+    struct sq_id token; /* ours alone: what its agent asks for with every order; zero before the PREPARE */
     struct sq_agent_clock clock;
     int64_t wall_offset_ns; /* the agent's wall clock minus ours */
     bool met;               /* has answered a first HELLO */

@@ -95,12 +95,12 @@ static int encode_reply(struct front *front, nng_msg *message, struct sq_error *
 static void answer(struct front *front, nng_msg *message)
 {
     struct sq_error error = {0};
-    front->reply->version = SQ_PROTOCOL_VERSION;
+    front->reply->version = sq_protocol_answer_version(front->request->version);
     front->reply->verb = front->request->verb;
     if (encode_reply(front, message, &error) != 0) {
         sq_log(SQ_LOG_ERROR, "cannot answer: %s", error.text);
         refuse(front, &error);
-        front->reply->version = SQ_PROTOCOL_VERSION;
+        front->reply->version = sq_protocol_answer_version(front->request->version);
         front->reply->verb = front->request->verb;
         if (encode_reply(front, message, &error) != 0) {
             nng_msg_free(message);

@@ -58,22 +58,6 @@ bool sq_experiments_is_unclean(const struct sq_experiments *experiments)
     return false;
 }
 
-void sq_experiments_remember(struct sq_experiments *experiments, const struct sq_id *id)
-{
-    if (sq_id_is_zero(id) || sq_experiments_remembers(experiments, id))
-        return;
-    experiments->ended_ids[experiments->ended_next] = *id;
-    experiments->ended_next = (experiments->ended_next + 1) % SQ_ENDED_IDS_MAX;
-}
-
-bool sq_experiments_remembers(const struct sq_experiments *experiments, const struct sq_id *id)
-{
-    for (uint32_t i = 0; i < SQ_ENDED_IDS_MAX; i++)
-        if (sq_id_equal(&experiments->ended_ids[i], id))
-            return !sq_id_is_zero(id);
-    return false;
-}
-
 static void release_state(struct sq_experiment_fault *fault)
 {
     if (fault->state == NULL)
@@ -94,7 +78,9 @@ void sq_experiment_reset(struct sq_experiment *experiment)
     experiment->title[0] = '\0';
     experiment->operator_name[0] = '\0';
     experiment->requester = (struct sq_requester){0};
+    experiment->token = (struct sq_id){{0}};
     experiment->lease_boot_ns = 0;
+    experiment->prepared_until_boot_ns = 0;
     experiment->fault_count = 0;
 }
 
@@ -366,7 +352,7 @@ uint64_t sq_experiments_next_boot_ns(const struct sq_experiments *experiments)
             continue;
         next_ns = sooner(next_ns, experiment->lease_boot_ns);
         if (fault->report.state == SQ_STATE_PREPARED)
-            next_ns = sooner(next_ns, fault->inject_at_boot_ns);
+            next_ns = sooner(sooner(next_ns, fault->inject_at_boot_ns), experiment->prepared_until_boot_ns);
         else if (fault->report.state == SQ_STATE_INJECTED)
             next_ns = sooner(next_ns, sq_ns_add(fault->report.injected_boot_ns, fault->order.duration_ns));
     }
@@ -397,6 +383,8 @@ static void pass_live(struct sq_experiments *experiments, uint64_t now_ns)
         if (fault->report.state == SQ_STATE_INJECTED &&
             now_ns >= sq_ns_add(fault->report.injected_boot_ns, fault->order.duration_ns))
             sq_experiment_clean(experiments, fault, SQ_END_DURATION);
+        if (fault->report.state == SQ_STATE_PREPARED && now_ns >= experiment->prepared_until_boot_ns)
+            sq_experiment_clean(experiments, fault, SQ_END_UNUSED);
     }
     sq_experiments_insist(experiments);
     for (uint32_t i = 0; i < experiment->fault_count; i++) {

@@ -14,6 +14,7 @@
 
 #include "common/error.h"
 #include "faults/fault.h"
+#include "injector/ended.h"
 #include "injector/policy.h"
 #include "injector/undo_log.h"
 #include "table/message.h"
@@ -21,8 +22,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
-
-#define SQ_ENDED_IDS_MAX 64
 
 /* What the experiments stand on. Everything is borrowed and outlives them. */
 struct sq_experiment_world {
@@ -62,7 +61,9 @@ struct sq_experiment {
     char title[SQ_TITLE_MAX];
     char operator_name[SQ_NAME_MAX];
     struct sq_requester requester; /* who prepared it */
+    struct sq_id token; /* of who prepared it; zero: by a controller of version 1, which knows none */
     uint64_t lease_boot_ns;
+    uint64_t prepared_until_boot_ns; /* what is not injected by then is reverted */
     uint32_t fault_count;
     struct sq_experiment_fault faults[SQ_FAULTS_MAX];
 };
@@ -84,8 +85,7 @@ struct sq_experiments {
     struct sq_experiment *current; /* the last one stays here when it is over: its report is asked for */
     struct sq_experiment *draft;   /* where a PREPARE or PREVIEW is put together */
     struct sq_experiment storage[2];
-    struct sq_id ended_ids[SQ_ENDED_IDS_MAX]; /* a ring: these are never prepared again */
-    uint32_t ended_next;
+    struct sq_ended ended; /* what is never prepared (again) */
 };
 
 void sq_experiments_init(struct sq_experiments *experiments, const struct sq_experiment_world *world);
@@ -159,10 +159,6 @@ void sq_experiment_clean(struct sq_experiments *experiments, struct sq_experimen
  * when everything that can be clean is.
  */
 void sq_experiments_insist(struct sq_experiments *experiments);
-
-/* Remember an id that must never be prepared (again). */
-void sq_experiments_remember(struct sq_experiments *experiments, const struct sq_id *id);
-bool sq_experiments_remembers(const struct sq_experiments *experiments, const struct sq_id *id);
 
 /* Release what an experiment that is over holds, and forget it. */
 void sq_experiment_reset(struct sq_experiment *experiment);

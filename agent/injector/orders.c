@@ -12,7 +12,7 @@ static bool is_selected(const struct sq_request *request, const struct sq_experi
     return request->fault_mask == 0 || (request->fault_mask >> fault->order.index & 1) != 0;
 }
 
-/* That every fault that the mask names is there, and, to be injected, not over. */
+/* That every fault that the mask names is there, and, to be injected, not over nor by its time. */
 static int check_mask(const struct sq_experiment *current, const struct sq_request *request,
                       struct sq_error *error)
 {
@@ -25,6 +25,10 @@ static int check_mask(const struct sq_experiment *current, const struct sq_reque
             return sq_fail(error, SQ_STALE, "fault %u has ended (%s); it is never injected again",
                            fault->order.index, sq_end_reason_name(fault->report.end_reason));
     }
+    if (request->verb == SQ_VERB_INJECT && request->at_boot_ns >= current->prepared_until_boot_ns)
+        return sq_fail(
+            error, SQ_LIMIT,
+            "the time to inject is later than what the faults were prepared for; nothing was done");
     if ((request->fault_mask & ~known) != 0)
         return sq_fail(error, SQ_UNKNOWN, "the experiment has no such fault on this host (mask 0x%x of 0x%x)",
                        request->fault_mask, known);
@@ -145,7 +149,9 @@ void sq_requests_halt(struct sq_experiments *experiments, const struct sq_reques
     bool was_live = sq_experiments_is_live(experiments);
     struct sq_error error;
     sq_experiments_end(experiments, SQ_END_HALT);
-    sq_experiments_remember(experiments, &request->experiment);
+    if (!sq_id_equal(&request->experiment, &experiments->current->id) &&
+        sq_ended_bar(&experiments->ended, &request->experiment, sq_experiments_now(experiments), &error) != 0)
+        sq_reply_fail(reply, &error);
     if (has_leftovers(experiments))
         (void)sq_requests_make_room(experiments, &error);
     report_unclean(experiments, reply);

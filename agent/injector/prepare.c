@@ -166,7 +166,8 @@ void sq_requests_prepare(struct sq_experiments *experiments, const struct sq_req
         handle_prepare_again(experiments, request, reply);
         return;
     }
-    if (sq_requests_make_room(experiments, &error) != 0) {
+    if (sq_ended_check_room(&experiments->ended, sq_experiments_now(experiments), &error) != 0 ||
+        sq_requests_make_room(experiments, &error) != 0) {
         sq_reply_fail(reply, &error);
         return;
     }
@@ -176,9 +177,13 @@ void sq_requests_prepare(struct sq_experiments *experiments, const struct sq_req
         return;
     }
     struct sq_experiment *draft = experiments->draft;
+    draft->token = request->token;
+    draft->prepared_until_boot_ns = request->prepared_until_boot_ns != 0
+                                        ? request->prepared_until_boot_ns
+                                        : sq_ns_add(sq_experiments_now(experiments), SQ_PREPARED_MAX_NS);
     experiments->draft = experiments->current;
     experiments->current = draft;
-    sq_experiments_remember(experiments, &experiments->draft->id);
+    sq_ended_add(&experiments->ended, &experiments->draft->id, sq_experiments_now(experiments));
     sq_experiment_reset(experiments->draft);
     draft->requester = request->requester;
     draft->lease_boot_ns = sq_ns_add(sq_experiments_now(experiments), request->lease_ns);

@@ -9,7 +9,7 @@
 #define ANSWERS_LEAVE_NS (100 * SQ_NS_PER_MILLISECOND) /* all of them together, after the fault was clean */
 
 /* What becomes of a request. Zero denies. */
-enum permit { DENY = 0, ACT, CONFLICT, UNKNOWN, STALE };
+enum permit { DENY = 0, ACT, CONFLICT, UNKNOWN, STALE, FOREIGN };
 
 static const uint8_t permits[SQ_VERB_MAX + 1][SQ_RELATION_COUNT] = {
     [SQ_VERB_PREVIEW] = {[SQ_RELATION_NONE] = ACT,
@@ -48,7 +48,7 @@ enum sq_relation sq_requests_relate(const struct sq_experiments *experiments, co
     bool is_live = sq_experiment_is_live(current);
     if (!sq_id_is_zero(&current->id) && sq_id_equal(&current->id, id))
         return is_live ? SQ_RELATION_LIVE : SQ_RELATION_OVER;
-    if (sq_experiments_remembers(experiments, id))
+    if (sq_ended_has(&experiments->ended, id))
         return SQ_RELATION_FORGOTTEN;
     return is_live ? SQ_RELATION_OTHER : SQ_RELATION_NONE;
 }
@@ -127,11 +127,32 @@ static int check_freshness(const struct sq_experiments *experiments, const struc
             error, SQ_STALE,
             "the request is meant for an earlier life of this agent; what that one had injected was undone "
             "when this one started");
+    uint64_t now_ns = sq_experiments_now(experiments);
     bool dated = request->verb == SQ_VERB_PREPARE || request->verb == SQ_VERB_INJECT;
-    if (dated && request->not_after_boot_ns != 0 &&
-        sq_experiments_now(experiments) > request->not_after_boot_ns)
+    if (dated && now_ns > request->not_after_boot_ns)
         return sq_fail(error, SQ_STALE, "the request came too late; nothing was done");
+    if (dated && request->not_after_boot_ns - now_ns > SQ_NOT_AFTER_MAX_NS)
+        return sq_fail(error, SQ_LIMIT,
+                       "the request is to hold for more than two minutes; nothing was done: does the "
+                       "controller know this host's clock?");
+    if (request->prepared_until_boot_ns != 0 &&
+        sq_ns_sub(request->prepared_until_boot_ns, now_ns) > SQ_PREPARED_MAX_NS)
+        return sq_fail(error, SQ_LIMIT,
+                       "a fault is to be injected more than 24h from now; no host is held for so long");
     return 0;
+}
+
+/*
+ * Who prepared an experiment owns it: whoever else has a certificate, or may use the socket, can halt it, and
+ * nothing else. A controller of version 1 has no token, nor has what it prepares.
+ */
+static bool is_owners(const struct sq_experiments *experiments, const struct sq_request *request,
+                      enum sq_relation relation)
+{
+    bool is_there = relation == SQ_RELATION_LIVE || relation == SQ_RELATION_OVER;
+    bool is_guarded = request->verb == SQ_VERB_PREPARE || request->verb == SQ_VERB_INJECT ||
+                      request->verb == SQ_VERB_RENEW || request->verb == SQ_VERB_REVERT;
+    return !is_there || !is_guarded || sq_id_equal_secret(&request->token, &experiments->current->token);
 }
 
 static void act(struct sq_experiments *experiments, const struct sq_request *request, struct sq_reply *reply)
@@ -154,13 +175,19 @@ static void refuse(struct sq_experiments *experiments, const struct sq_request *
         (void)fail_conflict(experiments, &error);
     else if (permit == STALE)
         (void)sq_requests_fail_over(experiments, relation, &error);
+    else if (permit == FOREIGN)
+        (void)sq_fail(&error, SQ_CONFLICT,
+                      "this experiment is another controller's: only who prepared it may %s it; "
+                      "`squall halt` ends it",
+                      sq_verb_name(request->verb));
     else if (permit == UNKNOWN)
         (void)sq_requests_fail_unknown(&error);
     else
         (void)sq_fail(&error, SQ_BAD_INPUT, "%s is not possible now", sq_verb_name(request->verb));
     /* What was ordered to end must not begin when its PREPARE arrives late. */
     if (request->verb == SQ_VERB_REVERT && permit == UNKNOWN)
-        sq_experiments_remember(experiments, &request->experiment);
+        (void)sq_ended_bar(&experiments->ended, &request->experiment, sq_experiments_now(experiments),
+                           &error);
     sq_reply_fail(reply, &error);
     if (relation == SQ_RELATION_OVER)
         sq_requests_show(experiments, reply);
@@ -200,6 +227,8 @@ bool sq_experiments_handle(struct sq_experiments *experiments, const struct sq_r
     }
     enum sq_relation relation = sq_requests_relate(experiments, &request->experiment);
     enum permit permit = (enum permit)permits[request->verb][relation];
+    if (permit == ACT && !is_owners(experiments, request, relation))
+        permit = FOREIGN;
     if (permit == ACT)
         act(experiments, request, reply);
     else

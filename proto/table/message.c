@@ -26,9 +26,16 @@ const char *sq_state_name(enum sq_fault_state state)
 
 const char *sq_end_reason_name(enum sq_end_reason reason)
 {
-    static const char *const names[] = {
-        "not ended", "reverted by order", "duration over", "lease ended",
-        "halted",    "agent shut down",   "failed",        "recovered from the log"};
+    static const char *const names[] = {"not ended",
+                                        "reverted by order",
+                                        "duration over",
+                                        "lease ended",
+                                        "halted",
+                                        "agent shut down",
+                                        "failed",
+                                        "recovered from the log",
+                                        "forbidden by the host's new policy",
+                                        "never injected"};
     _Static_assert(sizeof names / sizeof names[0] == SQ_END_MAX + 1, "a name for every reason");
     return (unsigned)reason > SQ_END_MAX ? "unknown" : names[reason];
 }
@@ -142,12 +149,60 @@ static int check_orders(const struct sq_request *request, struct sq_error *error
     return 0;
 }
 
+static bool is_spoken(uint32_t version)
+{
+    return version >= SQ_PROTOCOL_VERSION_LEAST && version <= SQ_PROTOCOL_VERSION;
+}
+
+int sq_protocol_check_request(uint32_t version, struct sq_error *error)
+{
+    if (is_spoken(version))
+        return 0;
+    return sq_fail(error, SQ_VERSION_GAP,
+                   "the controller speaks protocol version %u, this agent versions %d to %d: update %s; one "
+                   "version apart they work together",
+                   version, SQ_PROTOCOL_VERSION_LEAST, SQ_PROTOCOL_VERSION,
+                   version > SQ_PROTOCOL_VERSION ? "squalld on this host" : "the controller's squall");
+}
+
+int sq_protocol_check_reply(uint32_t version, struct sq_error *error)
+{
+    if (is_spoken(version))
+        return 0;
+    return sq_fail(error, SQ_VERSION_GAP,
+                   "the agent speaks protocol version %u, this squall versions %d to %d: update %s; one "
+                   "version apart they work together",
+                   version, SQ_PROTOCOL_VERSION_LEAST, SQ_PROTOCOL_VERSION,
+                   version > SQ_PROTOCOL_VERSION ? "this squall" : "squalld on that host");
+}
+
+uint32_t sq_protocol_answer_version(uint32_t asked)
+{
+    return is_spoken(asked) ? asked : SQ_PROTOCOL_VERSION;
+}
+
+/* Who orders, and until when the order holds. */
+static int check_bounds_of_order(const struct sq_request *request, struct sq_error *error)
+{
+    enum sq_verb verb = request->verb;
+    bool is_owners =
+        verb == SQ_VERB_PREPARE || verb == SQ_VERB_INJECT || verb == SQ_VERB_RENEW || verb == SQ_VERB_REVERT;
+    if (request->version < 2 && (!sq_id_is_zero(&request->token) || request->prepared_until_boot_ns != 0))
+        return sq_fail(error, SQ_BAD_INPUT, "protocol version %u knows no token", request->version);
+    if (request->version >= 2 && is_owners && sq_id_is_zero(&request->token))
+        return sq_fail(error, SQ_BAD_INPUT, "%s without a token", sq_verb_name(verb));
+    if ((verb == SQ_VERB_PREPARE || verb == SQ_VERB_INJECT) && request->not_after_boot_ns == 0)
+        return sq_fail(error, SQ_BAD_INPUT, "%s without a time after which it is too late",
+                       sq_verb_name(verb));
+    if (request->version >= 2 && verb == SQ_VERB_PREPARE && request->prepared_until_boot_ns == 0)
+        return sq_fail(error, SQ_BAD_INPUT, "prepare without a time until which it may be injected");
+    return 0;
+}
+
 int sq_request_check(const struct sq_request *request, struct sq_error *error)
 {
-    if (request->version != SQ_PROTOCOL_VERSION)
-        return sq_fail(error, SQ_VERSION_GAP,
-                       "the controller speaks protocol version %u, this agent version %d", request->version,
-                       SQ_PROTOCOL_VERSION);
+    if (sq_protocol_check_request(request->version, error) != 0)
+        return -1;
     enum sq_verb verb = request->verb;
     if ((int)verb <= SQ_VERB_NONE || verb > SQ_VERB_MAX)
         return sq_fail(error, SQ_BAD_INPUT, "unknown verb %d", (int)verb);
@@ -157,6 +212,8 @@ int sq_request_check(const struct sq_request *request, struct sq_error *error)
     bool has_experiment = verb >= SQ_VERB_PREVIEW && verb <= SQ_VERB_REVERT;
     if (has_experiment && sq_id_is_zero(&request->experiment))
         return sq_fail(error, SQ_BAD_INPUT, "%s without an experiment's id", sq_verb_name(verb));
+    if (check_bounds_of_order(request, error) != 0)
+        return -1;
     if (request->requester.family != 0 && request->requester.family != 4 && request->requester.family != 6)
         return sq_fail(error, SQ_BAD_INPUT, "a request from an address of no known family");
     if (request->fault_mask >= 1u << SQ_FAULTS_MAX)
@@ -203,10 +260,8 @@ static bool hello_is_bounded(const struct sq_hello *hello)
 
 int sq_reply_check(const struct sq_reply *reply, struct sq_error *error)
 {
-    if (reply->version != SQ_PROTOCOL_VERSION)
-        return sq_fail(error, SQ_VERSION_GAP,
-                       "the agent speaks protocol version %u, this controller version %d", reply->version,
-                       SQ_PROTOCOL_VERSION);
+    if (sq_protocol_check_reply(reply->version, error) != 0)
+        return -1;
     if ((unsigned)reply->code > SQ_CODE_MAX || (unsigned)reply->verb > SQ_VERB_MAX ||
         !sq_text_is_terminated(reply->message, sizeof reply->message) ||
         !sq_text_is_terminated(reply->title, sizeof reply->title) ||

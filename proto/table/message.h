@@ -16,9 +16,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define SQ_PROTOCOL_VERSION 1
-#define SQ_DEFAULT_PORT     7433
-#define SQ_WIRE_BYTES_MAX   (512u * 1024) /* of one message; both sides drop what is larger unread */
+/*
+ * Controller and agent work together when they are one version apart at most; the newer one then speaks the
+ * other's. Version 2: orders need the token that came with PREPARE, and PREPARE says until when it is to be
+ * injected.
+ */
+#define SQ_PROTOCOL_VERSION       2
+#define SQ_PROTOCOL_VERSION_LEAST 1
+#define SQ_DEFAULT_PORT           7433
+#define SQ_WIRE_BYTES_MAX         (512u * 1024) /* of one message; both sides drop what is larger unread */
 
 #define SQ_FAULTS_MAX            8 /* faults of one experiment on one host */
 #define SQ_LEASE_MIN_NS          (500 * SQ_NS_PER_MILLISECOND)
@@ -26,7 +32,9 @@
 #define SQ_LEASE_DEFAULT_NS      (10 * SQ_NS_PER_SECOND)
 #define SQ_DURATION_MIN_NS       (1 * SQ_NS_PER_MILLISECOND)
 #define SQ_DURATION_MAX_NS       (24 * 3600 * SQ_NS_PER_SECOND)
-#define SQ_KILL_WATCH_DEFAULT_NS (10 * SQ_NS_PER_SECOND) /* duration of an instant fault that names none */
+#define SQ_NOT_AFTER_MAX_NS      (120 * SQ_NS_PER_SECOND) /* how far ahead not_after_boot_ns may be */
+#define SQ_PREPARED_MAX_NS       SQ_DURATION_MAX_NS       /* how long a fault may wait for its INJECT */
+#define SQ_KILL_WATCH_DEFAULT_NS (10 * SQ_NS_PER_SECOND)  /* duration of an instant fault that names none */
 
 #define SQ_TITLE_MAX     128
 #define SQ_NAME_MAX      64
@@ -69,7 +77,9 @@ enum sq_end_reason {
     SQ_END_SHUTDOWN = 5, /* the agent was told to stop */
     SQ_END_FAILURE = 6,
     SQ_END_RECOVERY = 7, /* found in the undo log by a later life of the agent */
-    SQ_END_MAX = 7
+    SQ_END_POLICY = 8,   /* the host's policy was changed, and forbids it now */
+    SQ_END_UNUSED = 9,   /* prepared, and not injected while it might have been */
+    SQ_END_MAX = 9
 };
 
 /* One fault as ordered. */
@@ -95,10 +105,19 @@ struct sq_request {
     struct sq_id experiment;         /* PREVIEW, PREPARE, INJECT, RENEW, REVERT */
     char title[SQ_TITLE_MAX];        /* PREPARE: the experiment's title */
     char operator_name[SQ_NAME_MAX]; /* PREPARE: user@host of the controller, for the record */
-    uint64_t lease_ns;               /* PREPARE, RENEW */
-    uint64_t not_after_boot_ns;      /* PREPARE, INJECT: refused when it arrives later */
-    uint64_t at_boot_ns;             /* INJECT: when; 0 or past: now */
-    uint32_t fault_mask;             /* INJECT, REVERT: bit i is the fault of index i; 0: all */
+    /*
+     * A secret of who prepares the experiment, chosen at random by the controller: PREPARE brings it, and
+     * INJECT, RENEW and REVERT need it. Zero from controllers of version 1, which know none.
+     */
+    struct sq_id token;
+    uint64_t lease_ns;          /* PREPARE, RENEW */
+    uint64_t not_after_boot_ns; /* PREPARE, INJECT: refused when it arrives later; never zero, and
+                                   SQ_NOT_AFTER_MAX_NS ahead at most */
+    uint64_t
+        prepared_until_boot_ns; /* PREPARE: what is not injected by then is reverted, whatever is renewed;
+                                   SQ_PREPARED_MAX_NS ahead at most. Zero from version 1: that far */
+    uint64_t at_boot_ns;        /* INJECT: when; 0 or past: now */
+    uint32_t fault_mask;        /* INJECT, REVERT: bit i is the fault of index i; 0: all */
     struct sq_requester requester;
     uint32_t fault_count; /* PREVIEW, PREPARE */
     struct sq_fault_order faults[SQ_FAULTS_MAX];
@@ -217,6 +236,16 @@ void sq_report_count(struct sq_fault_report *report, const char *name, uint64_t 
 /* Copy an error into a report or a reply. */
 void sq_report_fail(struct sq_fault_report *report, const struct sq_error *error);
 void sq_reply_fail(struct sq_reply *reply, const struct sq_error *error);
+
+/*
+ * Does this side speak the other's version? 0, or -1 with SQ_VERSION_GAP, the versions of both, and what to
+ * do.
+ */
+int sq_protocol_check_request(uint32_t version, struct sq_error *error); /* in the agent */
+int sq_protocol_check_reply(uint32_t version, struct sq_error *error);   /* in the controller */
+
+/* The version in which a request of version `asked` is answered: the same if it is spoken here. */
+uint32_t sq_protocol_answer_version(uint32_t asked);
 
 /*
  * That a request is well-formed: version, verb, bounds, texts terminated, indices unique, durations and lease

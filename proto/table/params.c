@@ -410,6 +410,38 @@ bool sq_param_format(const struct sq_fault_spec *spec, const struct sq_param *pa
     return param->type == SQ_PARAM_SEED || param->required || !is_zero;
 }
 
+/* Anything else than what an agent that does not know the parameter would do. */
+static bool is_given(const struct sq_fault_spec *spec, const struct sq_param *param)
+{
+    char text[SQ_PARAM_TEXT_MAX];
+    if (!sq_param_format(spec, param, text, sizeof text))
+        return false;
+    return param->standard == NULL || strcmp(text, param->standard) != 0;
+}
+
+int sq_spec_check_version_of(const struct sq_fault_info *info, const struct sq_fault_spec *spec,
+                             uint32_t version, struct sq_error *error)
+{
+    if (version < info->since)
+        return sq_fail(error, SQ_UNABLE,
+                       "the agent speaks protocol version %u and knows no %s, which came with version %u; "
+                       "update squalld on that host",
+                       version, info->name, info->since);
+    for (size_t i = 0; i < info->param_count; i++)
+        if (version < info->params[i].since && is_given(spec, &info->params[i]))
+            return sq_fail(error, SQ_UNABLE,
+                           "the agent speaks protocol version %u and knows no '%s' of %s, which came with "
+                           "version %u; update squalld on that host",
+                           version, info->params[i].key, info->name, info->params[i].since);
+    return 0;
+}
+
+int sq_spec_check_version(const struct sq_fault_spec *spec, uint32_t version, struct sq_error *error)
+{
+    const struct sq_fault_info *info = sq_fault_by_kind(spec->kind);
+    return info == NULL ? 0 : sq_spec_check_version_of(info, spec, version, error);
+}
+
 bool sq_spec_collides(const struct sq_fault_spec *a, const struct sq_fault_spec *b)
 {
     const struct sq_fault_info *info = sq_fault_by_kind(a->kind);

@@ -43,6 +43,7 @@ struct sq_param {
     const char *standard;       /* the default as text, NULL: none (zero: not given) */
     bool required;
     const char *help; /* one line */
+    uint32_t since;   /* the protocol version that it came with; 0: it was always there */
 };
 
 struct sq_fault_info {
@@ -51,6 +52,7 @@ struct sq_fault_info {
     const char *help; /* one line */
     bool instant;     /* nothing can undo it; its duration is how long squall watches for a recovery */
     enum sq_resource resource;
+    uint32_t since; /* the protocol version that it came with; 0: it was always there */
     const struct sq_param *params;
     size_t param_count;
     /*
@@ -114,6 +116,16 @@ int sq_spec_check(const struct sq_fault_spec *spec, const char **culprit, struct
 /* Check a spec that has passed sq_spec_check against its fault's duration. */
 int sq_spec_check_duration(const struct sq_fault_spec *spec, uint64_t duration_ns, const char **culprit,
                            struct sq_error *error);
+
+/*
+ * Can an agent of this protocol version be asked for it? A parameter that is not given can be left out. 0, or
+ * -1 with SQ_UNABLE, which names the kind or the parameter that the agent does not know.
+ */
+int sq_spec_check_version(const struct sq_fault_spec *spec, uint32_t version, struct sq_error *error);
+
+/* The same by a description of its own. */
+int sq_spec_check_version_of(const struct sq_fault_info *info, const struct sq_fault_spec *spec,
+                             uint32_t version, struct sq_error *error);
 
 /*
  * One parameter as text that sq_spec_set reads back; lists are joined by ", ". Returns false if it is not

@@ -3,6 +3,21 @@
 
 #include <string.h>
 
+/* The largest numbers that a controller of each version knows; it refuses an answer with others. */
+struct known {
+    uint32_t kind;
+    uint32_t code;
+    uint32_t end_reason;
+    uint32_t line;
+};
+
+static struct known known_to(uint32_t version)
+{
+    if (version >= SQ_PROTOCOL_VERSION)
+        return (struct known){SQ_FAULT_KIND_MAX, SQ_CODE_MAX, SQ_END_MAX, SQ_LINE_KIND_MAX};
+    return (struct known){SQ_MEMORY_STRESS, SQ_INTERNAL, SQ_END_RECOVERY, SQ_LINE_FOREIGN};
+}
+
 static int put_counters(struct sq_arena *arena, const struct sq_fault_report *report,
                         Squall__V1__FaultReport *message)
 {
@@ -23,7 +38,7 @@ static int put_counters(struct sq_arena *arena, const struct sq_fault_report *re
     return 0;
 }
 
-static int put_lines(struct sq_arena *arena, const struct sq_fault_report *report,
+static int put_lines(struct sq_arena *arena, const struct sq_fault_report *report, const struct known *known,
                      Squall__V1__FaultReport *message)
 {
     message->lines = sq_arena_allocate(arena, report->line_count * sizeof *message->lines);
@@ -33,7 +48,7 @@ static int put_lines(struct sq_arena *arena, const struct sq_fault_report *repor
         Squall__V1__ReportLine *line = sq_codec_new(arena, &squall__v1__report_line__descriptor);
         if (line == NULL)
             return -1;
-        line->kind = report->lines[i].kind;
+        line->kind = report->lines[i].kind <= known->line ? report->lines[i].kind : SQ_LINE_NOTE;
         line->text = sq_codec_put_text(arena, report->lines[i].text, sizeof report->lines[i].text);
         message->lines[i] = line;
         if (line->text == NULL)
@@ -43,16 +58,17 @@ static int put_lines(struct sq_arena *arena, const struct sq_fault_report *repor
     return 0;
 }
 
-static Squall__V1__FaultReport *put_report(struct sq_arena *arena, const struct sq_fault_report *report)
+static Squall__V1__FaultReport *put_report(struct sq_arena *arena, const struct sq_fault_report *report,
+                                           const struct known *known)
 {
     Squall__V1__FaultReport *message = sq_codec_new(arena, &squall__v1__fault_report__descriptor);
     if (message == NULL)
         return NULL;
     message->index = report->index;
-    message->kind = report->kind;
+    message->kind = report->kind <= known->kind ? report->kind : SQ_FAULT_NONE;
     message->state = report->state;
-    message->end_reason = report->end_reason;
-    message->code = report->code;
+    message->end_reason = report->end_reason <= known->end_reason ? report->end_reason : SQ_END_FAILURE;
+    message->code = report->code <= known->code ? report->code : SQ_SYSTEM;
     message->message = sq_codec_put_text(arena, report->message, sizeof report->message);
     message->prepared_boot_ns = report->prepared_boot_ns;
     message->injected_boot_ns = report->injected_boot_ns;
@@ -65,7 +81,7 @@ static Squall__V1__FaultReport *put_report(struct sq_arena *arena, const struct 
     message->touched = report->touched;
     message->lines_dropped = report->lines_dropped;
     if (message->message == NULL || put_counters(arena, report, message) != 0 ||
-        put_lines(arena, report, message) != 0)
+        put_lines(arena, report, known, message) != 0)
         return NULL;
     return message;
 }
@@ -109,11 +125,12 @@ static Squall__V1__Hello *put_hello(struct sq_arena *arena, const struct sq_hell
 
 static int put_faults(struct sq_arena *arena, const struct sq_reply *reply, Squall__V1__Reply *message)
 {
+    const struct known known = known_to(reply->version);
     message->faults = sq_arena_allocate(arena, reply->fault_count * sizeof *message->faults);
     if (message->faults == NULL)
         return -1;
     for (uint32_t i = 0; i < reply->fault_count; i++) {
-        message->faults[i] = put_report(arena, &reply->faults[i]);
+        message->faults[i] = put_report(arena, &reply->faults[i], &known);
         if (message->faults[i] == NULL)
             return -1;
     }
@@ -142,7 +159,7 @@ int sq_wire_encode_reply(const struct sq_reply *reply, uint8_t **bytes, size_t *
     Squall__V1__Reply message = SQUALL__V1__REPLY__INIT;
     message.version = reply->version;
     message.verb = reply->verb;
-    message.code = reply->code;
+    message.code = reply->code <= known_to(reply->version).code ? reply->code : SQ_SYSTEM;
     message.message = sq_codec_put_text(&arena, reply->message, sizeof reply->message);
     message.now_boot_ns = reply->now_boot_ns;
     message.title = sq_codec_put_text(&arena, reply->title, sizeof reply->title);
@@ -302,12 +319,8 @@ int sq_wire_decode_reply(const uint8_t *bytes, size_t length, struct sq_reply *r
     if (sq_codec_peek(bytes, length, &version, &verb)) {
         reply->version = version;
         reply->verb = verb <= SQ_VERB_MAX ? verb : SQ_VERB_NONE;
-        if (version != SQ_PROTOCOL_VERSION)
-            return sq_fail(
-                error, SQ_VERSION_GAP,
-                "the agent speaks protocol version %u, this controller version %d; install the same "
-                "version of squall on both",
-                version, SQ_PROTOCOL_VERSION);
+        if (sq_protocol_check_reply(version, error) != 0)
+            return -1;
     }
     sq_autoarena struct sq_arena arena;
     sq_arena_init(&arena);

@@ -1,3 +1,4 @@
+#include "table/params.h"
 #include "wire/codec.h"
 #include "wire/wire.h"
 
@@ -17,7 +18,8 @@ static int put_faults(struct sq_arena *arena, const struct sq_request *request, 
             return sq_codec_no_memory(error);
         order->index = request->faults[i].index;
         order->duration_ns = request->faults[i].duration_ns;
-        if (sq_codec_put_spec(arena, &request->faults[i].spec, order, error) != 0)
+        if (sq_spec_check_version(&request->faults[i].spec, request->version, error) != 0 ||
+            sq_codec_put_spec(arena, &request->faults[i].spec, order, error) != 0)
             return -1;
         message->faults[i] = order;
     }
@@ -39,6 +41,10 @@ int sq_wire_encode_request(const struct sq_request *request, uint8_t **bytes, si
         sq_codec_put_id(&arena, &request->instance, &message.instance) != 0 ||
         sq_codec_put_id(&arena, &request->experiment, &message.experiment) != 0)
         return sq_codec_no_memory(error);
+    if (request->version >= 2 && sq_codec_put_id(&arena, &request->token, &message.token) != 0)
+        return sq_codec_no_memory(error);
+    if (request->version >= 2)
+        message.prepared_until_boot_ns = request->prepared_until_boot_ns;
     message.lease_ns = request->lease_ns;
     message.not_after_boot_ns = request->not_after_boot_ns;
     message.at_boot_ns = request->at_boot_ns;
@@ -59,12 +65,14 @@ static int get_request(const Squall__V1__Request *message, struct sq_request *re
                        message->n_faults, SQ_FAULTS_MAX);
     if (sq_codec_get_id(&message->instance, &request->instance, "instance", error) != 0 ||
         sq_codec_get_id(&message->experiment, &request->experiment, "experiment", error) != 0 ||
+        sq_codec_get_id(&message->token, &request->token, "token", error) != 0 ||
         sq_codec_get_text(message->title, request->title, sizeof request->title, "title", error) != 0 ||
         sq_codec_get_text(message->operator_name, request->operator_name, sizeof request->operator_name,
                           "operator_name", error) != 0)
         return -1;
     request->lease_ns = message->lease_ns;
     request->not_after_boot_ns = message->not_after_boot_ns;
+    request->prepared_until_boot_ns = message->prepared_until_boot_ns;
     request->at_boot_ns = message->at_boot_ns;
     request->fault_mask = message->fault_mask;
     for (size_t i = 0; i < message->n_faults; i++) {
@@ -87,12 +95,8 @@ int sq_wire_decode_request(const uint8_t *bytes, size_t length, struct sq_reques
     if (sq_codec_peek(bytes, length, &version, &verb)) {
         request->version = version;
         request->verb = verb <= SQ_VERB_MAX ? verb : SQ_VERB_NONE;
-        if (version != SQ_PROTOCOL_VERSION)
-            return sq_fail(
-                error, SQ_VERSION_GAP,
-                "the controller speaks protocol version %u, this agent version %d; install the same "
-                "version of squall on both",
-                version, SQ_PROTOCOL_VERSION);
+        if (sq_protocol_check_request(version, error) != 0)
+            return -1;
     }
     sq_autoarena struct sq_arena arena;
     sq_arena_init(&arena);

@@ -178,6 +178,9 @@ static uint64_t ask(enum sq_verb verb)
     request.verb = verb;
     request.instance = instance;
     request.experiment = experiment;
+    request.token = experiment;
+    request.not_after_boot_ns = sq_boot_ns() + 10 * SQ_NS_PER_SECOND;
+    request.prepared_until_boot_ns = sq_boot_ns() + 600 * SQ_NS_PER_SECOND;
     uint64_t began_ns = bench_now_ns();
     if (sq_wire_encode_request(&request, &bytes, &length, &error) != 0)
         bench_die("%s", error.text);

@@ -128,6 +128,9 @@ static bool try_ask(enum sq_verb verb, uint8_t experiment)
     request.verb = verb;
     request.instance = instance;
     request.experiment = (struct sq_id){{experiment}};
+    request.token = (struct sq_id){{experiment, 1}};
+    request.not_after_boot_ns = sq_boot_ns() + 10 * SQ_NS_PER_SECOND;
+    request.prepared_until_boot_ns = sq_boot_ns() + 600 * SQ_NS_PER_SECOND;
     assert_int_equal(sq_wire_encode_request(&request, &bytes, &length, &error), 0);
     assert_int_equal(nng_req0_open(&socket), 0);
     int result = exchange(socket, bytes, length, &error);

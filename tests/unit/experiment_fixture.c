@@ -19,6 +19,7 @@ struct sq_experiments experiments;
 struct sq_request request;
 struct sq_reply reply;
 int recoveries;
+uint32_t version;
 uint64_t settled_ns;
 uint64_t ready_ns;
 
@@ -193,6 +194,7 @@ int set_up(void **state)
     fail_call = 0;
     fail_slot = 0;
     recoveries = 0;
+    version = SQ_PROTOCOL_VERSION;
     settled_ns = 0;
     ready_ns = 0;
     now_ns = 1000 * SECOND;
@@ -234,12 +236,20 @@ static void await_prepare(void)
 
 enum sq_code ask(enum sq_verb verb, uint8_t id)
 {
-    request.version = SQ_PROTOCOL_VERSION;
+    request.version = version;
     request.verb = verb;
     request.instance = experiments.world.instance;
     request.experiment = (struct sq_id){{id}};
+    const struct sq_request asked = request;
+    if (request.version >= 2 && sq_id_is_zero(&request.token))
+        request.token = (struct sq_id){{id, 7}};
+    if (request.not_after_boot_ns == 0)
+        request.not_after_boot_ns = now_ns + SECOND;
+    if (request.version >= 2 && request.prepared_until_boot_ns == 0)
+        request.prepared_until_boot_ns = now_ns + 3600 * SECOND;
     if (!sq_experiments_handle(&experiments, &request, &reply))
         await_prepare();
+    request = asked;
     assert_int_equal(reply.verb, verb);
     return reply.code;
 }

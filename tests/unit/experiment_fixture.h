@@ -31,10 +31,14 @@ extern uint64_t settled_ns; /* until then, something of a clean fault is still o
 /* Not zero: what is drafted from now on is prepared at that time, and wants to be attended to each second. */
 extern uint64_t ready_ns;
 extern int recoveries;
+extern uint32_t version; /* that the controller speaks */
 
 int set_up(void **state);
 int tear_down(void **state);
-/* Hand over `request` with this verb and an experiment of this id; the code of `reply`. */
+/*
+ * Hand over `request` with this verb and an experiment of this id; the code of `reply`. Where `request` names
+ * no token or time, it gets the id's own token, and times that are fine.
+ */
 enum sq_code ask(enum sq_verb verb, uint8_t id);
 /* Make `request` an order of that many faults, which have the indices 2, 3, ... */
 void order(uint32_t count, uint64_t duration_ns);

@@ -135,6 +135,7 @@ static void test_stale(void **state)
         assert_true(sq_experiments_handle(&experiments, &request, &reply));
         assert_int_equal(reply.code, SQ_STALE);
     }
+    memset(&request, 0, sizeof request);
     request.not_after_boot_ns = now_ns - 1;
     assert_int_equal(ask(SQ_VERB_INJECT, 1), SQ_STALE);
     expect_calls("vp");

@@ -24,6 +24,9 @@ static int begin(void **state)
     request.version = SQ_PROTOCOL_VERSION;
     request.verb = SQ_VERB_PREPARE;
     request.experiment.bytes[3] = 1;
+    request.token.bytes[5] = 9;
+    request.not_after_boot_ns = 1;
+    request.prepared_until_boot_ns = 1;
     request.lease_ns = SQ_LEASE_DEFAULT_NS;
     request.fault_count = 1;
     request.faults[0].duration_ns = 10 * SQ_NS_PER_SECOND;
@@ -65,11 +68,17 @@ static void test_a_good_request(void **state)
 static void test_version_and_verb(void **state)
 {
     (void)state;
-    request.version = 2;
-    refuse(SQ_VERSION_GAP, "the controller speaks protocol version 2, this agent version 1");
+    request.version = SQ_PROTOCOL_VERSION + 1;
+    refuse(
+        SQ_VERSION_GAP,
+        "the controller speaks protocol version 3, this agent versions 1 to 2: update squalld on this host");
     request.version = 0;
     request.verb = SQ_VERB_NONE;
-    refuse(SQ_VERSION_GAP, "version 0");
+    refuse(SQ_VERSION_GAP, "version 0, this agent versions 1 to 2: update the controller's squall");
+    assert_int_equal(sq_protocol_answer_version(1), 1);
+    assert_int_equal(sq_protocol_answer_version(2), 2);
+    assert_int_equal(sq_protocol_answer_version(3), SQ_PROTOCOL_VERSION);
+    assert_int_equal(sq_protocol_answer_version(0), SQ_PROTOCOL_VERSION);
     static const int verbs[] = {0, 9, -1, 1000000};
     for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++) {
         memcpy(&request.verb, &verbs[i], sizeof request.verb);
@@ -90,6 +99,35 @@ static void test_texts_and_masks(void **state)
     refuse(SQ_BAD_INPUT, "the fault mask names a fault beyond 7");
     request.requester.family = 5;
     refuse(SQ_BAD_INPUT, "family");
+}
+
+/* Who orders, and until when it holds: nobody is obeyed without, but for version 1, which has no token. */
+static void test_bounds_of_orders(void **state)
+{
+    (void)state;
+    static const enum sq_verb verbs[] = {SQ_VERB_PREPARE, SQ_VERB_INJECT, SQ_VERB_RENEW, SQ_VERB_REVERT};
+    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++) {
+        request.verb = verbs[i];
+        request.fault_count = verbs[i] == SQ_VERB_PREPARE;
+        accept_request();
+        memset(&request.token, 0, sizeof request.token);
+        refuse(SQ_BAD_INPUT, "without a token");
+        request.version = 1;
+        refuse(SQ_BAD_INPUT, "protocol version 1 knows no token");
+        request.version = 1;
+        memset(&request.token, 0, sizeof request.token);
+        request.prepared_until_boot_ns = 0;
+        accept_request();
+        begin(NULL);
+    }
+    request.not_after_boot_ns = 0;
+    refuse(SQ_BAD_INPUT, "prepare without a time after which it is too late");
+    request.prepared_until_boot_ns = 0;
+    refuse(SQ_BAD_INPUT, "prepare without a time until which it may be injected");
+    request.verb = SQ_VERB_INJECT;
+    request.fault_count = 0;
+    request.not_after_boot_ns = 0;
+    refuse(SQ_BAD_INPUT, "inject without a time after which it is too late");
 }
 
 static void test_lease(void **state)
@@ -172,7 +210,12 @@ static void test_replies(void **state)
     if (sq_reply_check(&reply, &error) != 0)
         fail_msg("%s", error.text);
     reply.version = 7;
-    refuse_reply(SQ_VERSION_GAP, "the agent speaks protocol version 7, this controller version 1");
+    refuse_reply(SQ_VERSION_GAP,
+                 "the agent speaks protocol version 7, this squall versions 1 to 2: update this");
+    reply.version = 0;
+    refuse_reply(SQ_VERSION_GAP, "version 0, this squall versions 1 to 2: update squalld on that host");
+    reply.version = 1;
+    assert_int_equal(sq_reply_check(&reply, &error), 0);
     reply.code = (enum sq_code)(SQ_CODE_MAX + 1);
     refuse_reply(SQ_BAD_INPUT, "malformed");
     reply.verb = (enum sq_verb)(SQ_VERB_MAX + 1);
@@ -274,6 +317,7 @@ int main(void)
         cmocka_unit_test_setup(test_a_good_request, begin),
         cmocka_unit_test_setup(test_version_and_verb, begin),
         cmocka_unit_test_setup(test_texts_and_masks, begin),
+        cmocka_unit_test_setup(test_bounds_of_orders, begin),
         cmocka_unit_test_setup(test_lease, begin),
         cmocka_unit_test_setup(test_orders, begin),
         cmocka_unit_test_setup(test_verbs_without_faults, begin),

@@ -166,7 +166,9 @@ static void any_request(struct sq_request *request)
     any_text(request->title, sizeof request->title);
     any_text(request->operator_name, sizeof request->operator_name);
     request->lease_ns = SQ_LEASE_MIN_NS + any_number() % (SQ_LEASE_MAX_NS - SQ_LEASE_MIN_NS);
-    request->not_after_boot_ns = any_number();
+    any_id(&request->token);
+    request->not_after_boot_ns = 1 + any_number() / 2;
+    request->prepared_until_boot_ns = 1 + any_number() / 2;
     request->at_boot_ns = any_number();
     request->fault_mask = below(1u << SQ_FAULTS_MAX);
     if (request->verb != SQ_VERB_PREVIEW && request->verb != SQ_VERB_PREPARE)
@@ -420,8 +422,8 @@ static void test_malformed_requests_are_refused(void **state)
 static void test_other_versions_are_told_so(void **state)
 {
     (void)state;
-    REFUSED(SQ_VERSION_GAP, 0x08, 2, 0x10, 7);
-    assert_int_equal(decoded_request.version, 2);
+    REFUSED(SQ_VERSION_GAP, 0x08, SQ_PROTOCOL_VERSION + 1, 0x10, 7);
+    assert_int_equal(decoded_request.version, SQ_PROTOCOL_VERSION + 1);
     assert_int_equal(decoded_request.verb, SQ_VERB_STATUS);
     REFUSED(SQ_VERSION_GAP, 0x08, 99, 0xff, 0xff, 0xff); /* whatever the rest is */
     assert_int_equal(decoded_request.version, 99);
@@ -437,7 +439,7 @@ static void test_other_versions_are_told_so(void **state)
 static void test_unknown_fields_of_requests_are_refused(void **state)
 {
     (void)state;
-    REFUSED(SQ_VERSION_GAP, 0x08, 1, 0x10, 7, 0x60, 1);                      /* field 12 of Request */
+    REFUSED(SQ_VERSION_GAP, 0x08, 1, 0x10, 7, 0xa0, 6, 1);                   /* field 100 of Request */
     REFUSED(SQ_VERSION_GAP, 0x08, 1, 0x10, 7, 0x5a, 3, 0xa2, 6, 0);          /* a fault kind of number 84 */
     REFUSED(SQ_VERSION_GAP, 0x08, 1, 0x10, 7, 0x5a, 5, 0x8a, 1, 2, 0x28, 1); /* field 5 of NetworkPartition */
     /* In a reply it is news that an older controller can do without. */
