@@ -234,7 +234,7 @@ static void await_prepare(void)
     }
 }
 
-enum sq_code ask(enum sq_verb verb, uint8_t id)
+bool hand_over(enum sq_verb verb, uint8_t id)
 {
     request.version = version;
     request.verb = verb;
@@ -247,9 +247,15 @@ enum sq_code ask(enum sq_verb verb, uint8_t id)
         request.not_after_boot_ns = now_ns + SECOND;
     if (request.version >= 2 && request.prepared_until_boot_ns == 0)
         request.prepared_until_boot_ns = now_ns + 3600 * SECOND;
-    if (!sq_experiments_handle(&experiments, &request, &reply))
-        await_prepare();
+    bool is_answered = sq_experiments_handle(&experiments, &request, &reply);
     request = asked;
+    return is_answered;
+}
+
+enum sq_code ask(enum sq_verb verb, uint8_t id)
+{
+    if (!hand_over(verb, id))
+        await_prepare();
     assert_int_equal(reply.verb, verb);
     return reply.code;
 }

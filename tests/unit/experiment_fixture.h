@@ -40,6 +40,8 @@ int tear_down(void **state);
  * no token or time, it gets the id's own token, and times that are fine.
  */
 enum sq_code ask(enum sq_verb verb, uint8_t id);
+/* The same, without waiting for a PREPARE: false if it has only begun. */
+bool hand_over(enum sq_verb verb, uint8_t id);
 /* Make `request` an order of that many faults, which have the indices 2, 3, ... */
 void order(uint32_t count, uint64_t duration_ns);
 void prepare(uint8_t id, uint32_t count, uint64_t duration_ns);

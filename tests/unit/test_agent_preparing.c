@@ -9,11 +9,7 @@ static void begin(uint64_t after_ns)
 {
     ready_ns = now_ns + after_ns;
     order(2, 30 * SECOND);
-    request.version = SQ_PROTOCOL_VERSION;
-    request.verb = SQ_VERB_PREPARE;
-    request.instance = experiments.world.instance;
-    request.experiment = (struct sq_id){{1}};
-    assert_false(sq_experiments_handle(&experiments, &request, &reply));
+    assert_false(hand_over(SQ_VERB_PREPARE, 1));
     expect_calls("vvp");
     /* One fault a turn, and every turn comes at once. */
     assert_true(sq_experiments_next_boot_ns(&experiments) <= now_ns);
