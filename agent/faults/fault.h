@@ -35,9 +35,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define SQ_UNDO_BYTES_MAX 8192
-#define SQ_PROTECTED_MAX  64
-#define SQ_SPARED_MAX     8
+#define SQ_UNDO_BYTES_MAX  8192
+#define SQ_PROTECTED_MAX   64
+#define SQ_SPARED_MAX      8
+#define SQ_AGENT_PORTS_MAX 8
 
 /* A boot does not end what the fault changes: its record is also written to disk, and synced. */
 #define SQ_UNDO_SURVIVES_BOOT 1u
@@ -76,6 +77,8 @@ struct sq_fault_env {
     const struct sq_protection *protection;
     uint32_t spared_count;
     struct sq_spared spared[SQ_SPARED_MAX];
+    uint32_t agent_port_count; /* TCP ports on which the agent listens: spared for everybody */
+    uint16_t agent_ports[SQ_AGENT_PORTS_MAX];
     struct sq_id experiment;
     uint32_t
         slot; /* 0 to SQ_FAULTS_MAX - 1, unique on this host at this time: for filter preferences and names */

@@ -35,27 +35,6 @@ static int check_firewall(const struct sq_network_undo *record, struct sq_error 
     return 0;
 }
 
-/* What passes two of the interfaces would take the detour twice. */
-static int check_stacked(struct sq_netlink *netlink, const struct sq_network_undo *record,
-                         struct sq_error *error)
-{
-    for (uint32_t i = 0; i < record->interface_count; i++) {
-        for (uint32_t j = 0; j < record->interface_count; j++) {
-            const char *lower = record->interfaces[i].name;
-            const char *upper = record->interfaces[j].name;
-            int carries = i == j ? 0 : sq_link_carries(netlink, record->interfaces[i].ifindex, upper);
-            if (carries < 0)
-                return sq_fail_errno(error, -carries, "cannot tell which interfaces stand on %s", lower);
-            if (carries > 0)
-                return sq_fail(error, SQ_UNABLE,
-                               "the peers are reached by %s and by %s, which carries the packets of %s: they "
-                               "would be hit twice; name one of them with 'interface'",
-                               upper, lower, upper);
-        }
-    }
-    return 0;
-}
-
 static void tell_limit(const struct sq_network_undo *record, enum sq_tc_side side,
                        const struct sq_netem *netem, struct sq_fault_report *report)
 {
@@ -76,8 +55,6 @@ int sq_network_detours_preview(const struct sq_fault_env *env, struct sq_netem *
 {
     sq_autonetlink struct sq_netlink netlink = {.fd = -1};
     if (check_firewall(record, error) != 0 || sq_netlink_open(&netlink, error) != 0)
-        return -1;
-    if (check_stacked(&netlink, record, error) != 0)
         return -1;
     record->longest_delay_ns = netem->delay_ns + netem->jitter_ns;
     netem->limit = sq_netem_limit(record->longest_delay_ns, sq_netem_memory_bytes());

@@ -15,7 +15,7 @@ int sq_network_preview_fault(enum sq_fault_kind kind, const struct sq_network_se
                              struct sq_fault_report *report, struct sq_error *error)
 {
     struct sq_network_undo record;
-    if (sq_network_preview(selector, env, &record, report, error) != 0)
+    if (sq_network_preview(selector, netem != NULL, env, &record, report, error) != 0)
         return -1;
     if (netem != NULL && sq_network_detours_preview(env, netem, &record, report, error) != 0)
         return -1;

@@ -1,6 +1,9 @@
 #include "faults/network_target.h"
 
-#include "kernel/link.h"
+#include "faults/network_policy.h"
+#include "faults/network_tell.h"
+
+#include "kernel/links.h"
 #include "kernel/route.h"
 #include "kernel/tc_foreign.h"
 
@@ -11,71 +14,36 @@
 #include <stdio.h>
 #include <string.h>
 
-#define RANGES_SHOWN 4
-
 _Static_assert(SQ_ROUTE_PEERS_MAX >= SQ_PEERS_MAX, "every peer of a selector can be routed");
-
-/* One interface that the fault will stand on, while it is being worked out. */
-struct target {
-    struct sq_link link;
-    const struct sq_route_interface *route; /* NULL: the interface was named, all peers count */
-};
 
 struct targets {
     uint32_t count;
-    struct target items[SQ_NETWORK_INTERFACES_MAX];
+    struct sq_network_place places[SQ_NETWORK_INTERFACES_MAX];
 };
-
-/* "10.0.0.0/24, 10.0.1.0/24 and 12 more"; `chosen` is a bit set over the ranges, or NULL for all of them. */
-static void list_ranges(const struct sq_cidr *ranges, uint32_t count, const uint8_t *chosen, char *text,
-                        size_t size)
-{
-    uint32_t shown = 0;
-    uint32_t more = 0;
-    text[0] = '\0';
-    for (uint32_t i = 0; i < count; i++) {
-        if (chosen != NULL && (chosen[i / 8] & (1u << (i % 8))) == 0)
-            continue;
-        if (shown == RANGES_SHOWN) {
-            more++;
-            continue;
-        }
-        char range[SQ_CIDR_TEXT_MAX];
-        sq_cidr_format(&ranges[i], range);
-        sq_text_append(text, size, "%s%s", shown > 0 ? ", " : "", range);
-        shown++;
-    }
-    if (more > 0)
-        sq_text_append(text, size, " and %u more", more);
-}
-
-static const char *direction_text(uint32_t direction)
-{
-    if (direction == SQ_DIRECTION_IN)
-        return "from";
-    return direction == SQ_DIRECTION_OUT ? "to" : "from and to";
-}
 
 static int fail_nobody(const struct sq_network_selector *selector, const struct sq_routes *routes,
                        struct sq_error *error)
 {
     char text[SQ_ERROR_TEXT_MAX / 2];
-    list_ranges(selector->to, selector->to_count, NULL, text, sizeof text);
-    if (routes->local > 0)
+    if (routes->local_count > 0) {
+        sq_network_list_ranges(selector->to, selector->to_count, routes->local, text, sizeof text);
         return sq_fail(error, SQ_NOBODY,
                        "%s is this host itself; name 'interface: lo' if its own loopback traffic is meant",
                        text);
+    }
+    sq_network_list_ranges(selector->to, selector->to_count, NULL, text, sizeof text);
     return sq_fail(error, SQ_NOBODY,
-                   "this host has no route to %s; name the 'interface' if packets come all the same", text);
+                   "this host has no route to %s%s; name the 'interface' if packets come all the same", text,
+                   routes->no_ipv6 ? ", and its kernel has no IPv6" : "");
 }
 
-static int fail_many(struct sq_netlink *netlink, const struct sq_routes *routes, struct sq_error *error)
+static int fail_many(const struct sq_links *links, const struct sq_routes *routes, struct sq_error *error)
 {
     char names[160] = "";
     for (uint32_t i = 0; i < routes->count && i < SQ_NETWORK_INTERFACES_MAX; i++) {
-        struct sq_link link;
-        if (sq_link_by_index(netlink, routes->interfaces[i].ifindex, &link) == 0)
-            sq_text_append(names, sizeof names, "%s%s", i > 0 ? ", " : "", link.name);
+        const struct sq_links_entry *entry = sq_links_by_index(links, routes->interfaces[i].ifindex);
+        if (entry != NULL)
+            sq_text_append(names, sizeof names, "%s%s", i > 0 ? ", " : "", entry->link.name);
     }
     return sq_fail(
         error, SQ_LIMIT,
@@ -84,64 +52,43 @@ static int fail_many(struct sq_netlink *netlink, const struct sq_routes *routes,
         routes->count, routes->more ? " or more" : "", names, SQ_NETWORK_INTERFACES_MAX);
 }
 
-static int find_targets(struct sq_netlink *netlink, const struct sq_network_selector *selector,
-                        struct targets *targets, struct sq_routes *routes, struct sq_error *error)
+static int find_targets(struct sq_netlink *netlink, const struct sq_links *links,
+                        const struct sq_network_selector *selector, struct targets *targets,
+                        struct sq_routes *routes, struct sq_error *error)
 {
     if (selector->interface[0] != '\0') {
         targets->count = 1;
-        return sq_link_by_name(netlink, selector->interface, &targets->items[0].link, error);
+        return sq_links_find(links, selector->interface, &targets->places[0].entry, error);
     }
-    if (sq_routes_find(netlink, selector->to, selector->to_count, routes, error) != 0)
+    if (sq_routes_find(netlink, links, selector->to, selector->to_count, routes, error) != 0)
         return -1;
     if (routes->count == 0)
         return fail_nobody(selector, routes, error);
     if (routes->count > SQ_NETWORK_INTERFACES_MAX)
-        return fail_many(netlink, routes, error);
-    for (uint32_t i = 0; i < routes->count; i++) {
-        struct target *target = &targets->items[targets->count++];
-        target->route = &routes->interfaces[i];
-        int result = sq_link_by_index(netlink, target->route->ifindex, &target->link);
-        if (result != 0)
-            return sq_fail_errno(error, -result, "interface %u of a route cannot be read",
-                                 target->route->ifindex);
-    }
+        return fail_many(links, routes, error);
+    for (uint32_t i = 0; i < routes->count; i++)
+        targets->places[targets->count++] = (struct sq_network_place){
+            .entry = sq_links_by_index(links, routes->interfaces[i].ifindex), /* routes know no others */
+            .route = &routes->interfaces[i],
+        };
     return 0;
 }
 
-/* A protected interface must not be hit from below either: by a port of a protected bond, say. */
-static int check_protected_interface(struct sq_netlink *netlink, const struct target *target,
-                                     const char *name, struct sq_error *error)
+/* What passes two of the interfaces would take a detour twice. */
+static int check_stacked(const struct sq_links *links, const struct targets *targets, struct sq_error *error)
 {
-    int carries = sq_link_carries(netlink, target->link.ifindex, name);
-    if (carries == 0)
-        return 0;
-    if (carries < 0)
-        return sq_fail_errno(error, -carries, "cannot tell which interfaces stand on %s", target->link.name);
-    if (strcmp(target->link.name, name) != 0)
-        return sq_fail(error, SQ_POLICY,
-                       "interface %s carries the packets of %s, which is protected by this host's policy",
-                       target->link.name, name);
-    return sq_fail(error, SQ_POLICY, "interface %s is protected by this host's policy%s", name,
-                   target->route != NULL ? ", and the route to a peer leaves by it" : "");
-}
-
-static int check_policy(struct sq_netlink *netlink, const struct sq_network_selector *selector,
-                        const struct sq_protection *protection, const struct targets *targets,
-                        struct sq_error *error)
-{
-    for (uint32_t i = 0; i < targets->count; i++)
-        for (uint32_t j = 0; j < protection->interface_count; j++)
-            if (check_protected_interface(netlink, &targets->items[i], protection->interfaces[j], error) != 0)
+    for (uint32_t i = 0; i < targets->count; i++) {
+        for (uint32_t j = 0; j < targets->count; j++) {
+            const struct sq_link *lower = &targets->places[i].entry->link;
+            const struct sq_link *upper = &targets->places[j].entry->link;
+            int carries = i == j ? 0 : sq_links_carries(links, lower->ifindex, upper->ifindex, error);
+            if (carries < 0)
                 return -1;
-    for (uint32_t i = 0; i < selector->to_count; i++) {
-        for (uint32_t j = 0; j < protection->peer_count; j++) {
-            if (!sq_cidr_contains(&protection->peers[j], &selector->to[i]))
-                continue;
-            char peer[SQ_CIDR_TEXT_MAX];
-            char range[SQ_CIDR_TEXT_MAX];
-            sq_cidr_format(&selector->to[i], peer);
-            sq_cidr_format(&protection->peers[j], range);
-            return sq_fail(error, SQ_POLICY, "peer %s is protected by this host's policy (%s)", peer, range);
+            if (carries > 0)
+                return sq_fail(error, SQ_UNABLE,
+                               "the peers are reached by %s and by %s, which carries the packets of %s: they "
+                               "would be hit twice; name one of them with 'interface'",
+                               upper->name, lower->name, upper->name);
         }
     }
     return 0;
@@ -193,119 +140,34 @@ static int record_interface(struct sq_netlink *netlink, const struct sq_link *li
     return 0;
 }
 
-static void tell_touched(const struct sq_network_selector *selector, const struct targets *targets,
-                         struct sq_fault_report *report)
+static int fill_record(struct sq_netlink *netlink, const struct sq_fault_env *env,
+                       const struct targets *targets, struct sq_network_undo *record, struct sq_error *error)
 {
-    for (uint32_t i = 0; i < targets->count; i++) {
-        const struct target *target = &targets->items[i];
-        char ranges[SQ_LINE_MAX];
-        list_ranges(selector->to, selector->to_count, target->route != NULL ? target->route->peers : NULL,
-                    ranges, sizeof ranges);
-        sq_report_line(report, SQ_LINE_TOUCHES, "%s: packets %s %s", target->link.name,
-                       direction_text(selector->direction), ranges);
-        if (!target->link.up)
-            sq_report_line(report, SQ_LINE_WARNING, "%s is down", target->link.name);
-        if (target->link.has_xdp && (selector->direction & SQ_DIRECTION_IN) != 0)
-            sq_report_line(report, SQ_LINE_WARNING,
-                           "%s has an XDP program; packets that it takes or redirects come in all the same",
-                           target->link.name);
-    }
+    for (uint32_t i = 0; i < targets->count; i++)
+        if (check_interface(netlink, record, &targets->places[i].entry->link, error) != 0 ||
+            record_interface(netlink, &targets->places[i].entry->link, &record->interfaces[i], error) != 0)
+            return -1;
+    char experiment[SQ_ID_TEXT_MAX];
+    sq_id_format(&env->experiment, experiment);
+    sq_text_append(record->filter_name, sizeof record->filter_name, SQ_TC_NAME_PREFIX "%s/%u", experiment,
+                   env->slot);
+    return 0;
 }
 
-/* qdisc_graft of the kernel deactivates a device to put a clsact on it or take it away; what it holds then is
- * lost. */
-static void tell_disturbance(const struct sq_network_undo *record, struct sq_fault_report *report)
-{
-    for (uint32_t i = 0; i < record->interface_count; i++)
-        if (record->interfaces[i].makes_clsact != 0)
-            sq_report_line(
-                report, SQ_LINE_WARNING,
-                "%s: making its clsact, and removing it, stops all its outgoing packets for a moment (about "
-                "1 ms); 'tc qdisc add dev %s clsact' beforehand avoids it",
-                record->interfaces[i].name, record->interfaces[i].name);
-}
-
-static bool overlaps_any(const struct sq_network_selector *selector, const struct sq_cidr *range)
-{
-    for (uint32_t i = 0; i < selector->to_count; i++)
-        if (sq_cidr_overlaps(&selector->to[i], range))
-            return true;
-    return false;
-}
-
-/* A controller that came to a listener for both families has an IPv4 address in IPv6 form (RFC
- * 4291, 2.5.5.2). */
-static struct sq_cidr controller_of(const struct sq_spared *spared)
-{
-    static const uint8_t mapped[12] = {[10] = 0xff, 0xff};
-    struct sq_cidr controller = spared->controller;
-    if (controller.family == 6 && memcmp(controller.address, mapped, sizeof mapped) == 0) {
-        controller = (struct sq_cidr){.family = 4, .prefix = 32};
-        memcpy(controller.address, spared->controller.address + sizeof mapped, 4);
-    }
-    return controller;
-}
-
-static void tell_spared(const struct sq_network_selector *selector, const struct sq_fault_env *env,
-                        struct sq_fault_report *report)
-{
-    char text[SQ_LINE_MAX];
-    for (uint32_t i = 0; i < env->spared_count; i++) {
-        struct sq_cidr controller = controller_of(&env->spared[i]);
-        if (!overlaps_any(selector, &controller))
-            continue;
-        sq_cidr_format(&controller, text);
-        sq_report_line(report, SQ_LINE_SPARES, "the control connection of %s to TCP port %u", text,
-                       env->spared[i].agent_port);
-    }
-    sq_report_line(report, SQ_LINE_SPARES, "ARP, IPv6 neighbour discovery, and whatever is not IP");
-    if (selector->except_count > 0) {
-        list_ranges(selector->except, selector->except_count, NULL, text, sizeof text);
-        sq_report_line(report, SQ_LINE_SPARES, "by 'except': %s", text);
-    }
-    const struct sq_protection *protection = env->protection;
-    uint8_t chosen[(SQ_PROTECTED_MAX + 7) / 8] = {0};
-    bool some = false;
-    for (uint32_t i = 0; i < protection->peer_count; i++) {
-        if (overlaps_any(selector, &protection->peers[i])) {
-            chosen[i / 8] |= (uint8_t)(1u << (i % 8));
-            some = true;
-        }
-    }
-    if (some) {
-        list_ranges(protection->peers, protection->peer_count, chosen, text, sizeof text);
-        sq_report_line(report, SQ_LINE_SPARES, "by this host's policy: %s", text);
-    }
-    if (protection->port_count == 0)
-        return;
-    text[0] = '\0';
-    for (uint32_t i = 0; i < protection->port_count; i++)
-        sq_text_append(text, sizeof text, "%s%u", i > 0 ? ", " : "", protection->ports[i]);
-    sq_report_line(report, SQ_LINE_SPARES, "by this host's policy: packets from and to port %s", text);
-}
-
-static void tell_unrouted(const struct sq_routes *routes, uint32_t peers, struct sq_fault_report *report)
-{
-    if (routes->unreachable > 0)
-        sq_report_line(report, SQ_LINE_WARNING, "no route leads to %u of the %u ranges in 'to'",
-                       routes->unreachable, peers);
-    if (routes->local > 0)
-        sq_report_line(
-            report, SQ_LINE_WARNING,
-            "%u of the %u ranges in 'to' are this host itself, whose loopback traffic is not touched",
-            routes->local, peers);
-}
-
-int sq_network_preview(const struct sq_network_selector *selector, const struct sq_fault_env *env,
-                       struct sq_network_undo *record, struct sq_fault_report *report, struct sq_error *error)
+int sq_network_preview(const struct sq_network_selector *selector, bool detours,
+                       const struct sq_fault_env *env, struct sq_network_undo *record,
+                       struct sq_fault_report *report, struct sq_error *error)
 {
     sq_autonetlink struct sq_netlink netlink = {.fd = -1};
-    if (sq_netlink_open(&netlink, error) != 0)
-        return -1;
+    sq_autolinks struct sq_links links = {0};
     struct targets targets = {0};
     struct sq_routes routes = {0};
-    if (find_targets(&netlink, selector, &targets, &routes, error) != 0 ||
-        check_policy(&netlink, selector, env->protection, &targets, error) != 0)
+    if (sq_netlink_open(&netlink, error) != 0 || sq_links_read(&netlink, &links, error) != 0 ||
+        find_targets(&netlink, &links, selector, &targets, &routes, error) != 0 ||
+        sq_network_check_policy(&netlink, &links, selector, env->protection, targets.places, targets.count,
+                                report, error) != 0)
+        return -1;
+    if (detours && check_stacked(&links, &targets, error) != 0)
         return -1;
     *record = (struct sq_network_undo){
         .netns_inode = sq_netns_inode(),
@@ -314,18 +176,11 @@ int sq_network_preview(const struct sq_network_selector *selector, const struct 
         .handle = SQ_TC_HANDLE + env->slot,
         .interface_count = targets.count,
     };
-    for (uint32_t i = 0; i < targets.count; i++)
-        if (check_interface(&netlink, record, &targets.items[i].link, error) != 0 ||
-            record_interface(&netlink, &targets.items[i].link, &record->interfaces[i], error) != 0)
-            return -1;
-    char experiment[SQ_ID_TEXT_MAX];
-    sq_id_format(&env->experiment, experiment);
-    sq_text_append(record->filter_name, sizeof record->filter_name, SQ_TC_NAME_PREFIX "%s/%u", experiment,
-                   env->slot);
-    tell_touched(selector, &targets, report);
-    tell_spared(selector, env, report);
-    tell_unrouted(&routes, selector->to_count, report);
-    tell_disturbance(record, report);
+    if (fill_record(&netlink, env, &targets, record, error) != 0)
+        return -1;
+    sq_network_tell(
+        &(struct sq_network_view){selector, env, record, &links, &routes, targets.places, targets.count},
+        report);
     return 0;
 }
 
@@ -351,7 +206,7 @@ int sq_network_load(struct sq_netlink *netlink, const struct sq_network_selector
     struct sq_classifier_session sessions[SQ_SPARED_MAX];
     for (uint32_t i = 0; i < env->spared_count; i++)
         sessions[i] = (struct sq_classifier_session){
-            .peer = controller_of(&env->spared[i]),
+            .peer = sq_network_controller(&env->spared[i]),
             .local_port = env->spared[i].agent_port,
         };
     bool ethernet;

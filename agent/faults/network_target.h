@@ -10,11 +10,12 @@
 
 /*
  * Find the interfaces, refuse what is protected or cannot be exact, tell in report->lines what the fault
- * touches and spares, and fill the record. Reads only. Errors: SQ_POLICY, SQ_UNABLE, SQ_NOBODY, SQ_LIMIT.
+ * touches and spares, and fill the record. With `detours`, where a packet must not pass two of the
+ * interfaces, refuse that too. Reads only. Errors: SQ_POLICY, SQ_UNABLE, SQ_NOBODY, SQ_LIMIT.
  */
-int sq_network_preview(const struct sq_network_selector *selector, const struct sq_fault_env *env,
-                       struct sq_network_undo *record, struct sq_fault_report *report,
-                       struct sq_error *error);
+int sq_network_preview(const struct sq_network_selector *selector, bool detours,
+                       const struct sq_fault_env *env, struct sq_network_undo *record,
+                       struct sq_fault_report *report, struct sq_error *error);
 
 /* Load a classifier for the selector and the detours of the record, switched off. The caller frees it. */
 int sq_network_load(struct sq_netlink *netlink, const struct sq_network_selector *selector,

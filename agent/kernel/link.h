@@ -1,4 +1,4 @@
-/* The network interfaces of this network namespace. */
+/* One network interface of this network namespace. All of them: kernel/links.h. */
 #ifndef SQ_KERNEL_LINK_H
 #define SQ_KERNEL_LINK_H
 
@@ -20,19 +20,11 @@ struct sq_link {
     bool has_xdp;  /* an XDP program sees its packets before traffic control does */
 };
 
-/* SQ_NOBODY with the nearest name if there is none. */
-int sq_link_by_name(struct sq_netlink *netlink, const char *name, struct sq_link *link,
-                    struct sq_error *error);
-
 /* 0, or -ENODEV, or another -errno. Allocates nothing. */
 int sq_link_by_index(struct sq_netlink *netlink, uint32_t ifindex, struct sq_link *link);
 
-/*
- * Whether packets of the interface `upper` travel over `ifindex` as well: a port of a bond or bridge, the
- * device under a virtual LAN or the like, through several layers. 1: yes, 0: no (or there is no `upper`), or
- * -errno.
- */
-int sq_link_carries(struct sq_netlink *netlink, uint32_t ifindex, const char *upper);
+/* Read an RTM_NEWLINK message; false if it is something else. */
+bool sq_link_read(const struct nlmsghdr *message, struct sq_link *link);
 
 /* The inode of this process's network namespace, which tells it from every other; 0 if it cannot be told. */
 uint64_t sq_netns_inode(void);

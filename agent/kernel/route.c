@@ -1,44 +1,54 @@
 #include "kernel/route.h"
 
-#include "kernel/link.h"
+#include "kernel/route_table.h"
 
 #include "common/cleanup.h"
 
 #include <errno.h>
 #include <linux/rtnetlink.h>
 #include <netlink/attr.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
-#define ROUTES_MAX 65536 /* that are weighed; a full internet table is not a range's business */
-
-/* One way out of the host, by one route. */
-struct way {
-    struct sq_cidr destination;
-    uint32_t table;
-    uint32_t ifindex;
+/* The ways to one peer, while they are looked for. */
+struct search {
+    const struct sq_links *links;
+    const struct sq_route_table *table;
+    struct sq_routes *routes;
+    const struct sq_cidr *peer;
+    size_t index;
+    bool link_local;
+    bool found;
+    bool local;
 };
-
-struct table {
-    struct way *ways;
-    size_t count;
-    size_t room;
-    int family;
-};
-
-static void free_table(struct table *table)
-{
-    free(table->ways);
-}
 
 static bool is_single(const struct sq_cidr *range)
 {
     return range->prefix == (range->family == 4 ? 32 : 128);
 }
 
-static void note(struct sq_routes *routes, uint32_t ifindex, size_t peer)
+/* RFC 3927 and RFC 4291, 2.5.6. */
+static bool is_link_local(const struct sq_cidr *range)
 {
+    static const struct sq_cidr link_local4 = {.family = 4, .prefix = 16, .address = {169, 254}};
+    static const struct sq_cidr link_local6 = {.family = 6, .prefix = 10, .address = {0xfe, 0x80}};
+    return sq_cidr_contains(&link_local4, range) || sq_cidr_contains(&link_local6, range);
+}
+
+static void add_peer(sq_route_peers peers, size_t i)
+{
+    peers[i / 8] |= (uint8_t)(1u << (i % 8));
+}
+
+static void note(struct search *search, uint32_t ifindex)
+{
+    struct sq_routes *routes = search->routes;
+    const struct sq_links_entry *entry = sq_links_by_index(search->links, ifindex);
+    /* What goes into a VRF by a route is sent by one of its ports, which its own table names. */
+    if (entry == NULL || entry->link.loopback || entry->vrf_table != 0)
+        return;
+    search->found = true;
     struct sq_route_interface *interface = routes->interfaces;
     while (interface < routes->interfaces + routes->count && interface->ifindex != ifindex)
         interface++;
@@ -50,23 +60,77 @@ static void note(struct sq_routes *routes, uint32_t ifindex, size_t peer)
         *interface = (struct sq_route_interface){.ifindex = ifindex};
         routes->count++;
     }
-    uint8_t bit = (uint8_t)(1u << (peer % 8));
-    if ((interface->peers[peer / 8] & bit) == 0)
-        interface->peer_count++;
-    interface->peers[peer / 8] |= bit;
+    add_peer(interface->peers, search->index);
 }
 
-/* The kernel's answer for one address. */
+/* The first of a table's ways, or the end. */
+static size_t first_way(const struct sq_route_table *table, uint32_t id)
+{
+    size_t low = 0;
+    size_t high = table->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (table->ways[middle].table < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/*
+ * Note the ways of one table. Returns whether it covers all of the peer, so that the kernel asks no further.
+ * The longest prefixes come first: what is within the peer, then what covers it.
+ */
+static bool search_table(struct search *search, uint32_t id, int suppress_prefix)
+{
+    const struct sq_route_table *table = search->table;
+    int narrowest = -1;
+    bool thrown = false;
+    for (size_t i = first_way(table, id); i < table->count && table->ways[i].table == id; i++) {
+        const struct sq_route_way *way = &table->ways[i];
+        int prefix = way->destination.prefix;
+        bool covers = sq_cidr_contains(&way->destination, search->peer);
+        if (prefix <= suppress_prefix || (!covers && !sq_cidr_contains(search->peer, &way->destination)))
+            continue;
+        if (covers && narrowest < 0)
+            narrowest = prefix;
+        if (covers && prefix < narrowest && !(search->link_local && is_link_local(&way->destination)))
+            break;
+        if (way->type == SQ_ROUTE_LEAVES)
+            note(search, way->ifindex);
+        search->local = search->local || (covers && way->type == SQ_ROUTE_LOCAL);
+        thrown = thrown || (covers && way->type == SQ_ROUTE_THROW);
+    }
+    return narrowest >= 0 && !thrown && !search->link_local;
+}
+
+static void search_vrfs(struct search *search)
+{
+    for (size_t i = 0; i < search->links->count; i++)
+        if (search->links->entries[i].vrf_table != 0)
+            (void)search_table(search, search->links->entries[i].vrf_table, -1);
+}
+
+static void search_rules(struct search *search)
+{
+    for (size_t i = 0; i < search->table->rule_count; i++) {
+        const struct sq_route_rule *rule = &search->table->rules[i];
+        if (rule->goes_on || rule->vrf ||
+            (!rule->inverted && !sq_cidr_overlaps(&rule->destination, search->peer)))
+            continue;
+        bool covered = rule->table == 0 || search_table(search, rule->table, rule->suppress_prefix);
+        if (covered && !rule->conditional && !rule->inverted && !search->table->jumps &&
+            sq_cidr_contains(&rule->destination, search->peer))
+            return;
+    }
+}
+
+/* The kernel's own answer for one address. */
 struct answer {
     unsigned type;
     uint32_t ifindex;
 };
-
-static struct nlattr *attributes_of(const struct nlmsghdr *message, int *length)
-{
-    *length = (int)(message->nlmsg_len - NLMSG_SPACE(sizeof(struct rtmsg)));
-    return (void *)((char *)(uintptr_t)message + NLMSG_SPACE(sizeof(struct rtmsg)));
-}
 
 static int take_answer(const struct nlmsghdr *message, void *cookie)
 {
@@ -74,15 +138,16 @@ static int take_answer(const struct nlmsghdr *message, void *cookie)
     if (message->nlmsg_type != RTM_NEWROUTE || message->nlmsg_len < NLMSG_SPACE(sizeof(struct rtmsg)))
         return -EPROTO;
     const struct rtmsg *info = NLMSG_DATA(message);
-    int length;
-    struct nlattr *attributes = attributes_of(message, &length);
+    int length = (int)(message->nlmsg_len - NLMSG_SPACE(sizeof(struct rtmsg)));
+    struct nlattr *attributes = (void *)((char *)(uintptr_t)message + NLMSG_SPACE(sizeof(struct rtmsg)));
     struct nlattr *interface = nla_find(attributes, length, RTA_OIF);
     answer->type = info->rtm_type;
     answer->ifindex = interface != NULL && nla_len(interface) >= 4 ? nla_get_u32(interface) : 0;
     return 0;
 }
 
-static int look_up(struct sq_netlink *netlink, const struct sq_cidr *peer, struct answer *answer)
+/* Beside the tables, it knows of redirects and of whatever routing may learn next. An error is no route. */
+static void ask_kernel(struct sq_netlink *netlink, struct search *search)
 {
     struct {
         struct nlmsghdr header;
@@ -91,183 +156,75 @@ static int look_up(struct sq_netlink *netlink, const struct sq_cidr *peer, struc
         uint8_t address[16];
     } request = {
         .header = {.nlmsg_type = RTM_GETROUTE},
-        .info = {.rtm_family = peer->family == 4 ? AF_INET : AF_INET6, .rtm_dst_len = peer->prefix},
+        .info = {.rtm_family = search->peer->family == 4 ? AF_INET : AF_INET6,
+                 .rtm_dst_len = search->peer->prefix},
         .destination = {.nla_type = RTA_DST},
     };
-    size_t size = peer->family == 4 ? 4 : 16;
-    memcpy(request.address, peer->address, size);
+    size_t size = search->peer->family == 4 ? 4 : 16;
+    struct answer answer = {0};
+    memcpy(request.address, search->peer->address, size);
     request.destination.nla_len = (uint16_t)(sizeof request.destination + size);
     request.header.nlmsg_len = (uint32_t)(NLMSG_SPACE(sizeof request.info) + request.destination.nla_len);
-    return sq_netlink_get(netlink, &request.header, take_answer, answer);
+    if (sq_netlink_get(netlink, &request.header, take_answer, &answer) != 0)
+        return;
+    search->local = search->local || answer.type == RTN_LOCAL;
+    if (answer.ifindex != 0 && (answer.type == RTN_UNICAST || answer.type == RTN_BROADCAST ||
+                                answer.type == RTN_ANYCAST || answer.type == RTN_MULTICAST))
+        note(search, answer.ifindex);
 }
 
-static int find_single(struct sq_netlink *netlink, const struct sq_cidr *peers, size_t i,
-                       struct sq_routes *routes, struct sq_error *error)
+static void note_missing(struct search *search)
 {
-    struct answer answer = {0};
-    int result = look_up(netlink, &peers[i], &answer);
-    if (result == -ENETUNREACH || result == -EHOSTUNREACH || result == -EACCES || result == -EINVAL) {
-        routes->unreachable++;
-        return 0;
-    }
-    if (result != 0) {
-        char text[SQ_CIDR_TEXT_MAX];
-        sq_cidr_format(&peers[i], text);
-        return sq_fail_errno(error, -result, "cannot look up the route to %s", text);
-    }
-    struct sq_link link;
-    if (answer.type == RTN_LOCAL)
-        routes->local++;
-    else if (answer.ifindex == 0 || answer.type == RTN_UNREACHABLE || answer.type == RTN_BLACKHOLE ||
-             answer.type == RTN_PROHIBIT || sq_link_by_index(netlink, answer.ifindex, &link) != 0 ||
-             link.loopback)
-        routes->unreachable++;
+    struct sq_routes *routes = search->routes;
+    if (search->found)
+        return;
+    add_peer(search->local ? routes->local : routes->unreachable, search->index);
+    if (search->local)
+        routes->local_count++;
     else
-        note(routes, answer.ifindex, i);
-    return 0;
+        routes->unreachable_count++;
 }
 
-static int add_way(struct table *table, const struct sq_cidr *destination, uint32_t id, uint32_t ifindex)
+/* Asks nothing of the kernel that would load its module. */
+static bool has_family(uint8_t family)
 {
-    if (ifindex == 0)
-        return 0;
-    if (table->count == table->room) {
-        size_t room = table->room == 0 ? 64 : table->room * 2;
-        if (room > ROUTES_MAX)
-            return -E2BIG;
-        struct way *ways = realloc(table->ways, room * sizeof *ways);
-        if (ways == NULL)
-            return -ENOMEM;
-        table->ways = ways;
-        table->room = room;
-    }
-    table->ways[table->count++] = (struct way){.destination = *destination, .table = id, .ifindex = ifindex};
-    return 0;
+    return family == 4 || access("/proc/self/net/if_inet6", F_OK) == 0 || errno != ENOENT;
 }
 
-static int add_multipath(struct table *table, const struct sq_cidr *destination, uint32_t id,
-                         struct nlattr *paths)
+static int find_family(struct sq_netlink *netlink, const struct sq_links *links, uint8_t family,
+                       const struct sq_cidr *peers, size_t count, struct sq_routes *routes,
+                       struct sq_error *error)
 {
-    const struct rtnexthop *hop = nla_data(paths);
-    int left = nla_len(paths);
-    while (RTNH_OK(hop, left)) {
-        int result = add_way(table, destination, id, (uint32_t)hop->rtnh_ifindex);
-        if (result != 0)
-            return result;
-        left -= (int)RTNH_ALIGN(hop->rtnh_len);
-        hop = (const void *)((const char *)hop + RTNH_ALIGN(hop->rtnh_len));
-    }
-    return 0;
-}
-
-static int take_route(const struct nlmsghdr *message, void *cookie)
-{
-    struct table *table = cookie;
-    if (message->nlmsg_type != RTM_NEWROUTE || message->nlmsg_len < NLMSG_SPACE(sizeof(struct rtmsg)))
-        return 0;
-    const struct rtmsg *info = NLMSG_DATA(message);
-    if (info->rtm_family != table->family || info->rtm_type != RTN_UNICAST ||
-        (info->rtm_flags & RTM_F_CLONED) != 0)
-        return 0;
-    int length;
-    struct nlattr *attributes = attributes_of(message, &length);
-    struct sq_cidr destination = {.family = table->family == AF_INET ? 4 : 6, .prefix = info->rtm_dst_len};
-    struct nlattr *address = nla_find(attributes, length, RTA_DST);
-    if (address != NULL && nla_len(address) <= (int)sizeof destination.address)
-        memcpy(destination.address, nla_data(address), (size_t)nla_len(address));
-    struct nlattr *id = nla_find(attributes, length, RTA_TABLE);
-    uint32_t table_id = id != NULL && nla_len(id) >= 4 ? nla_get_u32(id) : info->rtm_table;
-    struct nlattr *paths = nla_find(attributes, length, RTA_MULTIPATH);
-    if (paths != NULL)
-        return add_multipath(table, &destination, table_id, paths);
-    struct nlattr *interface = nla_find(attributes, length, RTA_OIF);
-    return interface != NULL && nla_len(interface) >= 4
-               ? add_way(table, &destination, table_id, nla_get_u32(interface))
-               : 0;
-}
-
-/* All unicast routes of one family. */
-static int read_table(struct sq_netlink *netlink, int family, struct table *table, struct sq_error *error)
-{
-    int result = -EAGAIN;
-    for (int i = 0; i < SQ_NETLINK_ATTEMPTS && result == -EAGAIN; i++) {
-        table->count = 0;
-        table->family = family;
-        struct {
-            struct nlmsghdr header;
-            struct rtmsg info;
-        } request = {
-            .header = {.nlmsg_len = sizeof request, .nlmsg_type = RTM_GETROUTE},
-            .info = {.rtm_family = (unsigned char)family},
-        };
-        result = sq_netlink_dump(netlink, &request.header, take_route, table);
-    }
-    if (result == -EAFNOSUPPORT || result == -EOPNOTSUPP)
-        return 0; /* a kernel without IPv6 */
-    if (result == -E2BIG)
-        return sq_fail(
-            error, SQ_LIMIT,
-            "this host has more than %d routes; name the 'interface' instead of having it found from them",
-            ROUTES_MAX / 2);
-    return result == 0 ? 0 : sq_fail_errno(error, -result, "cannot read the routes");
-}
-
-/* The prefix length of the narrowest route of a routing table that covers the whole range; -1: none does. */
-static int narrowest_cover(const struct table *table, const struct sq_cidr *range, uint32_t id)
-{
-    int prefix = -1;
-    for (size_t i = 0; i < table->count; i++)
-        if (table->ways[i].table == id && table->ways[i].destination.prefix > prefix &&
-            sq_cidr_contains(&table->ways[i].destination, range))
-            prefix = table->ways[i].destination.prefix;
-    return prefix;
-}
-
-static void find_range(struct sq_netlink *netlink, const struct table *table, const struct sq_cidr *peers,
-                       size_t i, struct sq_routes *routes)
-{
-    bool found = false;
-    for (size_t j = 0; j < table->count; j++) {
-        const struct way *way = &table->ways[j];
-        struct sq_link link;
-        bool used = sq_cidr_contains(&peers[i], &way->destination) ||
-                    (sq_cidr_contains(&way->destination, &peers[i]) &&
-                     way->destination.prefix == narrowest_cover(table, &peers[i], way->table));
-        if (!used || sq_link_by_index(netlink, way->ifindex, &link) != 0 || link.loopback)
-            continue;
-        note(routes, way->ifindex, i);
-        found = true;
-    }
-    if (!found)
-        routes->unreachable++;
-}
-
-static int find_ranges(struct sq_netlink *netlink, int family, const struct sq_cidr *peers, size_t count,
-                       struct sq_routes *routes, struct sq_error *error)
-{
-    sq_auto(free_table) struct table table = {0};
-    if (read_table(netlink, family, &table, error) != 0)
+    sq_auto(sq_route_table_free) struct sq_route_table table = {0};
+    bool known = has_family(family);
+    if (known && sq_route_table_read(netlink, family, peers, count, &table, error) != 0)
         return -1;
-    for (size_t i = 0; i < count; i++)
-        if (!is_single(&peers[i]) && peers[i].family == (family == AF_INET ? 4 : 6))
-            find_range(netlink, &table, peers, i, routes);
+    for (size_t i = 0; i < count; i++) {
+        if (peers[i].family != family)
+            continue;
+        struct search search = {.links = links,
+                                .table = &table,
+                                .routes = routes,
+                                .peer = &peers[i],
+                                .index = i,
+                                .link_local = is_link_local(&peers[i])};
+        routes->no_ipv6 = routes->no_ipv6 || !known;
+        search_vrfs(&search);
+        search_rules(&search);
+        if (known && is_single(&peers[i]))
+            ask_kernel(netlink, &search);
+        note_missing(&search);
+    }
     return 0;
 }
 
-int sq_routes_find(struct sq_netlink *netlink, const struct sq_cidr *peers, size_t count,
-                   struct sq_routes *routes, struct sq_error *error)
+int sq_routes_find(struct sq_netlink *netlink, const struct sq_links *links, const struct sq_cidr *peers,
+                   size_t count, struct sq_routes *routes, struct sq_error *error)
 {
     *routes = (struct sq_routes){0};
     if (count > SQ_ROUTE_PEERS_MAX)
         return sq_fail(error, SQ_LIMIT, "at most %d peers can be routed", SQ_ROUTE_PEERS_MAX);
-    bool ranges[2] = {false, false};
-    for (size_t i = 0; i < count; i++) {
-        if (!is_single(&peers[i]))
-            ranges[peers[i].family == 4 ? 0 : 1] = true;
-        else if (find_single(netlink, peers, i, routes, error) != 0)
-            return -1;
-    }
-    if (ranges[0] && find_ranges(netlink, AF_INET, peers, count, routes, error) != 0)
+    if (find_family(netlink, links, 4, peers, count, routes, error) != 0)
         return -1;
-    return ranges[1] ? find_ranges(netlink, AF_INET6, peers, count, routes, error) : 0;
+    return find_family(netlink, links, 6, peers, count, routes, error);
 }
