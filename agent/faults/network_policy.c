@@ -172,19 +172,3 @@ int sq_network_check_policy(struct sq_netlink *netlink, struct sq_links *links,
     tell_unknown(links, protection, report);
     return 0;
 }
-
-int sq_network_unmatched_interfaces(const struct sq_protection *protection,
-                                    void (*tell)(void *cookie, const char *entry), void *cookie,
-                                    struct sq_error *error)
-{
-    sq_autonetlink struct sq_netlink netlink = {.fd = -1};
-    sq_autolinks struct sq_links links = {0};
-    if (protection->interface_count == 0)
-        return 0;
-    if (sq_netlink_open(&netlink, error) != 0 || sq_links_read(&netlink, &links, error) != 0)
-        return -1;
-    for (uint32_t i = 0; i < protection->interface_count; i++)
-        if (protected_entry(&links, protection, i) == NULL)
-            tell(cookie, protection->interfaces[i]);
-    return 0;
-}

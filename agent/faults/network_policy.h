@@ -24,12 +24,4 @@ int sq_network_check_policy(struct sq_netlink *netlink, struct sq_links *links,
                             const struct sq_protection *protection, const struct sq_network_place *places,
                             uint32_t place_count, struct sq_fault_report *report, struct sq_error *error);
 
-/*
- * Call `tell` for each entry of protection->interfaces that is no interface's name on this host now, neither
- * its own nor an alternative one. Returns -1 if the interfaces cannot be listed.
- */
-int sq_network_unmatched_interfaces(const struct sq_protection *protection,
-                                    void (*tell)(void *cookie, const char *entry), void *cookie,
-                                    struct sq_error *error);
-
 #endif
