@@ -261,6 +261,7 @@ const struct sq_fault_ops sq_cpu_stress_ops = {
     .state_size = sizeof(struct cpu_state),
     .able = cpu_able,
     .preview = cpu_preview,
+    .descriptors = sq_stress_descriptors,
     .prepare = cpu_prepare,
     .inject = cpu_inject,
     .renew = sq_stress_renew,

@@ -43,6 +43,8 @@
 /* A boot does not end what the fault changes: its record is also written to disk, and synced. */
 #define SQ_UNDO_SURVIVES_BOOT 1u
 
+#define SQ_FAULT_DESCRIPTORS 16
+
 /* What a fault needs to be undone, written to the log before the fault exists. Plain data, one layout per
  * kind. */
 struct sq_undo {
@@ -91,6 +93,15 @@ struct sq_fault_env {
      */
     int (*record)(void *cookie, const struct sq_undo *undo, struct sq_error *error);
     void *cookie;
+    /* The most packets that each queue of the fault may hold, so that those of all faults together stay
+     * within the bound of the host's memory; 0: nobody has shared it out, and this fault is the only one. */
+    uint32_t queue_packets_most;
+};
+
+/* What an order holds of packets: so many queues, each of which would hold so many if it were alone. */
+struct sq_fault_queues {
+    uint32_t count;
+    uint64_t packets;
 };
 
 struct sq_fault_ops {
@@ -106,11 +117,23 @@ struct sq_fault_ops {
     int (*able)(const struct sq_fault_order *order, struct sq_error *error);
 
     /*
+     * Which queues of packets would it make? From the order alone, before preview: all faults of a request
+     * share one bound of memory. NULL: none.
+     */
+    void (*queues)(const struct sq_fault_order *order, struct sq_fault_queues *queues);
+
+    /*
      * What would it do? The spec has passed sq_spec_check. Fills report->lines and *undo. Refuses with
      * SQ_POLICY (protected), SQ_CONFLICT, SQ_UNABLE (a foreign filter in front) or SQ_NOBODY.
      */
     int (*preview)(const struct sq_fault_order *order, const struct sq_fault_env *env, struct sq_undo *undo,
                    struct sq_fault_report *report, struct sq_error *error);
+
+    /*
+     * How many descriptors will it hold from prepare to release? By its undo record as preview has left it.
+     * NULL: SQ_FAULT_DESCRIPTORS at most.
+     */
+    uint32_t (*descriptors)(const struct sq_undo *undo);
 
     /* `undo` is in the log by now. On failure the injector calls clean and remove. */
     int (*prepare)(void *state, const struct sq_fault_order *order, const struct sq_fault_env *env,

@@ -269,6 +269,7 @@ const struct sq_fault_ops sq_memory_stress_ops = {
     .state_size = sizeof(struct memory_state),
     .able = memory_able,
     .preview = memory_preview,
+    .descriptors = sq_stress_descriptors,
     .prepare = memory_prepare,
     .inject = sq_stress_inject,
     .renew = sq_stress_renew,

@@ -35,6 +35,26 @@ static int check_firewall(const struct sq_network_undo *record, struct sq_error 
     return 0;
 }
 
+void sq_network_detours_queues(enum sq_direction direction, uint64_t longest_delay_ns,
+                               struct sq_fault_queues *queues)
+{
+    queues->count = direction == SQ_DIRECTION_BOTH ? 2 : 1;
+    queues->packets = sq_netem_wanted(longest_delay_ns);
+}
+
+uint32_t sq_network_detours_limit(const struct sq_fault_env *env, const struct sq_network_undo *record)
+{
+    uint64_t wanted = sq_netem_wanted(record->longest_delay_ns);
+    uint32_t most = env->queue_packets_most;
+    if (most == 0) {
+        struct sq_netem_wish wish = {.packets = wanted};
+        for (enum sq_tc_side side = SQ_TC_IN; side < SQ_TC_SIDES; side++)
+            wish.queues += sq_network_undo_uses(record, side);
+        most = sq_netem_share(&wish, 1, sq_netem_memory_bytes());
+    }
+    return wanted < most ? (uint32_t)wanted : most;
+}
+
 static void tell_limit(const struct sq_network_undo *record, enum sq_tc_side side,
                        const struct sq_netem *netem, struct sq_fault_report *report)
 {
@@ -57,7 +77,13 @@ int sq_network_detours_preview(const struct sq_fault_env *env, struct sq_netem *
     if (check_firewall(record, error) != 0 || sq_netlink_open(&netlink, error) != 0)
         return -1;
     record->longest_delay_ns = netem->delay_ns + netem->jitter_ns;
-    netem->limit = sq_netem_limit(record->longest_delay_ns, sq_netem_memory_bytes());
+    netem->limit = sq_network_detours_limit(env, record);
+    if (netem->limit < SQ_NETEM_PACKETS_MIN)
+        return sq_fail(
+            error, SQ_LIMIT,
+            "all queues of the request together may hold an eighth of this host's memory, which is "
+            "%u packets for each: too few (%d are the least); delay in fewer faults at a time",
+            netem->limit, SQ_NETEM_PACKETS_MIN);
     for (enum sq_tc_side side = SQ_TC_IN; side < SQ_TC_SIDES; side++) {
         if (!sq_network_undo_uses(record, side))
             continue;

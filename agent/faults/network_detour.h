@@ -21,9 +21,16 @@
 /* The same while nothing else can be served. */
 #define SQ_DETOUR_DRAIN_BLOCKING_NS (2 * SQ_NS_PER_SECOND)
 
+/* The queues that a selector of this direction and this longest delay make: see `queues` in fault.h. */
+void sq_network_detours_queues(enum sq_direction direction, uint64_t longest_delay_ns,
+                               struct sq_fault_queues *queues);
+
+/* The packets that each queue of the record may hold: what the delay needs, within the fault's share. */
+uint32_t sq_network_detours_limit(const struct sq_fault_env *env, const struct sq_network_undo *record);
+
 /*
  * Choose a detour for each direction of the record, refuse where one would lead past a firewall, and tell how
- * much it holds. `netem->limit` is computed here, from delays and memory. Reads only.
+ * much it holds. `netem->limit` is computed here. SQ_LIMIT if the memory bears too few packets. Reads only.
  */
 int sq_network_detours_preview(const struct sq_fault_env *env, struct sq_netem *netem,
                                struct sq_network_undo *record, struct sq_fault_report *report,

@@ -8,6 +8,10 @@
 #include <stdio.h>
 #include <string.h>
 
+/* A netlink socket, the classifier's maps and programs, and one more for each place where they are attached.
+ */
+#define OWN_DESCRIPTORS 24
+
 #define SETTLE_LOOK_NS (5 * SQ_NS_PER_MILLISECOND)
 
 int sq_network_preview_fault(enum sq_fault_kind kind, const struct sq_network_selector *selector,
@@ -23,6 +27,14 @@ int sq_network_preview_fault(enum sq_fault_kind kind, const struct sq_network_se
     return 0;
 }
 
+uint32_t sq_network_descriptors(const struct sq_undo *undo)
+{
+    struct sq_network_undo record;
+    if (sq_network_undo_read(undo, &record, NULL) != 0)
+        return SQ_FAULT_DESCRIPTORS;
+    return OWN_DESCRIPTORS + record.interface_count * SQ_TC_SIDES;
+}
+
 int sq_network_prepare(struct sq_network_state *state, const struct sq_network_selector *selector,
                        struct sq_netem *netem, const struct sq_fault_env *env, struct sq_undo *undo,
                        struct sq_error *error)
@@ -36,7 +48,7 @@ int sq_network_prepare(struct sq_network_state *state, const struct sq_network_s
     if (sq_network_load(&state->netlink, selector, env, &record, &state->classifier, error) != 0)
         return -1;
     if (netem != NULL) {
-        netem->limit = sq_netem_limit(record.longest_delay_ns, sq_netem_memory_bytes());
+        netem->limit = sq_network_detours_limit(env, &record);
         if (sq_network_detours_make(&state->netlink, &record, netem, error) != 0)
             return -1;
     }

@@ -35,6 +35,9 @@ int sq_network_preview_fault(enum sq_fault_kind kind, const struct sq_network_se
                              struct sq_netem *netem, const struct sq_fault_env *env, struct sq_undo *undo,
                              struct sq_fault_report *report, struct sq_error *error);
 
+/* Of fault.h. */
+uint32_t sq_network_descriptors(const struct sq_undo *undo);
+
 /* The operations of fault.h; `state` is a struct sq_network_state, or NULL. */
 int sq_network_set_deadline(void *state, const struct sq_undo *undo, uint64_t deadline_boot_ns,
                             struct sq_error *error);

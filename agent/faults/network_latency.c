@@ -1,6 +1,7 @@
 /* network.latency: packets between the host and its peers arrive later. See docs/faults/network.latency.md.
  */
 #include "faults/fault.h"
+#include "faults/network_detour.h"
 #include "faults/network_fault.h"
 
 #include "kernel/tc_ability.h"
@@ -14,6 +15,12 @@ static int able(const struct sq_fault_order *order, struct sq_error *error)
 {
     (void)order;
     return sq_netem_check_ability(error);
+}
+
+static void queues(const struct sq_fault_order *order, struct sq_fault_queues *queues)
+{
+    sq_network_detours_queues(order->spec.latency.selector.direction,
+                              order->spec.latency.delay_ns + order->spec.latency.jitter_ns, queues);
 }
 
 static int preview(const struct sq_fault_order *order, const struct sq_fault_env *env, struct sq_undo *undo,
@@ -49,7 +56,9 @@ const struct sq_fault_ops sq_network_latency_ops = {
     .kind = SQ_NETWORK_LATENCY,
     .state_size = sizeof(struct sq_network_state),
     .able = able,
+    .queues = queues,
     .preview = preview,
+    .descriptors = sq_network_descriptors,
     .prepare = prepare,
     .inject = sq_network_set_deadline,
     .renew = sq_network_set_deadline,

@@ -1,5 +1,6 @@
 /* network.loss: some packets between the host and its peers vanish. See docs/faults/network.loss.md. */
 #include "faults/fault.h"
+#include "faults/network_detour.h"
 #include "faults/network_fault.h"
 
 #include "kernel/tc_ability.h"
@@ -13,6 +14,11 @@ static int able(const struct sq_fault_order *order, struct sq_error *error)
 {
     (void)order;
     return sq_netem_check_ability(error);
+}
+
+static void queues(const struct sq_fault_order *order, struct sq_fault_queues *queues)
+{
+    sq_network_detours_queues(order->spec.loss.selector.direction, 0, queues);
 }
 
 static int preview(const struct sq_fault_order *order, const struct sq_fault_env *env, struct sq_undo *undo,
@@ -44,7 +50,9 @@ const struct sq_fault_ops sq_network_loss_ops = {
     .kind = SQ_NETWORK_LOSS,
     .state_size = sizeof(struct sq_network_state),
     .able = able,
+    .queues = queues,
     .preview = preview,
+    .descriptors = sq_network_descriptors,
     .prepare = prepare,
     .inject = sq_network_set_deadline,
     .renew = sq_network_set_deadline,

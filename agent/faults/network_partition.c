@@ -34,6 +34,7 @@ const struct sq_fault_ops sq_network_partition_ops = {
     .state_size = sizeof(struct sq_network_state),
     .able = able,
     .preview = preview,
+    .descriptors = sq_network_descriptors,
     .prepare = prepare,
     .inject = sq_network_set_deadline,
     .renew = sq_network_set_deadline,

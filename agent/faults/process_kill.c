@@ -662,11 +662,19 @@ static void kill_release(void *state)
     }
 }
 
+/* One for each victim. */
+static uint32_t kill_descriptors(const struct sq_undo *undo)
+{
+    const struct kill_record *record = kill_record(undo);
+    return SQ_FAULT_DESCRIPTORS + (record == NULL ? 0 : record->victim_count);
+}
+
 const struct sq_fault_ops sq_process_kill_ops = {
     .kind = SQ_PROCESS_KILL,
     .state_size = sizeof(struct kill_state),
     .able = kill_able,
     .preview = kill_preview,
+    .descriptors = kill_descriptors,
     .prepare = kill_prepare,
     .inject = kill_inject,
     .renew = kill_renew,

@@ -68,6 +68,13 @@ static struct sq_process_id id_of(const struct sq_stress_entry *entry)
     return (struct sq_process_id){.pid = (pid_t)entry->pid, .start_ticks = entry->start_ticks};
 }
 
+/* One for each process. */
+uint32_t sq_stress_descriptors(const struct sq_undo *undo)
+{
+    const struct sq_stress_record *record = sq_stress_record_read(undo);
+    return SQ_FAULT_DESCRIPTORS + (record == NULL ? 0 : record->planned_count);
+}
+
 /* ---- starting ---- */
 
 static int start_all(struct sq_stress_state *state, struct sq_undo *undo, int ready_fd,

@@ -80,6 +80,8 @@ uint32_t sq_stress_report_early(const struct sq_stress_state *state, const struc
 void sq_stress_begin_status(struct sq_stress_state *state, struct sq_fault_report *report);
 
 /* The entries of struct sq_fault_ops. */
+uint32_t sq_stress_descriptors(const struct sq_undo *undo);
+
 int sq_stress_inject(void *state, const struct sq_undo *undo, uint64_t deadline_boot_ns,
                      struct sq_error *error);
 int sq_stress_renew(void *state, const struct sq_undo *undo, uint64_t deadline_boot_ns,

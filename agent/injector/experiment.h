@@ -31,6 +31,8 @@ struct sq_experiment_world {
     int (*able)(void *cookie, const struct sq_fault_order *order, struct sq_error *error);
     /* Undo whatever the log still holds of earlier experiments; 0 when nothing is left. */
     int (*recover)(void *cookie, struct sq_error *error);
+    /* How many descriptors may faults still take? NULL: as many as they want. */
+    uint64_t (*descriptors_left)(void);
     void *cookie;
     struct sq_undo_log *log;
     const struct sq_policy *policy;

@@ -6,6 +6,7 @@
 #include "common/text.h"
 #include "faults/protection.h"
 #include "injector/abilities.h"
+#include "injector/descriptors.h"
 #include "injector/experiment.h"
 #include "injector/front_process.h"
 #include "injector/halt.h"
@@ -331,6 +332,7 @@ static int set_up(struct injector *injector, struct sq_error *error)
 {
     const struct sq_agent_config *config = injector->options->config;
     struct sq_error unclean;
+    sq_descriptors_raise();
     if (sq_run_directory_make(config, error) != 0 ||
         sq_run_directory_lock(config->run, &injector->lock_fd, error) != 0 ||
         open_events(injector, error) != 0 || sq_injector_privileges_drop(error) != 0)
@@ -346,6 +348,7 @@ static int set_up(struct injector *injector, struct sq_error *error)
         .ops_by_kind = sq_fault_ops_by_kind,
         .able = is_able,
         .recover = recover_rest,
+        .descriptors_left = sq_descriptors_left,
         .cookie = injector,
         .log = &injector->log,
         .policy = &injector->policy,

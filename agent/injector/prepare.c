@@ -3,6 +3,7 @@
 
 #include "common/clock.h"
 #include "common/text.h"
+#include "faults/bounds.h"
 #include "faults/protection.h"
 
 #include <stdlib.h>
@@ -10,6 +11,47 @@
 
 static void make_env(const struct sq_experiments *experiments, const struct sq_request *request,
                      struct sq_experiment_fault *fault, uint32_t slot);
+
+static uint32_t descriptors_of(const struct sq_experiment_fault *fault)
+{
+    return fault->ops->descriptors == NULL ? SQ_FAULT_DESCRIPTORS : fault->ops->descriptors(&fault->undo);
+}
+
+/* What the experiment that is over still holds is free before another one is prepared. */
+static uint64_t descriptors_left(const struct sq_experiments *experiments)
+{
+    uint64_t left = experiments->world.descriptors_left();
+    for (uint32_t i = 0; i < experiments->current->fault_count; i++)
+        if (experiments->current->faults[i].state != NULL)
+            left += descriptors_of(&experiments->current->faults[i]);
+    return left;
+}
+
+/* All faults together must find the descriptors that each of them needs. */
+static int check_descriptors(const struct sq_experiments *experiments, struct sq_reply *reply)
+{
+    struct sq_experiment *draft = experiments->draft;
+    struct sq_error error;
+    uint64_t needed = 0;
+    if (experiments->world.descriptors_left == NULL)
+        return 0;
+    uint64_t left = descriptors_left(experiments);
+    for (uint32_t i = 0; i < draft->fault_count; i++) {
+        needed += descriptors_of(&draft->faults[i]);
+        if (needed <= left)
+            continue;
+        (void)sq_fail(
+            &error, SQ_LIMIT,
+            "the faults up to this one need %llu file descriptors and the agent has %llu to spare; "
+            "order fewer victims or faults at a time, or raise LimitNOFILE of squalld.service (ulimit "
+            "-n) and start it again",
+            (unsigned long long)needed, (unsigned long long)left);
+        sq_report_fail(&draft->faults[i].report, &error);
+        sq_reply_fail(reply, &error);
+        return -1;
+    }
+    return 0;
+}
 
 /* What is known before anything is asked of the host itself. */
 static int check_order(const struct sq_experiments *experiments, struct sq_experiment_fault *fault,
@@ -28,7 +70,7 @@ static int check_order(const struct sq_experiments *experiments, struct sq_exper
 }
 
 static int draft_fault(struct sq_experiments *experiments, const struct sq_request *request, uint32_t i,
-                       struct sq_error *error)
+                       uint32_t packets_most, struct sq_error *error)
 {
     struct sq_experiment_fault *fault = &experiments->draft->faults[i];
     /* Zero already; but now its pages are there, and reverting needs none that the host may not have. */
@@ -41,6 +83,7 @@ static int draft_fault(struct sq_experiments *experiments, const struct sq_reque
     fault->ops = experiments->world.ops_by_kind(fault->order.spec.kind);
     fault->log = experiments->world.log;
     make_env(experiments, request, fault, i);
+    fault->env.queue_packets_most = packets_most;
     if (i == 0)
         sq_protection_warn(&experiments->world.policy->protection, &fault->report);
     if (fault->ops->state_size > 0) {
@@ -66,16 +109,18 @@ static int draft_all(struct sq_experiments *experiments, const struct sq_request
     sq_text_make_printable(draft->title);
     sq_text_make_printable(draft->operator_name);
     draft->fault_count = request->fault_count;
+    uint32_t packets_most =
+        sq_bounds_share_queues(request->faults, request->fault_count, experiments->world.ops_by_kind);
     for (uint32_t i = 0; i < request->fault_count; i++) {
         struct sq_error error;
-        if (draft_fault(experiments, request, i, &error) != 0) {
+        if (draft_fault(experiments, request, i, packets_most, &error) != 0) {
             sq_report_fail(&draft->faults[i].report, &error);
             if (result == 0)
                 sq_reply_fail(reply, &error);
             result = -1;
         }
     }
-    return result;
+    return result == 0 ? check_descriptors(experiments, reply) : result;
 }
 
 static void show_draft(const struct sq_experiments *experiments, struct sq_reply *reply)

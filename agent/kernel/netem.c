@@ -136,13 +136,37 @@ uint64_t sq_netem_memory_bytes(void)
     return sysinfo(&info) == 0 ? (uint64_t)info.totalram * info.mem_unit : 0;
 }
 
-uint32_t sq_netem_limit(uint64_t longest_delay_ns, uint64_t memory_bytes)
+uint64_t sq_netem_wanted(uint64_t longest_delay_ns)
 {
     if (longest_delay_ns > LONGEST_DELAY_NS)
         longest_delay_ns = LONGEST_DELAY_NS;
-    uint64_t wanted = BURST_PACKETS + longest_delay_ns / 1000 * PACKETS_PER_SECOND / 1000000;
-    uint64_t most = memory_bytes / MEMORY_SHARE / PACKET_BYTES_MAX;
-    if (most < BURST_PACKETS)
-        most = BURST_PACKETS;
-    return (uint32_t)(wanted < most ? wanted : most);
+    return BURST_PACKETS + longest_delay_ns / 1000 * PACKETS_PER_SECOND / 1000000;
+}
+
+uint32_t sq_netem_share(const struct sq_netem_wish *wishes, size_t count, uint64_t memory_bytes)
+{
+    uint64_t left = memory_bytes == 0 ? BURST_PACKETS : memory_bytes / MEMORY_SHARE / PACKET_BYTES_MAX;
+    uint64_t queues = 0;
+    uint64_t share = 0;
+    for (size_t i = 0; i < count; i++)
+        queues += wishes[i].queues;
+    /* Whoever wants no more than an even share gets it, and leaves the rest to the others. */
+    for (uint64_t settled = 0; queues > 0; settled = share) {
+        share = left / queues;
+        if (share <= settled)
+            break;
+        uint64_t taken = 0;
+        uint64_t satisfied = 0;
+        for (size_t i = 0; i < count; i++) {
+            if (wishes[i].packets > share || wishes[i].packets <= settled)
+                continue;
+            taken += wishes[i].packets * wishes[i].queues;
+            satisfied += wishes[i].queues;
+        }
+        if (satisfied == 0)
+            break;
+        left -= taken;
+        queues -= satisfied;
+    }
+    return share < UINT32_MAX ? (uint32_t)share : UINT32_MAX;
 }

@@ -9,6 +9,7 @@
 
 #include "common/error.h"
 
+#include <stddef.h>
 #include <stdint.h>
 
 #define SQ_NETEM_MISSING                                                                                     \
@@ -42,10 +43,24 @@ uint64_t sq_netem_memory_bytes(void);
 
 /*
  * How many packets a queue has to hold, so that it loses none of its own: a million of them in a second (what
- * 10 Gbit/s carry in full-sized packets, and some more) for the longest delay, and a burst on top. An eighth
- * of the memory is the bound, even if each packet were as large as the kernel makes them when it joins
- * several (GSO, GRO).
+ * 10 Gbit/s carry in full-sized packets, and some more) for the longest delay, and a burst on top.
  */
-uint32_t sq_netem_limit(uint64_t longest_delay_ns, uint64_t memory_bytes);
+uint64_t sq_netem_wanted(uint64_t longest_delay_ns);
+
+/* Some queues of the same wish. */
+struct sq_netem_wish {
+    uint32_t queues;
+    uint64_t packets; /* that each of them has to hold */
+};
+
+/*
+ * The most packets that each of all these queues may hold, so that together they hold an eighth of the
+ * memory, even if each packet were as large as the kernel makes them when it joins several (GSO, GRO). What
+ * some do not need is the others'. 0 if there are no queues; may be less than a queue is good for.
+ */
+uint32_t sq_netem_share(const struct sq_netem_wish *wishes, size_t count, uint64_t memory_bytes);
+
+/* Fewer than this, and a queue loses packets of ordinary bursts. */
+#define SQ_NETEM_PACKETS_MIN 64
 
 #endif
