@@ -185,9 +185,10 @@ static __always_inline int is_spared(struct __sk_buff *skb, const struct transpo
 }
 
 static __always_inline int decide(struct __sk_buff *skb, const struct transport *transport, __u64 peer_first,
-                                  __u64 peer_last, __u32 family, __u32 direction)
+                                  __u64 peer_last, __u32 family, __u32 direction, int loses)
 {
-    struct sq_classifier_counters *counter = bpf_map_lookup_elem(&counters, &direction);
+    __u32 key = direction; /* whose value the compiler need not know; direction's it has to */
+    struct sq_classifier_counters *counter = bpf_map_lookup_elem(&counters, &key);
     if (counter == NULL)
         return constants.verdict_miss; /* cannot be: the key is within the array */
     __u64 first_time = !came_back(skb, direction);
@@ -195,6 +196,12 @@ static __always_inline int decide(struct __sk_buff *skb, const struct transport 
     if (constants.has_ports && is_spared(skb, transport, peer_first, peer_last, family, direction))
         return constants.verdict_miss;
     counter->hit += first_time;
+    if (loses) {
+        __u64 number = __sync_fetch_and_add(&shared.exposed[direction], 1);
+        if (sq_classifier_draw(constants.loss_seed, direction, number) >= constants.loss_threshold)
+            return constants.verdict_miss;
+        counter->lost++;
+    }
     return constants.verdict_hit;
 }
 
@@ -232,7 +239,8 @@ static __always_inline int is_nobody(const struct __sk_buff *skb, __u32 directio
            0;
 }
 
-static __always_inline int classify4(struct __sk_buff *skb, __u32 base, __u32 offset, __u32 direction)
+static __always_inline int classify4(struct __sk_buff *skb, __u32 base, __u32 offset, __u32 direction,
+                                     int loses)
 {
     struct sq_prefix4 key;
     if (bpf_skb_load_bytes_relative(skb, offset + address4_at(direction), key.address, sizeof key.address,
@@ -255,9 +263,9 @@ static __always_inline int classify4(struct __sk_buff *skb, __u32 base, __u32 of
     };
     __u32 peer = direction == SQ_CLASSIFIER_OUT ? header.daddr : header.saddr;
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    return decide(skb, &transport, peer, 0, 4, direction);
+    return decide(skb, &transport, peer, 0, 4, direction, loses);
 #else
-    return decide(skb, &transport, (__u64)peer << 32, 0, 4, direction);
+    return decide(skb, &transport, (__u64)peer << 32, 0, 4, direction, loses);
 #endif
 }
 
@@ -291,7 +299,8 @@ static __always_inline void find_transport6(struct __sk_buff *skb, struct transp
     }
 }
 
-static __always_inline int classify6(struct __sk_buff *skb, __u32 base, __u32 offset, __u32 direction)
+static __always_inline int classify6(struct __sk_buff *skb, __u32 base, __u32 offset, __u32 direction,
+                                     int loses)
 {
     struct sq_prefix6 key;
     __u32 at = address6_at(direction);
@@ -317,47 +326,44 @@ static __always_inline int classify6(struct __sk_buff *skb, __u32 base, __u32 of
     __u64 peer[2];
     if (bpf_skb_load_bytes_relative(skb, offset + at, peer, sizeof peer, base) != 0)
         return constants.verdict_miss;
-    return decide(skb, &transport, peer[0], peer[1], 6, direction);
+    return decide(skb, &transport, peer[0], peer[1], 6, direction, loses);
 }
 
-static __always_inline int classify(struct __sk_buff *skb, __u32 direction, int is_ethernet)
+static __always_inline int classify(struct __sk_buff *skb, __u32 direction, int is_ethernet, int loses)
 {
     if (is_ethernet && is_nobody(skb, direction))
+        return constants.verdict_miss;
+    /* What squall's own detour gives back has run the risk already. */
+    if (loses && skb->ingress_ifindex >> 16 == SQ_CLASSIFIER_DETOUR_MARK)
         return constants.verdict_miss;
     __u32 base;
     __u32 offset;
     __be16 type = find_network_header(skb, &base, &offset);
     if (type == bpf_htons(ETH_P_IP))
-        return classify4(skb, base, offset, direction);
+        return classify4(skb, base, offset, direction, loses);
     if (type == bpf_htons(ETH_P_IPV6))
-        return classify6(skb, base, offset, direction);
+        return classify6(skb, base, offset, direction, loses);
     return constants.verdict_miss; /* ARP and whatever else is not IP */
 }
 
-/* For any interface, whatever stands before the IP header. */
-SEC("tc")
-int sq_in(struct __sk_buff *skb)
-{
-    return classify(skb, SQ_CLASSIFIER_IN, 0);
-}
+/*
+ * One program for each side, once for any interface, whatever stands before the IP header, and once for
+ * interfaces whose packets are Ethernet frames. Those that lose by chance are programs of their own, because
+ * kernels before 5.12 refuse an atomic fetch, even one that is never reached.
+ */
+#define PROGRAM(name, direction, is_ethernet, loses)                                                         \
+    SEC("tc") int name(struct __sk_buff *skb)                                                                \
+    {                                                                                                        \
+        return classify(skb, direction, is_ethernet, loses);                                                 \
+    }
 
-SEC("tc")
-int sq_out(struct __sk_buff *skb)
-{
-    return classify(skb, SQ_CLASSIFIER_OUT, 0);
-}
-
-/* The same, for interfaces whose packets are Ethernet frames. */
-SEC("tc")
-int sq_in_ethernet(struct __sk_buff *skb)
-{
-    return classify(skb, SQ_CLASSIFIER_IN, 1);
-}
-
-SEC("tc")
-int sq_out_ethernet(struct __sk_buff *skb)
-{
-    return classify(skb, SQ_CLASSIFIER_OUT, 1);
-}
+PROGRAM(sq_in, SQ_CLASSIFIER_IN, 0, 0)
+PROGRAM(sq_out, SQ_CLASSIFIER_OUT, 0, 0)
+PROGRAM(sq_in_ethernet, SQ_CLASSIFIER_IN, 1, 0)
+PROGRAM(sq_out_ethernet, SQ_CLASSIFIER_OUT, 1, 0)
+PROGRAM(sq_lose_in, SQ_CLASSIFIER_IN, 0, 1)
+PROGRAM(sq_lose_out, SQ_CLASSIFIER_OUT, 0, 1)
+PROGRAM(sq_lose_in_eth, SQ_CLASSIFIER_IN, 1, 1)
+PROGRAM(sq_lose_out_eth, SQ_CLASSIFIER_OUT, 1, 1)
 
 char sq_license[] SEC("license") = "Dual BSD/GPL";

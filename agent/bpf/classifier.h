@@ -52,6 +52,25 @@ static inline __attribute__((always_inline)) __u64 sq_classifier_mark_place(__u6
     return (first * 0x9e3779b97f4a7c15ull + last * 0xc2b2ae3d27d4eb4full) >> (64 - SQ_CLASSIFIER_MARK_BITS);
 }
 
+/*
+ * Chance: the draw of the packet with this number in this direction, evenly from 0 to 2^32 - 1. A function of
+ * nothing else, so that the same seed loses the same packets again (the finalizer of SplitMix64; Steele, Lea
+ * and Flood, "Fast splittable pseudorandom number generators", 2014).
+ */
+static inline __attribute__((always_inline)) __u64 sq_classifier_draw(__u64 seed, __u32 direction,
+                                                                      __u64 number)
+{
+    __u64 state = seed + (number * 2 + direction + 1) * 0x9e3779b97f4a7c15ull;
+    state = (state ^ (state >> 30)) * 0xbf58476d1ce4e5b9ull;
+    state = (state ^ (state >> 27)) * 0x94d049bb133111ebull;
+    return (state ^ (state >> 31)) >> 32;
+}
+
+#define SQ_CLASSIFIER_DRAWS 4294967296.0 /* that many different ones */
+
+/* The upper half of the index of every IFB that squall makes: kernel/ifb.c. */
+#define SQ_CLASSIFIER_DETOUR_MARK 0x5351u
+
 /* What is known when the programs are loaded. */
 struct sq_classifier_constants {
     __u64 mask4; /* the peers' shortest prefix, in network byte order; as wide as what it is hashed in */
@@ -62,18 +81,23 @@ struct sq_classifier_constants {
     __u32 has_exempt;   /* exempt4 or exempt6 holds something */
     __u32 session_count;
     __u32 detour_out; /* index of the IFB that outgoing packets are redirected to; 0: none */
+    __u32 reserved;
+    __u64 loss_seed;
+    __u64 loss_threshold; /* draws below it are lost; SQ_CLASSIFIER_DRAWS: all */
 };
 
 /* What the loader writes. */
 struct sq_classifier_shared {
-    __u8 marks[SQ_CLASSIFIER_MARKS]; /* complete before anything is attached */
-    volatile __u64 deadline_boot_ns; /* boot-time clock; 0 is off */
+    __u8 marks[SQ_CLASSIFIER_MARKS];         /* complete before anything is attached */
+    volatile __u64 deadline_boot_ns;         /* boot-time clock; 0 is off */
+    __u64 exposed[SQ_CLASSIFIER_DIRECTIONS]; /* the number of the next packet that may be lost */
 };
 
 /* Per CPU and direction, counted only while the fault is on. */
 struct sq_classifier_counters {
     __u64 matched; /* packets from or to the peers, the spared ones included */
     __u64 hit;     /* of them, those the fault was applied to */
+    __u64 lost;    /* of them, those that chance took */
 };
 
 #endif

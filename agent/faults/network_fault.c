@@ -15,13 +15,13 @@
 #define SETTLE_LOOK_NS (5 * SQ_NS_PER_MILLISECOND)
 
 int sq_network_preview_fault(enum sq_fault_kind kind, const struct sq_network_selector *selector,
-                             struct sq_netem *netem, const struct sq_fault_env *env, struct sq_undo *undo,
-                             struct sq_fault_report *report, struct sq_error *error)
+                             const struct sq_network_effect *effect, const struct sq_fault_env *env,
+                             struct sq_undo *undo, struct sq_fault_report *report, struct sq_error *error)
 {
     struct sq_network_undo record;
-    if (sq_network_preview(selector, netem != NULL, env, &record, report, error) != 0)
+    if (sq_network_preview(selector, effect->netem != NULL, env, &record, report, error) != 0)
         return -1;
-    if (netem != NULL && sq_network_detours_preview(env, netem, &record, report, error) != 0)
+    if (effect->netem != NULL && sq_network_detours_preview(env, effect->netem, &record, report, error) != 0)
         return -1;
     sq_network_undo_write(&record, kind, undo);
     return 0;
@@ -36,8 +36,8 @@ uint32_t sq_network_descriptors(const struct sq_undo *undo)
 }
 
 int sq_network_prepare(struct sq_network_state *state, const struct sq_network_selector *selector,
-                       struct sq_netem *netem, const struct sq_fault_env *env, struct sq_undo *undo,
-                       struct sq_error *error)
+                       const struct sq_network_effect *effect, const struct sq_fault_env *env,
+                       struct sq_undo *undo, struct sq_error *error)
 {
     struct sq_network_undo record;
     if (sq_network_undo_read(undo, &record, error) != 0 || sq_netlink_open(&state->netlink, error) != 0)
@@ -45,11 +45,12 @@ int sq_network_prepare(struct sq_network_state *state, const struct sq_network_s
     state->ready = true;
     if (!sq_network_undo_is_here(&record))
         return sq_fail(error, SQ_INTERNAL, "the network namespace changed between preview and prepare");
-    if (sq_network_load(&state->netlink, selector, env, &record, &state->classifier, error) != 0)
+    if (sq_network_load(&state->netlink, selector, &effect->chance, env, &record, &state->classifier,
+                        error) != 0)
         return -1;
-    if (netem != NULL) {
-        netem->limit = sq_network_detours_limit(env, &record);
-        if (sq_network_detours_make(&state->netlink, &record, netem, error) != 0)
+    if (effect->netem != NULL) {
+        effect->netem->limit = sq_network_detours_limit(env, &record);
+        if (sq_network_detours_make(&state->netlink, &record, effect->netem, error) != 0)
             return -1;
     }
     return sq_network_attach(&state->netlink, state->classifier, env, &record, undo, error);
@@ -168,6 +169,20 @@ void sq_network_count_hits(struct sq_network_state *state, const char *effect, s
         sq_network_warn_while(!report->touched,
                               "it has touched nothing so far: no packet from or to the peers came by",
                               report);
+}
+
+uint64_t sq_network_count_chance(struct sq_network_state *state, const struct sq_undo *undo,
+                                 struct sq_fault_report *report)
+{
+    struct sq_network_undo record;
+    struct sq_classifier_totals totals[SQ_TC_SIDES];
+    if (state == NULL || state->classifier == NULL || sq_network_undo_read(undo, &record, NULL) != 0 ||
+        sq_classifier_totals(state->classifier, &totals[SQ_TC_IN], &totals[SQ_TC_OUT], NULL) != 0)
+        return 0;
+    for (enum sq_tc_side side = SQ_TC_IN; side < SQ_TC_SIDES; side++)
+        if (sq_network_undo_uses(&record, side))
+            count(report, "lost", side, totals[side].lost);
+    return totals[SQ_TC_IN].lost + totals[SQ_TC_OUT].lost;
 }
 
 uint64_t sq_network_count_lost(struct sq_network_state *state, const struct sq_undo *undo,

@@ -6,6 +6,7 @@
 #define SQ_FAULTS_NETWORK_FAULT_H
 
 #include "faults/fault.h"
+#include "faults/network_target.h"
 #include "faults/network_undo.h"
 
 #include "kernel/classifier.h"
@@ -22,18 +23,21 @@ struct sq_network_state {
     uint64_t drained_boot_ns; /* until when packets are waited for; 0: nobody waits */
 };
 
-/*
- * Everything slow: classifier, detours where `netem` is not NULL, filters. Undo record and order are those of
- * the preview.
- */
-int sq_network_prepare(struct sq_network_state *state, const struct sq_network_selector *selector,
-                       struct sq_netem *netem, const struct sq_fault_env *env, struct sq_undo *undo,
-                       struct sq_error *error);
+/* What becomes of the packets that the selector means. */
+struct sq_network_effect {
+    struct sq_netem *netem;          /* they take a detour through it; NULL: they are dropped */
+    struct sq_network_chance chance; /* by chance, some of them */
+};
 
-/* Previews filters, and detours where `netem` is not NULL; fills *undo. */
+/* Everything slow: classifier, detours, filters. Undo record and order are those of the preview. */
+int sq_network_prepare(struct sq_network_state *state, const struct sq_network_selector *selector,
+                       const struct sq_network_effect *effect, const struct sq_fault_env *env,
+                       struct sq_undo *undo, struct sq_error *error);
+
+/* Previews filters and detours; fills *undo. */
 int sq_network_preview_fault(enum sq_fault_kind kind, const struct sq_network_selector *selector,
-                             struct sq_netem *netem, const struct sq_fault_env *env, struct sq_undo *undo,
-                             struct sq_fault_report *report, struct sq_error *error);
+                             const struct sq_network_effect *effect, const struct sq_fault_env *env,
+                             struct sq_undo *undo, struct sq_fault_report *report, struct sq_error *error);
 
 /* Of fault.h. */
 uint32_t sq_network_descriptors(const struct sq_undo *undo);
@@ -54,7 +58,11 @@ void sq_network_release(void *state);
 void sq_network_count_hits(struct sq_network_state *state, const char *effect,
                            struct sq_fault_report *report);
 
-/* Sets the counters lost-in and lost-out from the detours' queues. Returns the sum. */
+/* Sets the counters lost-in and lost-out of what chance has taken. Returns the sum. */
+uint64_t sq_network_count_chance(struct sq_network_state *state, const struct sq_undo *undo,
+                                 struct sq_fault_report *report);
+
+/* Sets the same counters from the detours' queues. Returns the sum. */
 uint64_t sq_network_count_lost(struct sq_network_state *state, const struct sq_undo *undo,
                                struct sq_fault_report *report);
 

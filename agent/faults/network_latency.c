@@ -28,7 +28,8 @@ static int preview(const struct sq_fault_order *order, const struct sq_fault_env
 {
     const struct sq_network_latency *latency = &order->spec.latency;
     struct sq_netem netem = netem_of(latency);
-    if (sq_network_preview_fault(SQ_NETWORK_LATENCY, &latency->selector, &netem, env, undo, report, error) !=
+    const struct sq_network_effect effect = {.netem = &netem};
+    if (sq_network_preview_fault(SQ_NETWORK_LATENCY, &latency->selector, &effect, env, undo, report, error) !=
         0)
         return -1;
     if (latency->jitter_ns > 0)
@@ -41,7 +42,8 @@ static int prepare(void *state, const struct sq_fault_order *order, const struct
                    struct sq_undo *undo, struct sq_error *error)
 {
     struct sq_netem netem = netem_of(&order->spec.latency);
-    return sq_network_prepare(state, &order->spec.latency.selector, &netem, env, undo, error);
+    const struct sq_network_effect effect = {.netem = &netem};
+    return sq_network_prepare(state, &order->spec.latency.selector, &effect, env, undo, error);
 }
 
 static void status(void *state, const struct sq_undo *undo, struct sq_fault_report *report)

@@ -4,6 +4,9 @@
 
 #include "kernel/tc_ability.h"
 
+/* No detour, no chance. */
+static const struct sq_network_effect everything = {.netem = NULL};
+
 static int able(const struct sq_fault_order *order, struct sq_error *error)
 {
     (void)order;
@@ -13,14 +16,14 @@ static int able(const struct sq_fault_order *order, struct sq_error *error)
 static int preview(const struct sq_fault_order *order, const struct sq_fault_env *env, struct sq_undo *undo,
                    struct sq_fault_report *report, struct sq_error *error)
 {
-    return sq_network_preview_fault(SQ_NETWORK_PARTITION, &order->spec.partition.selector, NULL, env, undo,
-                                    report, error);
+    return sq_network_preview_fault(SQ_NETWORK_PARTITION, &order->spec.partition.selector, &everything, env,
+                                    undo, report, error);
 }
 
 static int prepare(void *state, const struct sq_fault_order *order, const struct sq_fault_env *env,
                    struct sq_undo *undo, struct sq_error *error)
 {
-    return sq_network_prepare(state, &order->spec.partition.selector, NULL, env, undo, error);
+    return sq_network_prepare(state, &order->spec.partition.selector, &everything, env, undo, error);
 }
 
 static void status(void *state, const struct sq_undo *undo, struct sq_fault_report *report)

@@ -200,8 +200,9 @@ static int are_ethernet(struct sq_netlink *netlink, const struct sq_network_undo
 }
 
 int sq_network_load(struct sq_netlink *netlink, const struct sq_network_selector *selector,
-                    const struct sq_fault_env *env, const struct sq_network_undo *record,
-                    struct sq_classifier **classifier, struct sq_error *error)
+                    const struct sq_network_chance *chance, const struct sq_fault_env *env,
+                    const struct sq_network_undo *record, struct sq_classifier **classifier,
+                    struct sq_error *error)
 {
     struct sq_classifier_session sessions[SQ_SPARED_MAX];
     for (uint32_t i = 0; i < env->spared_count; i++)
@@ -216,6 +217,8 @@ int sq_network_load(struct sq_netlink *netlink, const struct sq_network_selector
         .ethernet = ethernet,
         .redirects = record->detours[SQ_TC_IN].ifindex != 0 || record->detours[SQ_TC_OUT].ifindex != 0,
         .detour_out = record->detours[SQ_TC_OUT].ifindex,
+        .lose_percent = chance->lose_percent,
+        .lose_seed = chance->seed,
         .peers = {selector->to, selector->to_count},
         .exempt = {{selector->except, selector->except_count},
                    {env->protection->peers, env->protection->peer_count}},

@@ -17,10 +17,17 @@ int sq_network_preview(const struct sq_network_selector *selector, bool detours,
                        const struct sq_fault_env *env, struct sq_network_undo *record,
                        struct sq_fault_report *report, struct sq_error *error);
 
+/* What the classifier does by itself with the packets that it matches: without a detour, it drops them. */
+struct sq_network_chance {
+    double lose_percent; /* only so many of them; 0: all */
+    uint64_t seed;
+};
+
 /* Load a classifier for the selector and the detours of the record, switched off. The caller frees it. */
 int sq_network_load(struct sq_netlink *netlink, const struct sq_network_selector *selector,
-                    const struct sq_fault_env *env, const struct sq_network_undo *record,
-                    struct sq_classifier **classifier, struct sq_error *error);
+                    const struct sq_network_chance *chance, const struct sq_fault_env *env,
+                    const struct sq_network_undo *record, struct sq_classifier **classifier,
+                    struct sq_error *error);
 
 /*
  * Make what the record says: clsact where there is none, and a filter on each side. `undo` holds `record` and

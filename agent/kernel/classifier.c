@@ -138,13 +138,41 @@ static int fill(struct sq_classifier *classifier, const struct sq_classifier_con
     return result;
 }
 
-/* Of the two pairs of programs only the one that fits is loaded. */
-static void choose_programs(struct sq_classifier *classifier, bool ethernet)
+/* The programs as BPF C names them, by side. */
+struct pair {
+    struct bpf_program *program[SQ_CLASSIFIER_DIRECTIONS];
+};
+
+#define PAIRS 4
+
+/* Bit 0: for Ethernet frames alone, bit 1: loses by chance. */
+static void list_pairs(const struct sq_classifier *classifier, struct pair pairs[PAIRS])
 {
-    (void)bpf_program__set_autoload(classifier->progs.sq_in, !ethernet);
-    (void)bpf_program__set_autoload(classifier->progs.sq_out, !ethernet);
-    (void)bpf_program__set_autoload(classifier->progs.sq_in_ethernet, ethernet);
-    (void)bpf_program__set_autoload(classifier->progs.sq_out_ethernet, ethernet);
+    pairs[0] = (struct pair){{classifier->progs.sq_in, classifier->progs.sq_out}};
+    pairs[1] = (struct pair){{classifier->progs.sq_in_ethernet, classifier->progs.sq_out_ethernet}};
+    pairs[2] = (struct pair){{classifier->progs.sq_lose_in, classifier->progs.sq_lose_out}};
+    pairs[3] = (struct pair){{classifier->progs.sq_lose_in_eth, classifier->progs.sq_lose_out_eth}};
+}
+
+/* Of the pairs of programs only the one that fits is loaded. */
+static void choose_programs(struct sq_classifier *classifier, bool ethernet, bool loses)
+{
+    struct pair pairs[PAIRS];
+    list_pairs(classifier, pairs);
+    for (int i = 0; i < PAIRS; i++)
+        for (int side = 0; side < SQ_CLASSIFIER_DIRECTIONS; side++)
+            (void)bpf_program__set_autoload(pairs[i].program[side],
+                                            i == (ethernet ? 1 : 0) + (loses ? 2 : 0));
+}
+
+static int program_of(const struct sq_classifier *classifier, enum sq_classifier_direction direction)
+{
+    struct pair pairs[PAIRS];
+    list_pairs(classifier, pairs);
+    int i = 0;
+    while (i < PAIRS - 1 && !bpf_program__autoload(pairs[i].program[direction]))
+        i++;
+    return bpf_program__fd(pairs[i].program[direction]);
 }
 
 static int load(struct sq_classifier *classifier, const struct sq_classifier_config *config)
@@ -158,9 +186,11 @@ static int load(struct sq_classifier *classifier, const struct sq_classifier_con
         .has_exempt = config->exempt[0].count + config->exempt[1].count > 0,
         .detour_out = config->detour_out,
         .session_count = (uint32_t)config->session_count,
+        .loss_seed = config->lose_seed,
+        .loss_threshold = (uint64_t)(config->lose_percent / 100 * SQ_CLASSIFIER_DRAWS),
     };
     choose_masks(&config->peers, &classifier->rodata->constants);
-    choose_programs(classifier, config->ethernet);
+    choose_programs(classifier, config->ethernet, config->lose_percent > 0);
     int result = sq_classifier__load(classifier);
     return result != 0 ? result : fill(classifier, config);
 }
@@ -195,15 +225,12 @@ void sq_classifier_free(struct sq_classifier *classifier)
 
 int sq_classifier_program_in(const struct sq_classifier *classifier)
 {
-    return bpf_program__autoload(classifier->progs.sq_in) ? bpf_program__fd(classifier->progs.sq_in)
-                                                          : bpf_program__fd(classifier->progs.sq_in_ethernet);
+    return program_of(classifier, SQ_CLASSIFIER_IN);
 }
 
 int sq_classifier_program_out(const struct sq_classifier *classifier)
 {
-    return bpf_program__autoload(classifier->progs.sq_out)
-               ? bpf_program__fd(classifier->progs.sq_out)
-               : bpf_program__fd(classifier->progs.sq_out_ethernet);
+    return program_of(classifier, SQ_CLASSIFIER_OUT);
 }
 
 void sq_classifier_set_deadline(struct sq_classifier *classifier, uint64_t deadline_boot_ns)
@@ -227,6 +254,7 @@ static int sum_counters(const struct sq_classifier *classifier, uint32_t directi
     for (int i = 0; i < processors; i++) {
         totals->matched += values[i].matched;
         totals->hit += values[i].hit;
+        totals->lost += values[i].lost;
     }
     return 0;
 }

@@ -32,6 +32,8 @@ struct sq_classifier_config {
     bool redirects; /* false: the programs consume what matches. true: they only match, the filter's action
                        follows */
     bool ethernet;  /* all interfaces carry Ethernet frames: packets that are no target then pay less */
+    double lose_percent; /* of what matches: each packet by chance of its own; 0: all of it, every time */
+    uint64_t lose_seed;
     uint32_t detour_out; /* with it, where that action sends outgoing packets: an interface's index */
     struct sq_cidr_list peers;
     struct sq_cidr_list exempt[2]; /* within the peers, but left alone */
@@ -43,7 +45,8 @@ struct sq_classifier_config {
 
 struct sq_classifier_totals {
     uint64_t matched; /* packets of the peers, the spared ones included, while the fault was on */
-    uint64_t hit;     /* of them, those that the fault was applied to */
+    uint64_t hit;     /* of them, those that the fault was applied to; with lose_percent, that ran the risk */
+    uint64_t lost;    /* with lose_percent: of them, those that were lost */
 };
 
 /*

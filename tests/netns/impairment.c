@@ -154,6 +154,7 @@ void impairment_die(struct impairment *impairment, unsigned lease_ms, unsigned d
             pause();
     }
     char done;
+    close(pipe_fds[1]); /* a child that fails is an end of file */
     if (delay_us == 0)
         assert_int_equal(read(pipe_fds[0], &done, 1), 1);
     else
@@ -163,7 +164,6 @@ void impairment_die(struct impairment *impairment, unsigned lease_ms, unsigned d
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFSIGNALED(status));
     close(pipe_fds[0]);
-    close(pipe_fds[1]);
 }
 
 unsigned impairment_prepare_time_us(struct impairment *impairment)
