@@ -43,6 +43,7 @@ struct agent {
     uint32_t connections;   /* now */
     uint64_t connected;     /* times so far */
     uint64_t lost;          /* times so far */
+    uint32_t version;       /* the one that it was last heard to speak; 0: none yet */
     struct sq_error reason; /* what the diagnosis said; SQ_OK: nothing yet, or that it can be reached */
 };
 
@@ -65,6 +66,10 @@ struct call {
     uint64_t timeout_ns;
     uint64_t lost_before; /* the agent's `lost` when it was sent */
     int result;           /* nng's error number */
+    uint32_t version;     /* that it was sent in */
+    uint8_t *bytes;       /* as it was sent, should it have to be said again in another version */
+    size_t length;
+    struct sq_error reason; /* why it was never sent; SQ_OK: it was */
     nng_msg *answer;
 };
 
@@ -260,6 +265,7 @@ static void call_free(struct call *call)
         (void)nng_ctx_close(call->context);
     if (call->answer != NULL)
         nng_msg_free(call->answer);
+    free(call->bytes);
     free(call);
 }
 
@@ -413,33 +419,56 @@ static struct call *call_make(struct sq_client *client, uint32_t host, uint64_t 
 static void fail_early(struct sq_client *client, struct call *call, const struct sq_error *reason)
 {
     (void)pthread_mutex_lock(&client->mutex);
-    client->agents[call->host].reason = *reason;
-    call->given_up = true;
+    call->reason = *reason;
     list_add(&client->under_way, call);
     finish(call, NNG_ECANCELED);
     (void)pthread_mutex_unlock(&client->mutex);
 }
 
+/* Into call->bytes: the request in the version that the agent speaks, as far as that is known. */
+static int put_bytes(struct call *call, const uint8_t *bytes, size_t length, struct sq_error *error)
+{
+    uint32_t spoken = call->client->agents[call->host].version;
+    call->version = spoken != 0 ? spoken : SQ_PROTOCOL_VERSION;
+    if (call->version != SQ_PROTOCOL_VERSION)
+        return sq_wire_translate_request(bytes, length, call->version, &call->bytes, &call->length, error);
+    call->bytes = malloc(length);
+    if (call->bytes == NULL)
+        return sq_fail(error, SQ_SYSTEM, "out of memory");
+    memcpy(call->bytes, bytes, length);
+    call->length = length;
+    return 0;
+}
+
+/* Everything up to the sending itself. On failure the message is gone. */
+static int make_ready(struct call *call, const uint8_t *bytes, size_t length, nng_msg **message,
+                      struct sq_error *error)
+{
+    struct agent *agent = &call->client->agents[call->host];
+    if (put_bytes(call, bytes, length, error) != 0 || agent_dial(call->client, agent, error) != 0)
+        return -1;
+    int code = nng_msg_alloc(message, 0);
+    if (code == 0 && (code = nng_msg_append(*message, call->bytes, call->length)) == 0 &&
+        (code = nng_ctx_open(&call->context, agent->socket)) == 0)
+        return 0;
+    if (*message != NULL)
+        nng_msg_free(*message);
+    return sq_fail(error, SQ_SYSTEM, "cannot send: %s", nng_strerror(code));
+}
+
+/* `bytes` are a request in our own version. */
 static int send_bytes(struct sq_client *client, uint32_t host, uint64_t tag, enum sq_verb verb,
                       const uint8_t *bytes, size_t length, uint64_t timeout_ns, struct sq_error *error)
 {
     struct agent *agent = &client->agents[host];
     struct call *call = call_make(client, host, tag, verb);
     nng_msg *message = NULL;
-    if (call == NULL || nng_msg_alloc(&message, 0) != 0 || nng_msg_append(message, bytes, length) != 0) {
-        if (message != NULL)
-            nng_msg_free(message);
-        call_free(call);
+    struct sq_error reason = {0};
+    if (call == NULL)
         return sq_fail(error, SQ_SYSTEM, "out of memory");
-    }
     call->sent_boot_ns = sq_boot_ns();
     call->timeout_ns = timeout_ns;
-    struct sq_error reason = {0};
-    int code = 0;
-    if (agent_dial(client, agent, &reason) != 0 ||
-        ((code = nng_ctx_open(&call->context, agent->socket)) != 0 &&
-         sq_fail(&reason, SQ_SYSTEM, "cannot send: %s", nng_strerror(code)) != 0)) {
-        nng_msg_free(message);
+    if (make_ready(call, bytes, length, &message, &reason) != 0) {
         fail_early(client, call, &reason);
         return 0;
     }
@@ -482,7 +511,9 @@ static void explain(const struct call *call, const struct agent *agent, struct s
     char waited[SQ_UNIT_TEXT_MAX];
     sq_duration_format_rounded(sq_ns_sub(call->answered_boot_ns, call->sent_boot_ns), waited);
     uint64_t lost = agent->lost - call->lost_before;
-    if (call->given_up || (agent->connections == 0 && agent->reason.code != SQ_OK))
+    if (call->reason.code != SQ_OK)
+        *error = call->reason;
+    else if (call->given_up || (agent->connections == 0 && agent->reason.code != SQ_OK))
         *error = agent->reason;
     else if (call->result != NNG_ETIMEDOUT)
         (void)sq_fail(error, SQ_UNREACHABLE, "no answer: %s", nng_strerror(call->result));
@@ -506,13 +537,7 @@ static void decode(const struct call *call, struct sq_answer *answer)
     if (sq_wire_decode_reply(nng_msg_body(call->answer), nng_msg_len(call->answer), &answer->reply, error) !=
         0) {
         answer->failed = true;
-        if (error->code == SQ_VERSION_GAP)
-            (void)sq_fail(
-                error, SQ_VERSION_GAP,
-                "the agent speaks protocol version %u, this squall speaks version %u: install the same "
-                "release on both",
-                answer->reply.version, SQ_PROTOCOL_VERSION);
-        else
+        if (error->code != SQ_VERSION_GAP)
             (void)sq_fail_in(error, "the agent's answer cannot be understood");
     } else if (answer->reply.code == SQ_OK && answer->reply.verb != call->verb) {
         answer->failed = true;
@@ -521,9 +546,31 @@ static void decode(const struct call *call, struct sq_answer *answer)
     }
 }
 
-bool sq_client_next(struct sq_client *client, struct sq_answer *answer)
+/*
+ * An agent that is one version behind refuses what it does not speak and names its own: the same once more in
+ * that one, of which nobody else hears. It did nothing the first time. False: there is an answer.
+ */
+static bool ask_again(struct sq_client *client, struct call *call, struct sq_answer *answer)
 {
-    struct sq_error reason = {0};
+    struct agent *agent = &client->agents[call->host];
+    const struct sq_reply *reply = &answer->reply;
+    if (answer->failed)
+        return false;
+    bool is_gap = reply->code == SQ_VERSION_GAP && reply->version < call->version;
+    agent->version = is_gap ? reply->version : call->version;
+    if (!is_gap)
+        return false;
+    uint64_t left_ns = sq_ns_sub(sq_ns_add(call->sent_boot_ns, call->timeout_ns), sq_boot_ns());
+    if (send_bytes(client, call->host, call->tag, call->verb, call->bytes, call->length, left_ns,
+                   &answer->error) == 0)
+        return true;
+    answer->failed = true;
+    return false;
+}
+
+/* The next call that is over, or NULL; then *reason is why there is no answer to it. */
+static struct call *take_done(struct sq_client *client, bool *of_no_use, struct sq_error *reason)
+{
     (void)pthread_mutex_lock(&client->mutex);
     struct call *call = client->done.first;
     if (call == NULL) {
@@ -531,35 +578,54 @@ bool sq_client_next(struct sq_client *client, struct sq_answer *answer)
         /* Under the mutex, so that no wake-up of a call that is not yet in the list is swallowed. */
         (void)!read(client->event_fd, &count, sizeof(count));
         (void)pthread_mutex_unlock(&client->mutex);
-        return false;
+        return NULL;
     }
     list_remove(&client->done, call);
-    struct agent *agent = &client->agents[call->host];
-    bool of_no_use = call->given_up && agent->connected == 0;
-    for (struct call *other = client->under_way.first; other != NULL && of_no_use; other = other->next)
-        of_no_use = other->host != call->host;
+    const struct agent *agent = &client->agents[call->host];
+    *of_no_use = (call->given_up || call->reason.code != SQ_OK) && agent->connected == 0;
+    for (struct call *other = client->under_way.first; other != NULL && *of_no_use; other = other->next)
+        *of_no_use = other->host != call->host;
     if (call->result != 0)
-        explain(call, agent, &reason);
+        explain(call, agent, reason);
     (void)pthread_mutex_unlock(&client->mutex);
+    return call;
+}
 
+static void fill_answer(const struct call *call, const struct sq_error *reason, struct sq_answer *answer)
+{
     answer->host = call->host;
     answer->tag = call->tag;
     answer->failed = call->result != 0;
-    answer->error = reason;
+    answer->error = *reason;
     answer->sent_boot_ns = call->sent_boot_ns;
     answer->answered_boot_ns = call->answered_boot_ns;
     if (call->result == 0)
         decode(call, answer);
     else
         memset(&answer->reply, 0, sizeof(answer->reply));
-    if (answer->failed) {
-        const struct sq_host *host = &client->inventory->hosts[call->host];
-        (void)sq_fail_in(&answer->error, "%s (%s)", host->name, host->agent);
-        if (of_no_use)
-            agent_hang_up(agent);
+}
+
+bool sq_client_next(struct sq_client *client, struct sq_answer *answer)
+{
+    for (;;) {
+        struct sq_error reason = {0};
+        bool of_no_use = false;
+        struct call *call = take_done(client, &of_no_use, &reason);
+        if (call == NULL)
+            return false;
+        fill_answer(call, &reason, answer);
+        bool again = ask_again(client, call, answer);
+        call_free(call);
+        if (again)
+            continue;
+        if (answer->failed) {
+            const struct sq_host *host = &client->inventory->hosts[answer->host];
+            (void)sq_fail_in(&answer->error, "%s (%s)", host->name, host->agent);
+            if (of_no_use)
+                agent_hang_up(&client->agents[answer->host]);
+        }
+        return true;
     }
-    call_free(call);
-    return true;
 }
 
 /* Until the eventfd is readable: 1. Until the interrupt is: 0. */

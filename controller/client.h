@@ -4,7 +4,8 @@
  * threads.
  *
  * nng retries a request by itself when a connection breaks; every request here is idempotent, so that is
- * harmless.
+ * harmless. An agent that is one protocol version behind is asked again in its own, and what that version
+ * does not know is refused here, by name.
  */
 #ifndef SQ_CONTROLLER_CLIENT_H
 #define SQ_CONTROLLER_CLIENT_H
@@ -40,7 +41,7 @@ struct sq_answer {
     uint32_t host;
     uint64_t tag;
     bool failed;           /* no valid answer: `error` says why (SQ_UNREACHABLE, SQ_TIMEOUT, SQ_VERSION_GAP,
-                              SQ_BAD_INPUT) */
+                              SQ_BAD_INPUT; SQ_UNABLE: the agent is too old for what is asked) */
     struct sq_error error; /* already names the host and its URL */
     uint64_t sent_boot_ns; /* the controller's clock */
     uint64_t answered_boot_ns;

@@ -115,6 +115,7 @@ static void fill_hello(struct injector *injector, struct sq_hello *hello)
         (void)sq_text_copy(hello->hostname, sizeof hello->hostname, names.nodename);
         (void)sq_text_copy(hello->kernel, sizeof hello->kernel, names.release);
     }
+    hello->protocol = SQ_PROTOCOL_VERSION;
     hello->boot = injector->log.boot;
     hello->max_duration_ns = injector->policy.max_duration_ns;
     (void)sq_text_copy(hello->policy_problem, sizeof hello->policy_problem, injector->policy.problem);

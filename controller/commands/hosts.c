@@ -75,6 +75,16 @@ static void format_faults(const struct sq_hello *hello, char *text, size_t size)
         (void)sq_text_copy(text, size, possible == 0 ? "none" : "all");
 }
 
+/* Where it speaks another protocol version than this squall, that as well. */
+static void add_version(struct sq_text_table *table, const struct sq_hello *hello)
+{
+    if (hello->protocol == SQ_PROTOCOL_VERSION)
+        sq_text_table_add(table, "%s", hello->agent_version);
+    else
+        sq_text_table_add(table, "%s (protocol %u, here %d)", hello->agent_version, hello->protocol,
+                          SQ_PROTOCOL_VERSION);
+}
+
 static void add_row(struct sq_text_table *table, const struct sq_host *host, const struct sq_answer *answer)
 {
     char text[1024] = "";
@@ -82,7 +92,7 @@ static void add_row(struct sq_text_table *table, const struct sq_host *host, con
     sq_text_table_add(table, "%s", host->agent);
     if (is_there(answer)) {
         format_offset(clock_offset_ns(answer), text, sizeof(text));
-        sq_text_table_add(table, "%s", answer->reply.hello.agent_version);
+        add_version(table, &answer->reply.hello);
         sq_text_table_add(table, "%s", text);
     } else {
         sq_text_table_add(table, "%s", answer->failed ? sq_code_name(answer->error.code) : "refused");
@@ -172,11 +182,11 @@ static json_t *hello_json(const struct sq_answer *answer)
                                                 sq_output_json_text(ability->reason)));
     }
     return json_pack(
-        "{s:o, s:o, s:o, s:I, s:I, s:s, s:o, s:o}", "version", sq_output_json_text(hello->agent_version),
-        "hostname", sq_output_json_text(hello->hostname), "kernel", sq_output_json_text(hello->kernel),
-        "clock-offset-ns", (json_int_t)clock_offset_ns(answer), "round-trip-ns",
-        (json_int_t)(answer->answered_boot_ns - answer->sent_boot_ns), "max-duration", max_duration,
-        "policy-problem", sq_output_json_text(hello->policy_problem), "faults", faults);
+        "{s:o, s:i, s:o, s:o, s:I, s:I, s:s, s:o, s:o}", "version", sq_output_json_text(hello->agent_version),
+        "protocol", (int)hello->protocol, "hostname", sq_output_json_text(hello->hostname), "kernel",
+        sq_output_json_text(hello->kernel), "clock-offset-ns", (json_int_t)clock_offset_ns(answer),
+        "round-trip-ns", (json_int_t)(answer->answered_boot_ns - answer->sent_boot_ns), "max-duration",
+        max_duration, "policy-problem", sq_output_json_text(hello->policy_problem), "faults", faults);
 }
 
 static json_t *everybody_json(const struct sq_everybody *everybody)

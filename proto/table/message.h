@@ -186,6 +186,7 @@ struct sq_ability {
 };
 
 struct sq_hello {
+    uint32_t protocol; /* the highest version that the agent speaks */
     char agent_version[SQ_NAME_MAX];
     char hostname[SQ_NAME_MAX];
     char kernel[SQ_NAME_MAX];

@@ -107,6 +107,7 @@ static Squall__V1__Hello *put_hello(struct sq_arena *arena, const struct sq_hell
     message->hostname = sq_codec_put_text(arena, hello->hostname, sizeof hello->hostname);
     message->kernel = sq_codec_put_text(arena, hello->kernel, sizeof hello->kernel);
     message->policy_problem = sq_codec_put_text(arena, hello->policy_problem, sizeof hello->policy_problem);
+    message->protocol = hello->protocol;
     message->real_ns = hello->real_ns;
     message->max_duration_ns = hello->max_duration_ns;
     message->abilities = sq_arena_allocate(arena, hello->ability_count * sizeof *message->abilities);
@@ -265,6 +266,7 @@ static int get_abilities(const Squall__V1__Hello *message, struct sq_hello *hell
 
 static int get_hello(const Squall__V1__Hello *message, struct sq_hello *hello, struct sq_error *error)
 {
+    hello->protocol = message->protocol != 0 ? message->protocol : SQ_PROTOCOL_VERSION_LEAST;
     hello->real_ns = message->real_ns;
     hello->max_duration_ns = message->max_duration_ns;
     if (sq_codec_get_text(message->agent_version, hello->agent_version, sizeof hello->agent_version,

@@ -1,7 +1,9 @@
+#include "common/cleanup.h"
 #include "table/params.h"
 #include "wire/codec.h"
 #include "wire/wire.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static int put_faults(struct sq_arena *arena, const struct sq_request *request, Squall__V1__Request *message,
@@ -105,4 +107,16 @@ int sq_wire_decode_request(const uint8_t *bytes, size_t length, struct sq_reques
                         error) != 0)
         return -1;
     return get_request((const Squall__V1__Request *)message, request, error);
+}
+
+int sq_wire_translate_request(const uint8_t *bytes, size_t length, uint32_t version, uint8_t **translated,
+                              size_t *translated_length, struct sq_error *error)
+{
+    sq_autofree struct sq_request *request = calloc(1, sizeof *request);
+    if (request == NULL)
+        return sq_codec_no_memory(error);
+    if (sq_wire_decode_request(bytes, length, request, error) != 0)
+        return -1;
+    request->version = version;
+    return sq_wire_encode_request(request, translated, translated_length, error);
 }

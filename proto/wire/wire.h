@@ -19,6 +19,13 @@ int sq_wire_encode_reply(const struct sq_reply *reply, uint8_t **bytes, size_t *
                          struct sq_error *error);
 
 /*
+ * An encoded request once more, for a side that speaks `version`, which is lower. SQ_UNABLE: it asks for what
+ * that version does not know, which is named. The caller frees the new buffer.
+ */
+int sq_wire_translate_request(const uint8_t *bytes, size_t length, uint32_t version, uint8_t **translated,
+                              size_t *translated_length, struct sq_error *error);
+
+/*
  * Decode into *request or *reply, which is zeroed first; a request is all zero already or was filled before
  * (sq_request_clear). On failure error->code is SQ_BAD_INPUT, or
  * SQ_VERSION_GAP with version (and verb, if it could be read) filled in, so that the front can answer in

@@ -32,19 +32,24 @@ static unsigned left_behind; /* responders that nng does not close */
 
 /* ---- A small agent that answers well, badly or not at all ---- */
 
-enum manner { ANSWERS, SILENT, GARBAGE, OTHER_VERSION, OTHER_VERB, REFUSES };
+enum manner { ANSWERS, SILENT, GARBAGE, OTHER_VERSION, OLD, OTHER_VERB, REFUSES };
 
 struct responder {
     enum manner manner;
     nng_socket socket;
     pthread_t thread;
+    unsigned gaps; /* OLD: requests that it did not understand */
 };
 
-static nng_msg *answer_to(const struct responder *responder, const struct sq_request *request)
+static nng_msg *answer_to(struct responder *responder, const struct sq_request *request)
 {
     sq_autofree struct sq_reply *reply = calloc(1, sizeof(*reply));
     assert_non_null(reply);
-    reply->version = SQ_PROTOCOL_VERSION;
+    reply->version = responder->manner == OLD ? 1 : SQ_PROTOCOL_VERSION;
+    if (responder->manner == OLD && request->version != 1) {
+        responder->gaps++;
+        reply->code = SQ_VERSION_GAP;
+    }
     reply->verb = responder->manner == OTHER_VERB ? SQ_VERB_HALT : request->verb;
     reply->now_boot_ns = sq_boot_ns();
     if (responder->manner == REFUSES) {
@@ -315,6 +320,34 @@ static void test_bad_answers(void **state)
         assert_true(took_ns < 2 * SECOND);
         responder_stop(&responder);
     }
+}
+
+/* One version behind, it is asked again in its own, once; who asked hears nothing of it. */
+static void test_old_agent(void **state)
+{
+    (void)state;
+    static struct responder responder;
+    char urls[1][SQ_AGENT_URL_MAX];
+    const char *name = "old";
+    struct sq_client *client = NULL;
+    struct sq_error error;
+    static struct sq_request request = {.verb = SQ_VERB_REVERT, .experiment = {{1}}, .token = {{2}}};
+    responder_start(&responder, OLD, name, NULL, urls[0]);
+    sq_autoinventory struct sq_inventory *inventory = inventory_of(NULL, &name, urls, 1);
+    assert_int_equal(sq_client_open(inventory, &client, &error), 0);
+    for (int i = 0; i < 3; i++) {
+        const uint32_t host = 0;
+        sq_autofree struct sq_answer *answer = calloc(1, sizeof(*answer));
+        assert_int_equal(sq_client_ask(client, &host, 1, &request, SECOND, -1, answer, &error), 0);
+        if (answer->failed)
+            fail_msg("%s", answer->error.text);
+        assert_int_equal(answer->reply.code, SQ_OK);
+        assert_int_equal(answer->reply.verb, SQ_VERB_REVERT);
+        assert_int_equal(answer->reply.version, 1);
+    }
+    assert_int_equal(responder.gaps, 1);
+    sq_client_close(client);
+    responder_stop(&responder);
 }
 
 /*
@@ -629,6 +662,7 @@ int main(void)
         cmocka_unit_test(test_many_hosts_at_once),
         cmocka_unit_test(test_many_requests_to_one_host),
         cmocka_unit_test(test_bad_answers),
+        cmocka_unit_test(test_old_agent),
         cmocka_unit_test(test_huge_answer),
         cmocka_unit_test(test_nobody_there),
         cmocka_unit_test(test_tls),

@@ -387,9 +387,35 @@ static void test_collisions(void **state)
     expect_collision(&a, &spec, false);
 }
 
+/* An agent that is too old for a kind or a parameter: named, where the parameter is given at all. */
+static void test_what_came_later_is_named(void **state)
+{
+    (void)state;
+    memset(&error, 0, sizeof error);
+    static struct sq_param params[8];
+    struct sq_fault_info info = sq_memory_stress_info;
+    sq_spec_init(&spec, &info);
+    assert_true(info.param_count <= sizeof params / sizeof params[0]);
+    memcpy(params, info.params, info.param_count * sizeof params[0]);
+    info.params = params;
+    size_t rate = (size_t)(sq_param_by_key(&sq_memory_stress_info, "rate") - sq_memory_stress_info.params);
+    params[rate].since = 9;
+    assert_int_equal(sq_spec_check_version_of(&info, &spec, 8, &error), 0);
+    spec.memory.rate_bytes = 1 << 20;
+    assert_int_equal(sq_spec_check_version_of(&info, &spec, 9, &error), 0);
+    assert_int_equal(sq_spec_check_version_of(&info, &spec, 8, &error), -1);
+    assert_int_equal(error.code, SQ_UNABLE);
+    assert_non_null(strstr(error.text, "protocol version 8 and knows no 'rate' of memory.stress"));
+    info.since = 9;
+    assert_int_equal(sq_spec_check_version_of(&info, &spec, 8, &error), -1);
+    assert_non_null(strstr(error.text, "knows no memory.stress, which came with version 9; update squalld"));
+    assert_int_equal(sq_spec_check_version(&spec, 1, &error), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_came_later_is_named),
         cmocka_unit_test(test_tables_are_sound),
         cmocka_unit_test(test_unknown_names),
         cmocka_unit_test_setup(test_partition_defaults, begin_partition),

@@ -215,6 +215,7 @@ static void any_hello(struct sq_hello *hello)
     any_text(hello->kernel, sizeof hello->kernel);
     any_text(hello->policy_problem, sizeof hello->policy_problem);
     any_id(&hello->boot);
+    hello->protocol = 1 + below(9);
     hello->real_ns = any_number();
     hello->max_duration_ns = any_number();
     hello->ability_count = below(SQ_ABILITIES_MAX + 1);
@@ -447,6 +448,57 @@ static void test_unknown_fields_of_requests_are_refused(void **state)
     assert_int_equal(sq_wire_decode_reply(reply_bytes, sizeof reply_bytes, &decoded_reply, NULL), 0);
 }
 
+/* What is said to an agent of version 1 is what version 1 knows. */
+static void test_requests_of_version_1(void **state)
+{
+    (void)state;
+    struct sq_error error = {0};
+    sq_autofree uint8_t *bytes = NULL;
+    sq_autofree uint8_t *old = NULL;
+    size_t length = 0;
+    random_state = 6;
+    do {
+        any_request(&request);
+    } while (request.verb != SQ_VERB_PREPARE);
+    assert_int_equal(sq_wire_encode_request(&request, &bytes, &length, &error), 0);
+    if (sq_wire_translate_request(bytes, length, 1, &old, &length, &error) != 0)
+        fail_msg("%s", error.text);
+    if (sq_wire_decode_request(old, length, &decoded_request, &error) != 0)
+        fail_msg("%s", error.text);
+    request.version = 1;
+    memset(&request.token, 0, sizeof request.token);
+    request.prepared_until_boot_ns = 0;
+    assert_memory_equal(&request, &decoded_request, sizeof request);
+    /* Half old and half new is nothing: a token in a message of version 1. */
+    REFUSED(SQ_BAD_INPUT, 0x08, 1, 0x10, 7, 0x62, 16, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16);
+}
+
+/* A controller of version 1 refuses an answer with numbers that it does not know. */
+static void test_replies_of_version_1(void **state)
+{
+    (void)state;
+    sq_autofree uint8_t *bytes = NULL;
+    size_t length = 0;
+    memset(&reply, 0, sizeof reply);
+    reply.version = 1;
+    reply.code = SQ_VANISHED;
+    reply.fault_count = 1;
+    struct sq_fault_report *report = &reply.faults[0];
+    report->kind = SQ_MEMORY_STRESS;
+    report->code = SQ_VANISHED;
+    report->end_reason = SQ_END_POLICY;
+    sq_report_line(report, SQ_LINE_FOREIGN, "as it is");
+    assert_int_equal(sq_wire_encode_reply(&reply, &bytes, &length, NULL), 0);
+    assert_int_equal(sq_wire_decode_reply(bytes, length, &decoded_reply, NULL), 0);
+    assert_int_equal(decoded_reply.version, 1);
+    assert_int_equal(decoded_reply.code, SQ_SYSTEM);
+    report = &decoded_reply.faults[0];
+    assert_int_equal(report->kind, SQ_MEMORY_STRESS);
+    assert_int_equal(report->code, SQ_SYSTEM);
+    assert_int_equal(report->end_reason, SQ_END_FAILURE);
+    assert_int_equal(report->lines[0].kind, SQ_LINE_FOREIGN);
+}
+
 static void test_texts_that_are_too_long_are_refused(void **state)
 {
     (void)state;
@@ -539,6 +591,8 @@ int main(void)
         cmocka_unit_test(test_malformed_requests_are_refused),
         cmocka_unit_test(test_other_versions_are_told_so),
         cmocka_unit_test(test_unknown_fields_of_requests_are_refused),
+        cmocka_unit_test(test_requests_of_version_1),
+        cmocka_unit_test(test_replies_of_version_1),
         cmocka_unit_test(test_texts_that_are_too_long_are_refused),
         cmocka_unit_test(test_too_large_is_refused_unread),
         cmocka_unit_test(test_unpacking_is_bounded),
