@@ -1,6 +1,7 @@
 #include "everybody.h"
 
 #include "common/cleanup.h"
+#include "controller/operator.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,6 +55,7 @@ int sq_everybody_ask(struct sq_everybody *everybody, enum sq_verb verb, uint64_t
     if (request == NULL)
         return sq_fail(error, SQ_SYSTEM, "out of memory");
     request->verb = verb;
+    sq_operator_name(request->operator_name);
     return sq_client_ask(everybody->client, everybody->hosts, everybody->inventory->host_count, request,
                          timeout_ns, -1, everybody->answers, error);
 }

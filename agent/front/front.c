@@ -8,6 +8,7 @@
 #include "front/sandbox.h"
 #include "front/tls_files.h"
 #include "ipc/ipc.h"
+#include "ipc/requester.h"
 #include "wire/wire.h"
 
 #include <errno.h>
@@ -46,7 +47,7 @@ static void complain(struct front *front, const struct sq_requester *requester, 
     if (front->complaints++ >= COMPLAINTS_MAX)
         return;
     char from[SQ_REQUESTER_TEXT_MAX];
-    sq_front_requester_format(requester, from);
+    sq_requester_format(requester, from);
     sq_log(SQ_LOG_WARNING, "bad message from %s: %s", from, text);
 }
 

@@ -6,7 +6,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <limits.h>
 #include <nng/protocol/reqrep0/rep.h>
 #include <nng/supplemental/tls/tls.h>
@@ -230,9 +229,6 @@ int sq_front_requester(nng_msg *message, struct sq_requester *requester)
         if (nng_pipe_get_uint64(pipe, NNG_OPT_IPC_PEER_UID, &uid) != 0)
             return -1;
         requester->uid = (uint32_t)uid;
-        uint64_t pid = 0;
-        if (nng_pipe_get_uint64(pipe, NNG_OPT_IPC_PEER_PID, &pid) == 0 && pid <= INT32_MAX)
-            requester->pid = (uint32_t)pid;
         return 0;
     }
     nng_sockaddr local;
@@ -248,13 +244,4 @@ int sq_front_requester(nng_msg *message, struct sq_requester *requester)
     }
     requester->agent_port = ntohs(local.s_family == NNG_AF_INET6 ? local.s_in6.sa_port : local.s_in.sa_port);
     return 0;
-}
-
-void sq_front_requester_format(const struct sq_requester *requester, char text[SQ_REQUESTER_TEXT_MAX])
-{
-    if (requester->family == 0)
-        (void)snprintf(text, SQ_REQUESTER_TEXT_MAX, "uid %" PRIu32, requester->uid);
-    else if (inet_ntop(requester->family == 4 ? AF_INET : AF_INET6, requester->address, text,
-                       SQ_REQUESTER_TEXT_MAX) == NULL)
-        (void)sq_text_copy(text, SQ_REQUESTER_TEXT_MAX, "unknown address");
 }

@@ -32,8 +32,4 @@ void sq_front_remove_sockets(const struct sq_front_options *options);
 /* Where a message came from. -1: its connection is gone. */
 int sq_front_requester(nng_msg *message, struct sq_requester *requester);
 
-/* For logs: an address, or "uid 1000". */
-#define SQ_REQUESTER_TEXT_MAX 64
-void sq_front_requester_format(const struct sq_requester *requester, char text[SQ_REQUESTER_TEXT_MAX]);
-
 #endif

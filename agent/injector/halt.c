@@ -1,23 +1,39 @@
 #include "halt.h"
 
 #include "common/cleanup.h"
+#include "common/clock.h"
+#include "common/log.h"
 #include "common/text.h"
 #include "injector/injector.h"
+#include "injector/recover.h"
 #include "injector/run_directory.h"
 #include "table/params.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #define ANSWER_BYTES_MAX (32u * 1024)
-#define ANSWER_WAIT_MS   30000
+#define WAITING_MAX      64 /* who may wait to be accepted */
+
+#define HEARD_WITHIN_NS  (2 * SQ_NS_PER_SECOND)
+#define ANSWER_WITHIN_NS (30 * SQ_NS_PER_SECOND) /* everything is clean by then, and being removed */
+#define DEATH_WITHIN_MS  500
+#define TAKEN_WITHIN_NS  (5 * SQ_NS_PER_SECOND) /* from the first question on */
+#define PAUSE_NS         (50 * SQ_NS_PER_MILLISECOND)
+
+/* The first answer: the faults are clean. */
+#define HEARD "heard"
 
 /* The last line of an answer. */
 #define ALL_CLEAN "nothing is left"
@@ -43,13 +59,30 @@ int sq_halt_listen(const char *run, int *fd, struct sq_error *error)
     (void)make_address(directory, &address);
     mode_t mask = umask(0177);
     (void)unlinkat(directory, "halt.sock", 0);
-    int failed = bind(own, (const struct sockaddr *)&address, sizeof address) != 0 || listen(own, 8) != 0;
+    int failed =
+        bind(own, (const struct sockaddr *)&address, sizeof address) != 0 || listen(own, WAITING_MAX) != 0;
     int number = errno;
     (void)umask(mask);
     if (failed)
         return sq_fail_errno(error, number, "cannot listen on %s/halt.sock", own_directory);
     *fd = sq_take_fd(&own);
     return 0;
+}
+
+int sq_halt_accept(int halt_fd)
+{
+    int client = accept4(halt_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    struct ucred peer;
+    socklen_t size = sizeof peer;
+    if (client >= 0 && getsockopt(client, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0)
+        sq_log(SQ_LOG_WARNING, "halted by uid %u with `squalld --halt` (pid %d)", (unsigned)peer.uid,
+               (int)peer.pid);
+    return client;
+}
+
+void sq_halt_acknowledge(int client_fd)
+{
+    (void)send(client_fd, HEARD, strlen(HEARD), MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 static void describe(const struct sq_fault_report *fault, char *text, size_t size)
@@ -87,11 +120,11 @@ void sq_halt_answer(int client_fd, const struct sq_reply *reply)
     (void)send(client_fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-/* 0 with *fd, or an errno. */
+/* 0 with *fd, or an errno. Does not wait when those who wait to be accepted are too many already. */
 static int connect_in(const char *path, int *fd)
 {
     sq_autoclose int directory = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    sq_autoclose int own = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    sq_autoclose int own = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     struct sockaddr_un address;
     if (directory < 0 || own < 0)
         return errno;
@@ -115,7 +148,7 @@ static int check_peer(int fd, const char *run, struct sq_error *error)
         (unsigned)peer.uid, (int)peer.pid);
 }
 
-static int connect_to(const char *run, int *fd, struct sq_error *error)
+static int connect_once(const char *run, int *fd, struct sq_error *error)
 {
     char own_directory[PATH_MAX];
     if (sq_run_directory_path(run, "", own_directory, error) != 0)
@@ -126,42 +159,141 @@ static int connect_to(const char *run, int *fd, struct sq_error *error)
         number = connect_in(run, fd);
     if (number == 0)
         return check_peer(*fd, run, error);
+    if (number == EAGAIN)
+        return sq_fail(error, SQ_TIMEOUT, "the agent in %s takes no connection", run);
     if (number == ENOENT || number == ECONNREFUSED)
         return sq_fail(error, SQ_UNREACHABLE, "no agent listens in %s", run);
     return sq_fail_errno(error, number, "cannot reach the agent in %s", run);
 }
 
-int sq_halt_ask(const char *run, struct sq_error *error)
+static void nap(void)
+{
+    const struct timespec pause = {.tv_nsec = PAUSE_NS};
+    (void)nanosleep(&pause, NULL);
+}
+
+static int connect_to(const char *run, uint64_t until_ns, int *fd, struct sq_error *error)
+{
+    while (connect_once(run, fd, error) != 0) {
+        if (error->code != SQ_TIMEOUT || sq_boot_ns() >= until_ns)
+            return -1;
+        nap();
+    }
+    return 0;
+}
+
+/*
+ * Who listens at the other end: root's process that holds the lock of `run`. The kernel tells its pid. The
+ * connection still stands after its pidfd was opened, so the listener lived until then, and the pidfd is its
+ * own and not that of a later process with its number.
+ */
+static void identify(const char *run, int fd, struct sq_halt_agent *agent)
+{
+    struct ucred peer;
+    socklen_t size = sizeof peer;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 || peer.pid <= 1 ||
+        !sq_run_directory_is_locked_by(run, peer.pid))
+        return;
+    sq_autoclose int pid_fd = (int)syscall(SYS_pidfd_open, peer.pid, 0);
+    struct pollfd connection = {.fd = fd};
+    if (pid_fd < 0 || poll(&connection, 1, 0) < 0 || (connection.revents & (POLLHUP | POLLERR)) != 0)
+        return;
+    agent->pid = peer.pid;
+    agent->pid_fd = sq_take_fd(&pid_fd);
+}
+
+/* One message into `text`; its length, 0 when the other side ended, -1 when none came in time. */
+static ssize_t receive(int fd, uint64_t until_ns, char *text, size_t size)
+{
+    for (;;) {
+        uint64_t left_ns = sq_ns_sub(until_ns, sq_boot_ns());
+        struct pollfd waiting = {.fd = fd, .events = POLLIN};
+        int ready = poll(&waiting, 1, (int)(left_ns / SQ_NS_PER_MILLISECOND) + 1);
+        if (ready > 0) {
+            ssize_t got = recv(fd, text, size - 1, 0);
+            text[got > 0 ? got : 0] = '\0';
+            return got > 0 ? got : 0;
+        }
+        if (ready == 0 || errno != EINTR)
+            return -1;
+    }
+}
+
+int sq_halt_ask(const char *run, struct sq_halt_agent *agent, struct sq_error *error)
 {
     static char text[ANSWER_BYTES_MAX];
     sq_autoclose int fd = -1;
-    if (connect_to(run, &fd, error) != 0)
+    uint64_t now_ns = sq_boot_ns();
+    *agent = (struct sq_halt_agent){.pid_fd = -1};
+    if (connect_to(run, sq_ns_add(now_ns, HEARD_WITHIN_NS), &fd, error) != 0)
         return -1;
-    struct pollfd waiting = {.fd = fd, .events = POLLIN};
-    if (poll(&waiting, 1, ANSWER_WAIT_MS) <= 0)
-        return sq_fail(
-            error, SQ_TIMEOUT,
-            "the agent in %s did not answer within %d s; SIGKILL it and run `squalld --recover`: what it had "
-            "injected ends with its lease at the latest",
-            run, ANSWER_WAIT_MS / 1000);
-    ssize_t got = recv(fd, text, sizeof text - 1, 0);
-    if (got <= 0)
+    identify(run, fd, agent);
+    ssize_t got = receive(fd, sq_ns_add(now_ns, HEARD_WITHIN_NS), text, sizeof text);
+    if (got > 0 && strcmp(text, HEARD) == 0)
+        got = receive(fd, sq_ns_add(now_ns, ANSWER_WITHIN_NS), text, sizeof text);
+    if (got < 0)
+        return sq_fail(error, SQ_TIMEOUT, "the agent in %s does not answer", run);
+    if (got == 0)
         return sq_fail(error, SQ_UNREACHABLE, "the agent in %s ended before it answered", run);
-    text[got] = '\0';
     (void)fputs(text, stdout);
     if (strstr(text, "\n" UNCLEAN "\n") != NULL)
         return sq_fail(error, SQ_UNCLEAN, "not everything could be undone on this host");
     return 0;
 }
 
+/* SIGKILL an agent that does not answer. True: it is dead, and its lock is free. */
+static bool end_agent(const struct sq_halt_agent *agent)
+{
+    if (agent->pid_fd < 0)
+        return false;
+    struct pollfd death = {.fd = agent->pid_fd, .events = POLLIN};
+    (void)printf("the agent (pid %d) does not answer; ending it with SIGKILL\n", (int)agent->pid);
+    (void)fflush(stdout);
+    return syscall(SYS_pidfd_send_signal, agent->pid_fd, SIGKILL, NULL, 0) == 0 &&
+           poll(&death, 1, DEATH_WITHIN_MS) > 0;
+}
+
+/* Somebody else holds the lock and neither answers nor dies: what needs no lock. */
+static int clean_alone(const struct sq_agent_config *config, const struct sq_halt_agent *agent,
+                       struct sq_error *error)
+{
+    char who[64] = "another squalld";
+    if (agent->pid > 0)
+        (void)snprintf(who, sizeof who, "the agent (pid %d)", (int)agent->pid);
+    (void)printf("%s neither answers nor ends; making clean what its log holds\n", who);
+    if (sq_recover_clean(config->run, error) != 0)
+        return -1;
+    return sq_fail(
+        error, SQ_UNCLEAN,
+        "every fault is clean, but not removed: %s holds the log of %s and cannot be ended; it may "
+        "be frozen (look at its control group and at /proc/PID/status). When it is gone, run "
+        "`squalld --recover`",
+        who, config->run);
+}
+
 int sq_injector_halt(const struct sq_agent_config *config, struct sq_error *error)
 {
     struct sq_error own;
-    if (sq_halt_ask(config->run, &own) == 0)
-        return 0;
-    if (own.code == SQ_UNREACHABLE) {
+    sq_autoclose int pid_fd = -1;
+    struct sq_halt_agent agent;
+    uint64_t until_ns = sq_ns_add(sq_boot_ns(), TAKEN_WITHIN_NS);
+    do {
+        int result = sq_halt_ask(config->run, &agent, &own);
+        sq_cleanup_close(&pid_fd);
+        pid_fd = agent.pid_fd;
+        if (result == 0)
+            return 0;
+        if (own.code != SQ_UNREACHABLE && own.code != SQ_TIMEOUT)
+            return sq_fail(error, own.code, "%s", own.text);
+        if (own.code == SQ_TIMEOUT && !end_agent(&agent))
+            break;
         (void)printf("no agent is alive; undoing what its log holds\n");
-        return sq_injector_recover(config, error);
-    }
-    return sq_fail(error, own.code, "%s", own.text);
+        if (sq_injector_recover(config, &own) == 0)
+            return 0;
+        /* Another recovery, or an agent that was just started, is at work: ask it. */
+        if (own.code != SQ_CONFLICT)
+            return sq_fail(error, own.code, "%s", own.text);
+        nap();
+    } while (sq_boot_ns() < until_ns);
+    return clean_alone(config, &agent, error);
 }

@@ -16,6 +16,7 @@
 #include "injector/recover.h"
 #include "injector/run_directory.h"
 #include "injector/undo_log.h"
+#include "ipc/requester.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -123,6 +124,15 @@ static void fill_hello(struct injector *injector, struct sq_hello *hello)
     hello->real_ns = sq_real_ns();
 }
 
+/* The address is the connection's; the operator is who the controller says it is. */
+static void log_halt(const struct sq_request *request)
+{
+    char from[SQ_REQUESTER_TEXT_MAX];
+    sq_requester_format(&request->requester, from);
+    sq_log(SQ_LOG_WARNING, "halted from %s%s%s", from, request->operator_name[0] == '\0' ? "" : " by ",
+           request->operator_name);
+}
+
 /* False: the answer is owed. */
 static bool answer(struct injector *injector, const struct sq_request *request, struct sq_reply *reply)
 {
@@ -136,6 +146,8 @@ static bool answer(struct injector *injector, const struct sq_request *request, 
         fill_hello(injector, &reply->hello);
         reply->now_boot_ns = sq_boot_ns();
     } else {
+        if (request->verb == SQ_VERB_HALT && sq_experiments_is_live(&injector->experiments))
+            log_halt(request);
         return sq_experiments_handle(&injector->experiments, request, reply);
     }
     return true;
@@ -175,7 +187,7 @@ static void serve_front(struct injector *injector)
 
 static void serve_halt(struct injector *injector)
 {
-    sq_autoclose int client = accept4(injector->halt_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    sq_autoclose int client = sq_halt_accept(injector->halt_fd);
     if (client < 0)
         return;
     bool was_live = sq_experiments_is_live(&injector->experiments);
@@ -183,6 +195,7 @@ static void serve_halt(struct injector *injector)
     injector->request.version = SQ_PROTOCOL_VERSION;
     injector->request.verb = SQ_VERB_HALT;
     (void)sq_experiments_handle(&injector->experiments, &injector->request, &injector->reply);
+    sq_halt_acknowledge(client);
     while (sq_experiments_remove_next(&injector->experiments))
         ;
     if (was_live) {

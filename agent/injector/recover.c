@@ -133,3 +133,37 @@ int sq_injector_recover(const struct sq_agent_config *config, struct sq_error *e
     sq_undo_log_close(&log);
     return result;
 }
+
+static int clean_and_print(const struct sq_undo_live *live, struct sq_error *error)
+{
+    const struct sq_fault_ops *ops = sq_fault_ops_by_kind((enum sq_fault_kind)live->undo.kind);
+    const struct sq_fault_info *info = sq_fault_by_kind((enum sq_fault_kind)live->undo.kind);
+    struct sq_error own = {.text = "it could not be made clean"};
+    bool is_clean = check_record(live, ops, &own) == 0 && ops->clean(NULL, &live->undo, &own) == 0;
+    (void)printf("%s: fault %u, %s\n", is_clean ? "clean" : "NOT CLEAN", live->key.fault_index,
+                 info == NULL ? "unknown kind" : info->name);
+    if (is_clean)
+        return 0;
+    (void)printf("  %s\n", own.text);
+    return sq_fail(error, SQ_UNCLEAN, "%s", own.text);
+}
+
+int sq_recover_clean(const char *run, struct sq_error *error)
+{
+    static struct sq_undo_content content;
+    char own_directory[PATH_MAX];
+    if (sq_run_directory_path(run, "", own_directory, error) != 0)
+        return -1;
+    /* An agent of version 0.1 has its log in <run> itself. */
+    const char *const directories[] = {own_directory, run};
+    int result = 0;
+    for (size_t i = 0; i < sizeof directories / sizeof directories[0]; i++) {
+        struct sq_error own;
+        if (sq_undo_log_peek(directories[i], &content, &own) != 0)
+            result = sq_fail(error, SQ_UNCLEAN, "%s", own.text);
+        for (uint32_t j = 0; j < content.live_count; j++)
+            if (clean_and_print(&content.live[j], &own) != 0)
+                result = sq_fail(error, SQ_UNCLEAN, "%s", own.text);
+    }
+    return result;
+}

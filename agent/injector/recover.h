@@ -31,4 +31,11 @@ int sq_recover_log(struct sq_undo_log *log, const struct sq_undo_content *conten
                    const struct sq_fault_ops *(*ops_by_kind)(enum sq_fault_kind kind), sq_recovered *told,
                    void *cookie, struct sq_error *error);
 
+/*
+ * Make clean what the log in `run` holds, and print it, without the lock and while its holder may be alive,
+ * but does nothing: nothing is removed and nothing written. SQ_UNCLEAN if a fault could not be made clean, or
+ * the log not be read.
+ */
+int sq_recover_clean(const char *run, struct sq_error *error);
+
 #endif

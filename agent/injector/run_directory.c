@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -155,4 +156,25 @@ int sq_run_directory_lock(const char *run, int *lock_fd, struct sq_error *error)
         return sq_fail_errno(error, errno, "cannot write %s", path);
     *lock_fd = sq_take_fd(&fd);
     return 0;
+}
+
+static bool holds_pid(const char *path, pid_t pid)
+{
+    char text[32];
+    struct stat status;
+    sq_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK);
+    if (fd < 0 || fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) || status.st_uid != geteuid())
+        return false;
+    ssize_t got = pread(fd, text, sizeof text - 1, 0);
+    text[got > 0 ? got : 0] = '\0';
+    return strtol(text, NULL, 10) == (long)pid;
+}
+
+bool sq_run_directory_is_locked_by(const char *run, pid_t pid)
+{
+    char path[PATH_MAX];
+    struct sq_error error;
+    if (sq_run_directory_path(run, LOCK_NAME, path, &error) == 0 && holds_pid(path, pid))
+        return true;
+    return snprintf(path, sizeof path, "%s/" LOCK_NAME, run) < (int)sizeof path && holds_pid(path, pid);
 }

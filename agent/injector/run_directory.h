@@ -14,6 +14,7 @@
 #include "injector/config.h"
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 /*
  * Make both where they are not there: <run> with mode 1775, root:<group>. Refuses a <run> that is not this
@@ -36,5 +37,8 @@ bool sq_run_directory_is_tmpfs(const char *path);
  * <run>.
  */
 int sq_run_directory_lock(const char *run, int *lock_fd, struct sq_error *error);
+
+/* Was it this process that took the lock last? Whether it still holds it is not said. */
+bool sq_run_directory_is_locked_by(const char *run, pid_t pid);
 
 #endif

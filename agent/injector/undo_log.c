@@ -91,6 +91,24 @@ int sq_undo_log_read(const struct sq_undo_log *log, struct sq_undo_content *cont
     return read_fd(log->fd, log->size_bytes, log->durable ? NULL : &log->boot, content, error);
 }
 
+int sq_undo_log_peek(const char *directory, struct sq_undo_content *content, struct sq_error *error)
+{
+    char path[PATH_MAX];
+    struct sq_id boot;
+    struct stat status;
+    memset(content, 0, sizeof *content);
+    if (path_of(directory, path, error) != 0)
+        return -1;
+    sq_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK);
+    if (fd < 0 && errno == ENOENT)
+        return 0;
+    if (fd < 0 || fstat(fd, &status) != 0)
+        return sq_fail_errno(error, errno, "cannot open the undo log %s", path);
+    if (check_file(fd, path, error) != 0 || sq_id_of_boot(&boot, error) != 0)
+        return -1;
+    return status.st_size == 0 ? 0 : read_fd(fd, (size_t)status.st_size, &boot, content, error);
+}
+
 static int sync_log(const struct sq_undo_log *log)
 {
     return log->durable ? fdatasync(log->fd) : 0;

@@ -5,6 +5,7 @@
 #include "common/file.h"
 #include "common/text.h"
 #include "controller/local_agent.h"
+#include "controller/operator.h"
 #include "controller/output.h"
 #include "controller/plan_file.h"
 #include "controller/preview.h"
@@ -12,9 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
-#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -105,22 +104,6 @@ static int choose_prometheus(struct session *session, struct sq_error *error)
     return 0;
 }
 
-static void name_operator(char name[SQ_NAME_MAX])
-{
-    char host[HOST_NAME_MAX + 1] = "";
-    const struct passwd *user = getpwuid(getuid());
-    const char *sudo_user = getuid() == 0 ? getenv("SUDO_USER") : NULL;
-    (void)gethostname(host, sizeof(host) - 1);
-    name[0] = '\0';
-    if (sudo_user != NULL && sudo_user[0] != '\0')
-        sq_text_append(name, SQ_NAME_MAX, "%s@%s", sudo_user, host);
-    else if (user != NULL)
-        sq_text_append(name, SQ_NAME_MAX, "%s@%s", user->pw_name, host);
-    else
-        sq_text_append(name, SQ_NAME_MAX, "uid %u@%s", (unsigned)getuid(), host);
-    sq_text_make_printable(name);
-}
-
 static json_t *experiment_json(const struct session *session)
 {
     const struct sq_experiment *experiment = session->experiment;
@@ -157,7 +140,7 @@ static int open_record(struct session *session, struct sq_error *error)
         error->code = SQ_BAD_INPUT;
         return -1;
     }
-    name_operator(session->operator_name);
+    sq_operator_name(session->operator_name);
     sq_record_set(session->record, "experiment", experiment_json(session));
     return 0;
 }

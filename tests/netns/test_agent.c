@@ -356,6 +356,19 @@ static void test_halt(void **state)
     assert_output_says("output", "another squalld");
 }
 
+static void test_halts_are_logged(void **state)
+{
+    (void)state;
+    start_agent();
+    cut(1, 60 * SQ_NS_PER_SECOND);
+    memset(&request, 0, sizeof request);
+    (void)strcpy(request.operator_name, "ada@desk\n");
+    assert_int_equal(ask(SQ_VERB_HALT, 0), SQ_OK);
+    assert_output_says("agent.log", "halted from uid 0 by ada@desk");
+    assert_int_equal(run("--halt"), 0);
+    assert_output_says("agent.log", "halted by uid 0 with `squalld --halt` (pid ");
+}
+
 /* The front's death ends nothing, and another one takes its place. */
 static void test_front_dies(void **state)
 {
@@ -547,6 +560,7 @@ int main(void)
         TEST(test_lease_and_duration),
         TEST(test_termination),
         TEST(test_halt),
+        TEST(test_halts_are_logged),
         TEST(test_front_dies),
         TEST(test_next_front_has_the_same_configuration),
         TEST(test_front_dies_with_the_injector),

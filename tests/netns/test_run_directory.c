@@ -188,7 +188,9 @@ static void test_planted_halt_socket(void **state)
     }
     char byte;
     assert_int_equal(read(ready[0], &byte, 1), 1);
-    assert_int_equal(sq_halt_ask(config.run, &error), -1);
+    struct sq_halt_agent agent;
+    assert_int_equal(sq_halt_ask(config.run, &agent, &error), -1);
+    assert_int_equal(agent.pid_fd, -1);
     assert_int_equal(error.code, SQ_UNREACHABLE);
     assert_non_null(strstr(error.text, "no agent"));
     (void)kill(child, SIGKILL);
