@@ -84,7 +84,16 @@ struct sq_fault_env {
     struct sq_id experiment;
     uint32_t
         slot; /* 0 to SQ_FAULTS_MAX - 1, unique on this host at this time: for filter preferences and names */
-    pid_t front_pid;    /* squall itself, with the caller: never a victim */
+    pid_t front_pid; /* squall itself, with the caller: never a victim */
+    pid_t
+        requester_pid; /* who ordered it over the Unix socket, never a victim nor its ancestors; 0: unknown */
+    /*
+     * During preview: every order of the request, for kinds that look at the host once for all of them, and a
+     * number that no other request has. NULL and 0: there is this one alone.
+     */
+    const struct sq_fault_order *orders;
+    uint32_t order_count;
+    uint64_t request_number;
     uid_t stressor_uid; /* what a process that a fault starts becomes; never 0 */
     gid_t stressor_gid;
     /*

@@ -229,6 +229,9 @@ int sq_front_requester(nng_msg *message, struct sq_requester *requester)
         if (nng_pipe_get_uint64(pipe, NNG_OPT_IPC_PEER_UID, &uid) != 0)
             return -1;
         requester->uid = (uint32_t)uid;
+        uint64_t pid = 0;
+        if (nng_pipe_get_uint64(pipe, NNG_OPT_IPC_PEER_PID, &pid) == 0 && pid <= INT32_MAX)
+            requester->pid = (uint32_t)pid;
         return 0;
     }
     nng_sockaddr local;

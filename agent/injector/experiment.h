@@ -88,6 +88,8 @@ struct sq_experiments {
     struct sq_experiment *draft;   /* where a PREPARE or PREVIEW is put together */
     struct sq_experiment storage[2];
     struct sq_ended ended; /* what is never prepared (again) */
+    uint64_t
+        draft_number; /* counts PREVIEWs and PREPAREs: what is looked at once for a request is told by it */
 };
 
 void sq_experiments_init(struct sq_experiments *experiments, const struct sq_experiment_world *world);

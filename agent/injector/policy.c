@@ -3,6 +3,7 @@
 #include "common/nearest.h"
 #include "common/text.h"
 #include "common/units.h"
+#include "faults/protection.h"
 
 #include <net/if.h>
 #include <string.h>
@@ -199,6 +200,8 @@ void sq_policy_load(struct sq_policy *policy, const char *path)
         }
     }
     (void)sq_text_copy(policy->path, sizeof policy->path, path);
+    /* Processes that run these files are protected also after the files were replaced. */
+    sq_protection_files(&policy->protection, NULL);
 }
 
 int sq_policy_permits_kind(const struct sq_policy *policy, enum sq_fault_kind kind, struct sq_error *error)

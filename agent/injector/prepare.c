@@ -6,6 +6,7 @@
 #include "faults/bounds.h"
 #include "faults/protection.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -91,7 +92,11 @@ static int draft_fault(struct sq_experiments *experiments, const struct sq_reque
         if (fault->state == NULL)
             return sq_fail(error, SQ_SYSTEM, "out of memory");
     }
-    return fault->ops->preview(&fault->order, &fault->env, &fault->undo, &fault->report, error);
+    int result = fault->ops->preview(&fault->order, &fault->env, &fault->undo, &fault->report, error);
+    fault->env.orders = NULL; /* the request goes, the surroundings stay */
+    fault->env.order_count = 0;
+    fault->env.request_number = 0;
+    return result;
 }
 
 /* Preview every fault into the draft. Each refused one names itself; the first one decides the reply's code.
@@ -102,6 +107,7 @@ static int draft_all(struct sq_experiments *experiments, const struct sq_request
     struct sq_experiment *draft = experiments->draft;
     int result = 0;
     sq_experiment_reset(draft);
+    experiments->draft_number++;
     draft->id = request->experiment;
     memcpy(draft->title, request->title, sizeof draft->title);
     memcpy(draft->operator_name, request->operator_name, sizeof draft->operator_name);
@@ -158,6 +164,10 @@ static void make_env(const struct sq_experiments *experiments, const struct sq_r
     env->front_pid = experiments->world.front_pid;
     env->stressor_uid = experiments->world.stressor_uid;
     env->stressor_gid = experiments->world.stressor_gid;
+    env->requester_pid = requester->pid <= INT_MAX ? (pid_t)requester->pid : 0;
+    env->orders = request->faults;
+    env->order_count = request->fault_count;
+    env->request_number = experiments->draft_number;
     env->record = record_update;
     env->cookie = fault;
     if (requester->family == 0)

@@ -198,7 +198,7 @@ static void each_own(const char *controller, void (*look)(const char *directory,
     char cgroup[CGROUP_TEXT_MAX];
     char path[PATH_MAX];
     char mount[64];
-    if (sq_process_cgroup(getpid(), cgroup, sizeof cgroup) != 0)
+    if (sq_process_cgroup(SQ_PROC_PATH, getpid(), cgroup, sizeof cgroup) != 0)
         return;
     if (own_path(cgroup, "", path, sizeof path))
         for (size_t i = 0; i < sizeof mounts_v2 / sizeof mounts_v2[0]; i++)

@@ -2,10 +2,9 @@
 
 #include "common/cleanup.h"
 #include "common/clock.h"
-#include "common/file.h"
+#include "kernel/process_walk.h"
 #include "kernel/unit.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -13,6 +12,8 @@
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
 
 #define STAT_BYTES_MAX    2048
 #define KERNEL_THREAD     0x00200000u /* PF_KTHREAD of <linux/sched.h>, in the flags of /proc/PID/stat */
@@ -21,21 +22,45 @@
 #define STAT_FIELD_FLAGS  9
 #define STAT_FIELD_START  22
 
-static int proc_path(char *path, size_t size, pid_t pid, const char *name)
+#define PATH_BYTES_MAX 64
+
+/*
+ * A file of a process: below the descriptor, or with SQ_PROC_PATH from the root. To the former the kernel
+ * finds its way in two thirds of the time.
+ */
+static int proc_path(char path[PATH_BYTES_MAX], int proc_fd, pid_t pid, const char *name)
 {
-    int length = snprintf(path, size, "/proc/%d/%s", (int)pid, name);
-    return length > 0 && (size_t)length < size ? 0 : -1;
+    (void)snprintf(path, PATH_BYTES_MAX, "%s%d/%s", proc_fd < 0 ? "/proc/" : "", (int)pid, name);
+    return proc_fd < 0 ? AT_FDCWD : proc_fd;
 }
 
 /* A process that exits while its files are read gives ESRCH in some places and ENOENT in others. */
-static int fail_read(pid_t pid)
+static int fail_read(int proc_fd, pid_t pid)
 {
-    char path[64];
+    char path[PATH_BYTES_MAX];
     int number = errno;
-    if (number == ENOENT && proc_path(path, sizeof path, pid, "stat") == 0 && access(path, F_OK) != 0)
+    if (number == ENOENT && faccessat(proc_path(path, proc_fd, pid, "stat"), path, F_OK, 0) != 0)
         number = ESRCH;
     errno = number;
     return -1;
+}
+
+/* Whole, terminated, cut at size - 1; the kernel gives what it has of these files at once. */
+static ssize_t read_file(int proc_fd, pid_t pid, const char *name, char *content, size_t size)
+{
+    char path[PATH_BYTES_MAX];
+    int directory = proc_path(path, proc_fd, pid, name);
+    sq_autoclose int fd = openat(directory, path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return fail_read(proc_fd, pid);
+    ssize_t length;
+    do
+        length = read(fd, content, size - 1);
+    while (length < 0 && errno == EINTR);
+    if (length < 0)
+        return fail_read(proc_fd, pid);
+    content[length] = '\0';
+    return length;
 }
 
 /* Digits at *text, which moves behind them. False if there are none or too many. */
@@ -130,17 +155,16 @@ bool sq_process_parse_stat(const char *stat, size_t length, struct sq_process *p
     return true;
 }
 
-int sq_process_read(pid_t pid, struct sq_process *process)
+int sq_process_read_at(int proc_fd, pid_t pid, struct sq_process *process)
 {
-    char path[64];
     char stat[STAT_BYTES_MAX];
-    if (pid <= 0 || proc_path(path, sizeof path, pid, "stat") != 0) {
+    if (pid <= 0) {
         errno = ESRCH;
         return -1;
     }
-    ssize_t length = sq_file_read_into(path, stat, sizeof stat);
+    ssize_t length = read_file(proc_fd, pid, "stat", stat, sizeof stat);
     if (length < 0)
-        return fail_read(pid);
+        return -1;
     if (!sq_process_parse_stat(stat, (size_t)length, process) || process->id.pid != pid) {
         errno = EPROTO;
         return -1;
@@ -148,8 +172,12 @@ int sq_process_read(pid_t pid, struct sq_process *process)
     return 0;
 }
 
-/* A directory entry of /proc that is a process, or 0. */
-static pid_t entry_pid(const char *name)
+int sq_process_read(pid_t pid, struct sq_process *process)
+{
+    return sq_process_read_at(SQ_PROC_PATH, pid, process);
+}
+
+pid_t sq_process_pid_of_name(const char *name)
 {
     uint64_t number;
     if (!take_number(&name, &number) || *name != '\0' || number > INT_MAX)
@@ -160,45 +188,43 @@ static pid_t entry_pid(const char *name)
 int sq_process_each(bool (*visit)(const struct sq_process *process, void *cookie), void *cookie,
                     struct sq_error *error)
 {
-    sq_autoclose int directory = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (directory < 0)
-        return sq_fail_errno(error, errno, "cannot open /proc");
-    _Alignas(struct dirent64) char entries[8192];
-    for (;;) {
-        /* Not readdir(3), which allocates. */
-        ssize_t length = getdents64(directory, entries, sizeof entries);
-        if (length < 0)
-            return sq_fail_errno(error, errno, "cannot list /proc");
-        if (length == 0)
-            return 0;
-        for (ssize_t i = 0; i < length;) {
-            const struct dirent64 *entry = (const void *)(entries + i);
-            i += entry->d_reclen;
-            struct sq_process process;
-            pid_t pid = entry_pid(entry->d_name);
-            if (pid == 0)
-                continue;
-            if (sq_process_read(pid, &process) != 0) {
-                if (errno == ESRCH)
-                    continue;
-                return sq_fail_errno(error, errno, "cannot read /proc/%d/stat", (int)pid);
-            }
-            if (!visit(&process, cookie))
-                return 0;
+    struct sq_process_walk walk = {0};
+    int result = sq_process_walk_start(&walk, error);
+    for (bool go_on = result == 0; go_on;) {
+        struct sq_process process;
+        pid_t pid = sq_process_walk_next(&walk, error);
+        if (pid <= 0) {
+            result = pid;
+            break;
+        }
+        if (sq_process_read_at(walk.proc_fd, pid, &process) == 0) {
+            go_on = visit(&process, cookie);
+        } else if (errno != ESRCH) {
+            result = sq_fail_errno(error, errno, "cannot read /proc/%d/stat", (int)pid);
+            break;
         }
     }
+    sq_process_walk_end(&walk);
+    return result;
 }
 
-int sq_process_executable(pid_t pid, char *path, size_t size)
+int sq_process_comm(int proc_fd, pid_t pid, char comm[SQ_PROCESS_COMM_MAX])
 {
-    char link[64];
-    if (proc_path(link, sizeof link, pid, "exe") != 0) {
-        errno = ESRCH;
-        return -1;
-    }
-    ssize_t length = readlink(link, path, size - 1);
+    ssize_t length = read_file(proc_fd, pid, "comm", comm, SQ_PROCESS_COMM_MAX);
     if (length < 0)
-        return fail_read(pid);
+        return -1;
+    if (length > 0 && comm[length - 1] == '\n')
+        comm[length - 1] = '\0';
+    return 0;
+}
+
+int sq_process_executable(int proc_fd, pid_t pid, char *path, size_t size)
+{
+    char link[PATH_BYTES_MAX];
+    int directory = proc_path(link, proc_fd, pid, "exe");
+    ssize_t length = readlinkat(directory, link, path, size - 1);
+    if (length < 0)
+        return fail_read(proc_fd, pid);
     path[length] = '\0';
     return 0;
 }
@@ -211,30 +237,40 @@ bool sq_process_executable_is(const char *executable, const char *path)
     return executable[length] == '\0' || strcmp(executable + length, " (deleted)") == 0;
 }
 
-int sq_process_file(pid_t pid, struct sq_process_file *file)
+static int identify(int directory, const char *path, struct sq_process_file *file)
 {
-    char link[64];
-    struct stat status;
-    if (proc_path(link, sizeof link, pid, "exe") != 0) {
-        errno = ESRCH;
+    struct statx status;
+    if (statx(directory, path, 0, STATX_INO | STATX_BTIME, &status) != 0)
         return -1;
-    }
-    if (stat(link, &status) != 0)
-        return fail_read(pid);
-    *file = (struct sq_process_file){.device = status.st_dev, .inode = status.st_ino};
+    *file = (struct sq_process_file){.device = makedev(status.stx_dev_major, status.stx_dev_minor),
+                                     .inode = status.stx_ino};
+    if ((status.stx_mask & STATX_BTIME) != 0)
+        file->born_ns = (uint64_t)status.stx_btime.tv_sec * SQ_NS_PER_SECOND + status.stx_btime.tv_nsec;
     return 0;
 }
 
-int sq_process_command(pid_t pid, char *command, size_t size, bool *cut)
+int sq_process_file(int proc_fd, pid_t pid, struct sq_process_file *file)
 {
-    char path[64];
-    if (proc_path(path, sizeof path, pid, "cmdline") != 0) {
-        errno = ESRCH;
-        return -1;
-    }
-    ssize_t length = sq_file_read_into(path, command, size);
+    char link[PATH_BYTES_MAX];
+    int directory = proc_path(link, proc_fd, pid, "exe");
+    return identify(directory, link, file) == 0 ? 0 : fail_read(proc_fd, pid);
+}
+
+int sq_process_file_at_path(const char *path, struct sq_process_file *file)
+{
+    return identify(AT_FDCWD, path, file);
+}
+
+bool sq_process_file_is(const struct sq_process_file *a, const struct sq_process_file *b)
+{
+    return a->device == b->device && a->inode == b->inode && a->born_ns == b->born_ns;
+}
+
+int sq_process_command(int proc_fd, pid_t pid, char *command, size_t size, bool *cut)
+{
+    ssize_t length = read_file(proc_fd, pid, "cmdline", command, size);
     if (length < 0)
-        return fail_read(pid);
+        return -1;
     *cut = (size_t)length + 1 >= size;
     while (length > 0 && command[length - 1] == '\0')
         length--;
@@ -285,16 +321,11 @@ bool sq_cgroup_is_in_unit(const char *cgroup, const char *unit)
     return false;
 }
 
-int sq_process_cgroup(pid_t pid, char *cgroup, size_t size)
+int sq_process_cgroup(int proc_fd, pid_t pid, char *cgroup, size_t size)
 {
-    char path[64];
-    if (proc_path(path, sizeof path, pid, "cgroup") != 0) {
-        errno = ESRCH;
-        return -1;
-    }
-    ssize_t length = sq_file_read_into(path, cgroup, size);
+    ssize_t length = read_file(proc_fd, pid, "cgroup", cgroup, size);
     if (length < 0)
-        return fail_read(pid);
+        return -1;
     if ((size_t)length + 1 >= size) {
         errno = EMSGSIZE;
         return -1;
@@ -346,7 +377,7 @@ int sq_process_check_host(struct sq_error *error)
     if (length < 0)
         return sq_fail(error, SQ_UNABLE, "/proc is not mounted; mount it with: mount -t proc proc /proc");
     link[length] = '\0';
-    if (entry_pid(link) != getpid())
+    if (sq_process_pid_of_name(link) != getpid())
         return sq_fail(
             error, SQ_UNABLE,
             "/proc shows another pid namespace than the agent's own; mount one for this namespace with: "

@@ -31,11 +31,18 @@ struct sq_process {
     char comm[SQ_PROCESS_COMM_MAX];
 };
 
-/* The file a process runs: what tells two executables of the same path apart. */
+/* The file a process runs: the same thing whatever it is called. */
 struct sq_process_file {
     dev_t device;
     ino_t inode;
+    uint64_t born_ns; /* an inode's number is handed out again, its time of birth is not; 0: not kept there */
 };
+
+/*
+ * Where the files of processes are: a descriptor of /proc, which is faster for many of them, or this for
+ * whatever is mounted on /proc.
+ */
+#define SQ_PROC_PATH (-1)
 
 /*
  * Can processes be found and signalled safely here? /proc has to be mounted and to show this very pid
@@ -47,6 +54,10 @@ int sq_process_check_host(struct sq_error *error);
 bool sq_process_parse_stat(const char *stat, size_t length, struct sq_process *process);
 
 int sq_process_read(pid_t pid, struct sq_process *process);
+int sq_process_read_at(int proc_fd, pid_t pid, struct sq_process *process);
+
+/* The name of a directory in /proc as a pid; 0: it is none. */
+pid_t sq_process_pid_of_name(const char *name);
 
 /*
  * Call `visit` for every process, in no particular order. Processes that vanish meanwhile are left out.
@@ -55,17 +66,22 @@ int sq_process_read(pid_t pid, struct sq_process *process);
 int sq_process_each(bool (*visit)(const struct sq_process *process, void *cookie), void *cookie,
                     struct sq_error *error);
 
+/* Its name alone, as in struct sq_process: for half of what reading all of that costs. */
+int sq_process_comm(int proc_fd, pid_t pid, char comm[SQ_PROCESS_COMM_MAX]);
+
 /* Where /proc/PID/exe points to, cut at `size`; " (deleted)" stays on it. ENOENT: it has none. */
-int sq_process_executable(pid_t pid, char *path, size_t size);
+int sq_process_executable(int proc_fd, pid_t pid, char *path, size_t size);
 
 /* Is `executable`, as read above, the file `path`? One that was deleted or replaced meanwhile still counts.
  */
 bool sq_process_executable_is(const char *executable, const char *path);
 
-int sq_process_file(pid_t pid, struct sq_process_file *file);
+int sq_process_file(int proc_fd, pid_t pid, struct sq_process_file *file);
+int sq_process_file_at_path(const char *path, struct sq_process_file *file); /* through symbolic links */
+bool sq_process_file_is(const struct sq_process_file *a, const struct sq_process_file *b);
 
 /* The arguments joined by spaces. *cut tells whether there were more than fit. */
-int sq_process_command(pid_t pid, char *command, size_t size, bool *cut);
+int sq_process_command(int proc_fd, pid_t pid, char *command, size_t size, bool *cut);
 
 /*
  * Does the content of a /proc/PID/cgroup place a process in a systemd unit, or below it? `unit` is a name
@@ -74,7 +90,7 @@ int sq_process_command(pid_t pid, char *command, size_t size, bool *cut);
 bool sq_cgroup_is_in_unit(const char *cgroup, const char *unit);
 
 /* The content of /proc/PID/cgroup, terminated. EMSGSIZE: it does not fit. */
-int sq_process_cgroup(pid_t pid, char *cgroup, size_t size);
+int sq_process_cgroup(int proc_fd, pid_t pid, char *cgroup, size_t size);
 
 /*
  * A pidfd for exactly this process: its start time is read again after opening, so that a reused pid is

@@ -95,6 +95,7 @@ struct sq_requester {
     uint8_t address[16];
     uint16_t agent_port; /* the port of this agent that it came to */
     uint32_t uid;        /* the Unix socket's peer; for the record only */
+    uint32_t pid;        /* the same; 0: not known, or in a pid namespace that is not seen from here */
 };
 
 struct sq_request {

@@ -162,10 +162,22 @@ int kill_inject(struct kill_run *run)
     return kill_ops->inject(run->state, &run->undo, sq_boot_ns() + 10 * SQ_NS_PER_SECOND, &run->error);
 }
 
+void kill_look_on(struct kill_run *run)
+{
+    /* Long enough for those that were killed to end, and for a scan to have begun since. */
+    uint64_t until_ns = sq_boot_ns() + 250 * SQ_NS_PER_MILLISECOND;
+    for (uint64_t now_ns; (now_ns = sq_boot_ns()) < until_ns;) {
+        uint64_t next_ns = kill_ops->attend(run->state, &run->undo, now_ns);
+        if (next_ns == 0 || next_ns > until_ns)
+            next_ns = until_ns;
+        struct timespec pause = {.tv_nsec = (long)sq_ns_sub(next_ns, sq_boot_ns())};
+        (void)nanosleep(&pause, NULL);
+    }
+}
+
 void kill_status(struct kill_run *run)
 {
-    /* Behind the pause that keeps status cheap. */
-    kill_pause(150);
+    kill_look_on(run);
     memset(&run->report, 0, sizeof run->report);
     kill_ops->status(run->state, &run->undo, &run->report);
 }

@@ -36,7 +36,8 @@ void kill_set(struct kill_run *run, const char *key, const char *text);
 int kill_preview(struct kill_run *run);
 int kill_prepare(struct kill_run *run);
 int kill_inject(struct kill_run *run);
-void kill_status(struct kill_run *run); /* into an empty report */
+void kill_look_on(struct kill_run *run); /* attends to the fault for a quarter of a second */
+void kill_status(struct kill_run *run);  /* after that, into an empty report */
 void kill_must(struct kill_run *run, int result);
 void kill_pause(long milliseconds);
 

@@ -177,11 +177,11 @@ static void test_this_process(void **state)
     assert_int_equal(errno, ESRCH);
     char command[4096];
     bool cut = true;
-    assert_int_equal(sq_process_command(getpid(), command, sizeof command, &cut), 0);
+    assert_int_equal(sq_process_command(SQ_PROC_PATH, getpid(), command, sizeof command, &cut), 0);
     assert_false(cut);
     assert_non_null(strstr(command, program_invocation_short_name));
     char small[5];
-    assert_int_equal(sq_process_command(getpid(), small, sizeof small, &cut), 0);
+    assert_int_equal(sq_process_command(SQ_PROC_PATH, getpid(), small, sizeof small, &cut), 0);
     assert_true(cut);
     assert_int_equal(strlen(small), 4);
 }
@@ -198,11 +198,11 @@ static void test_nobody(void **state)
         errno = 0;
         assert_int_equal(sq_process_read(nobodies[i], &process), -1);
         assert_int_equal(errno, ESRCH);
-        assert_int_equal(sq_process_executable(nobodies[i], text, sizeof text), -1);
+        assert_int_equal(sq_process_executable(SQ_PROC_PATH, nobodies[i], text, sizeof text), -1);
         assert_int_equal(errno, ESRCH);
-        assert_int_equal(sq_process_command(nobodies[i], text, sizeof text, &cut), -1);
-        assert_int_equal(sq_process_cgroup(nobodies[i], text, sizeof text), -1);
-        assert_int_equal(sq_process_file(nobodies[i], &file), -1);
+        assert_int_equal(sq_process_command(SQ_PROC_PATH, nobodies[i], text, sizeof text, &cut), -1);
+        assert_int_equal(sq_process_cgroup(SQ_PROC_PATH, nobodies[i], text, sizeof text), -1);
+        assert_int_equal(sq_process_file(SQ_PROC_PATH, nobodies[i], &file), -1);
     }
 }
 

@@ -341,7 +341,7 @@ static void test_requester_does_not_travel(void **state)
     (void)state;
     random_state = 3;
     any_request(&request);
-    request.requester = (struct sq_requester){4, {1, 2, 3, 4}, 7433, 1000};
+    request.requester = (struct sq_requester){4, {1, 2, 3, 4}, 7433, 1000, 812};
     sq_autofree uint8_t *bytes = NULL;
     size_t length = 0;
     assert_int_equal(sq_wire_encode_request(&request, &bytes, &length, NULL), 0);
