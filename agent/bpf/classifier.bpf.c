@@ -136,7 +136,7 @@ static __always_inline int is_neighbour_discovery(__u8 type)
  */
 static __always_inline int came_back(struct __sk_buff *skb, __u32 direction)
 {
-    return direction == SQ_CLASSIFIER_OUT && constants.detour_out != 0 &&
+    return (direction == SQ_CLASSIFIER_OUT || constants.loopback != 0) && constants.detour_out != 0 &&
            skb->ingress_ifindex == constants.detour_out;
 }
 
@@ -144,6 +144,23 @@ static __always_inline int came_back(struct __sk_buff *skb, __u32 direction)
 static __always_inline int is_on(struct __sk_buff *skb, __u32 direction)
 {
     return came_back(skb, direction) || bpf_ktime_get_boot_ns() < shared.deadline_boot_ns;
+}
+
+/* Whether the agent itself listens on a port of this host. */
+static __always_inline int is_agent_port(__u64 port)
+{
+    union {
+        struct sq_session session;
+        __u64 words[3];
+    } key;
+    key.words[0] = 0;
+    key.words[1] = 0;
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    key.words[2] = port << 32;
+#else
+    key.words[2] = port;
+#endif
+    return bpf_map_lookup_elem(&sessions, &key) != NULL;
 }
 
 /* Packets that pass although their address matches. */
@@ -181,7 +198,8 @@ static __always_inline int is_spared(struct __sk_buff *skb, const struct transpo
 #else
     key.words[2] = (__u64)family << 32 | local;
 #endif
-    return bpf_map_lookup_elem(&sessions, &key) != NULL;
+    return bpf_map_lookup_elem(&sessions, &key) != NULL || is_agent_port(local) ||
+           (constants.loopback != 0 && is_agent_port(remote));
 }
 
 static __always_inline int decide(struct __sk_buff *skb, const struct transport *transport, __u64 peer_first,
@@ -329,6 +347,49 @@ static __always_inline int classify6(struct __sk_buff *skb, __u32 base, __u32 of
     return decide(skb, &transport, peer[0], peer[1], 6, direction, loses);
 }
 
+/*
+ * On lo both ends are this host, and what one sends comes by twice: on its way out, and coming in. It is met
+ * on its way out alone, as one to a peer or else as one from a peer, and left alone for the sake of either
+ * end.
+ */
+static __always_inline int classify4_loopback(struct __sk_buff *skb, __u32 base, __u32 offset, int loses)
+{
+    struct sq_prefix4 to = {.bits = 32};
+    struct sq_prefix4 from = {.bits = 32};
+    if (bpf_skb_load_bytes_relative(skb, offset + address4_at(SQ_CLASSIFIER_OUT), to.address,
+                                    sizeof to.address, base) != 0 ||
+        bpf_skb_load_bytes_relative(skb, offset + address4_at(SQ_CLASSIFIER_IN), from.address,
+                                    sizeof from.address, base) != 0)
+        return constants.verdict_miss;
+    if (constants.has_exempt &&
+        (bpf_map_lookup_elem(&exempt4, &to) != NULL || bpf_map_lookup_elem(&exempt4, &from) != NULL))
+        return constants.verdict_miss;
+    if ((constants.loopback & (1u << SQ_CLASSIFIER_OUT)) != 0 && bpf_map_lookup_elem(&peers4, &to) != NULL)
+        return classify4(skb, base, offset, SQ_CLASSIFIER_OUT, loses);
+    if ((constants.loopback & (1u << SQ_CLASSIFIER_IN)) != 0)
+        return classify4(skb, base, offset, SQ_CLASSIFIER_IN, loses);
+    return constants.verdict_miss;
+}
+
+static __always_inline int classify6_loopback(struct __sk_buff *skb, __u32 base, __u32 offset, int loses)
+{
+    struct sq_prefix6 to = {.bits = 128};
+    struct sq_prefix6 from = {.bits = 128};
+    if (bpf_skb_load_bytes_relative(skb, offset + address6_at(SQ_CLASSIFIER_OUT), to.address,
+                                    sizeof to.address, base) != 0 ||
+        bpf_skb_load_bytes_relative(skb, offset + address6_at(SQ_CLASSIFIER_IN), from.address,
+                                    sizeof from.address, base) != 0)
+        return constants.verdict_miss;
+    if (constants.has_exempt &&
+        (bpf_map_lookup_elem(&exempt6, &to) != NULL || bpf_map_lookup_elem(&exempt6, &from) != NULL))
+        return constants.verdict_miss;
+    if ((constants.loopback & (1u << SQ_CLASSIFIER_OUT)) != 0 && bpf_map_lookup_elem(&peers6, &to) != NULL)
+        return classify6(skb, base, offset, SQ_CLASSIFIER_OUT, loses);
+    if ((constants.loopback & (1u << SQ_CLASSIFIER_IN)) != 0)
+        return classify6(skb, base, offset, SQ_CLASSIFIER_IN, loses);
+    return constants.verdict_miss;
+}
+
 static __always_inline int classify(struct __sk_buff *skb, __u32 direction, int is_ethernet, int loses)
 {
     if (is_ethernet && is_nobody(skb, direction))
@@ -339,6 +400,13 @@ static __always_inline int classify(struct __sk_buff *skb, __u32 direction, int 
     __u32 base;
     __u32 offset;
     __be16 type = find_network_header(skb, &base, &offset);
+    if (!is_ethernet && direction == SQ_CLASSIFIER_OUT && constants.loopback != 0) {
+        if (type == bpf_htons(ETH_P_IP))
+            return classify4_loopback(skb, base, offset, loses);
+        if (type == bpf_htons(ETH_P_IPV6))
+            return classify6_loopback(skb, base, offset, loses);
+        return constants.verdict_miss;
+    }
     if (type == bpf_htons(ETH_P_IP))
         return classify4(skb, base, offset, direction, loses);
     if (type == bpf_htons(ETH_P_IPV6))

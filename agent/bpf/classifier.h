@@ -10,7 +10,7 @@
 #define SQ_CLASSIFIER_PEERS_MAX    1024
 #define SQ_CLASSIFIER_EXEMPT_MAX   512 /* `except` and the policy's protected peers */
 #define SQ_CLASSIFIER_PORTS_MAX    64
-#define SQ_CLASSIFIER_SESSIONS_MAX 8
+#define SQ_CLASSIFIER_SESSIONS_MAX 16
 
 /* Keys of the longest-prefix maps: the prefix length in bits, then the address in network byte order. */
 struct sq_prefix4 {
@@ -30,7 +30,7 @@ struct sq_prefix6 {
 struct sq_session {
     __u64
         address[2]; /* the controller's, as its bytes stand in memory; an IPv4 address takes the first four */
-    __u32 family;   /* 4 or 6 */
+    __u32 family;   /* 4 or 6; 0, with no address: whoever it is */
     __u32 agent_port; /* host byte order */
 };
 
@@ -81,7 +81,8 @@ struct sq_classifier_constants {
     __u32 has_exempt;   /* exempt4 or exempt6 holds something */
     __u32 session_count;
     __u32 detour_out; /* index of the IFB that outgoing packets are redirected to; 0: none */
-    __u32 reserved;
+    __u32 loopback;   /* on lo, whose packets are met on their way out alone: bits of the directions that are
+                         meant; 0: not lo */
     __u64 loss_seed;
     __u64 loss_threshold; /* draws below it are lost; SQ_CLASSIFIER_DRAWS: all */
 };

@@ -171,7 +171,8 @@ int sq_network_preview(const struct sq_network_selector *selector, bool detours,
         return -1;
     *record = (struct sq_network_undo){
         .netns_inode = sq_netns_inode(),
-        .direction = selector->direction,
+        /* On lo each packet goes out and comes in, and is to be met once. */
+        .direction = targets.places[0].entry->link.loopback ? SQ_DIRECTION_OUT : selector->direction,
         .preference = SQ_TC_PREFERENCE + env->slot,
         .handle = SQ_TC_HANDLE + env->slot,
         .interface_count = targets.count,
@@ -184,19 +185,41 @@ int sq_network_preview(const struct sq_network_selector *selector, bool detours,
     return 0;
 }
 
-static int are_ethernet(struct sq_netlink *netlink, const struct sq_network_undo *record, bool *all,
-                        struct sq_error *error)
+/* What the interfaces have to do with how packets are recognised. */
+struct traits {
+    bool ethernet; /* all of them carry Ethernet frames */
+    bool loopback; /* it is lo */
+};
+
+static int look_at_links(struct sq_netlink *netlink, const struct sq_network_undo *record,
+                         struct traits *traits, struct sq_error *error)
 {
-    *all = true;
+    *traits = (struct traits){.ethernet = true};
     for (uint32_t i = 0; i < record->interface_count; i++) {
         struct sq_link link;
         int result = sq_link_by_index(netlink, record->interfaces[i].ifindex, &link);
         if (result != 0)
             return sq_fail_errno(error, -result, "cannot look at the interface %s",
                                  record->interfaces[i].name);
-        *all = *all && link.ethernet;
+        traits->ethernet = traits->ethernet && link.ethernet;
+        traits->loopback = traits->loopback || link.loopback;
     }
     return 0;
+}
+
+/* Who is spared for the control plane's sake: the requester, and whoever reaches the agent's own ports. */
+static size_t fill_sessions(const struct sq_fault_env *env,
+                            struct sq_classifier_session sessions[SQ_SPARED_MAX + SQ_AGENT_PORTS_MAX])
+{
+    size_t count = 0;
+    for (uint32_t i = 0; i < env->spared_count; i++)
+        sessions[count++] = (struct sq_classifier_session){
+            .peer = sq_network_controller(&env->spared[i]),
+            .local_port = env->spared[i].agent_port,
+        };
+    for (uint32_t i = 0; i < env->agent_port_count; i++)
+        sessions[count++] = (struct sq_classifier_session){.local_port = env->agent_ports[i]};
+    return count;
 }
 
 int sq_network_load(struct sq_netlink *netlink, const struct sq_network_selector *selector,
@@ -204,17 +227,15 @@ int sq_network_load(struct sq_netlink *netlink, const struct sq_network_selector
                     const struct sq_network_undo *record, struct sq_classifier **classifier,
                     struct sq_error *error)
 {
-    struct sq_classifier_session sessions[SQ_SPARED_MAX];
-    for (uint32_t i = 0; i < env->spared_count; i++)
-        sessions[i] = (struct sq_classifier_session){
-            .peer = sq_network_controller(&env->spared[i]),
-            .local_port = env->spared[i].agent_port,
-        };
-    bool ethernet;
-    if (are_ethernet(netlink, record, &ethernet, error) != 0)
+    struct sq_classifier_session sessions[SQ_SPARED_MAX + SQ_AGENT_PORTS_MAX];
+    size_t session_count = fill_sessions(env, sessions);
+    struct traits traits;
+    if (look_at_links(netlink, record, &traits, error) != 0)
         return -1;
     struct sq_classifier_config config = {
-        .ethernet = ethernet,
+        .ethernet = traits.ethernet,
+        .loopback_in = traits.loopback && (selector->direction & SQ_DIRECTION_IN) != 0,
+        .loopback_out = traits.loopback && (selector->direction & SQ_DIRECTION_OUT) != 0,
         .redirects = record->detours[SQ_TC_IN].ifindex != 0 || record->detours[SQ_TC_OUT].ifindex != 0,
         .detour_out = record->detours[SQ_TC_OUT].ifindex,
         .lose_percent = chance->lose_percent,
@@ -225,7 +246,7 @@ int sq_network_load(struct sq_netlink *netlink, const struct sq_network_selector
         .ports = env->protection->ports,
         .port_count = env->protection->port_count,
         .sessions = sessions,
-        .session_count = env->spared_count,
+        .session_count = session_count,
     };
     return sq_classifier_load(&config, classifier, error);
 }

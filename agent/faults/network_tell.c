@@ -46,6 +46,11 @@ static void tell_touched(const struct sq_network_view *view, struct sq_fault_rep
                                place->route != NULL ? place->route->peers : NULL, ranges, sizeof ranges);
         sq_report_line(report, SQ_LINE_TOUCHES, "%s: packets %s %s", link->name,
                        direction_text(selector->direction), ranges);
+        if (link->loopback)
+            sq_report_line(
+                report, SQ_LINE_NOTE,
+                "%s: both ends are this host: each packet is met once, there and back are two packets",
+                link->name);
         if (!link->up)
             sq_report_line(report, SQ_LINE_WARNING, "%s is down", link->name);
         if (link->has_xdp && (selector->direction & SQ_DIRECTION_IN) != 0)

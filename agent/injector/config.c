@@ -267,6 +267,23 @@ int sq_agent_config_load(const char *path, struct sq_agent_config *config, struc
     return read_socket_mode(root, config, error);
 }
 
+uint32_t sq_agent_config_ports(const struct sq_agent_config *config, uint16_t *ports, uint32_t most)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < config->listen_count && count < most; i++) {
+        const char *colon = strrchr(config->listen[i], ':');
+        if (strncmp(config->listen[i], TLS_SCHEME, strlen(TLS_SCHEME)) != 0 || colon == NULL)
+            continue;
+        uint16_t port = (uint16_t)strtoul(colon + 1, NULL, 10); /* read_url has looked at it */
+        uint32_t known = 0;
+        while (known < count && ports[known] != port)
+            known++;
+        if (known == count)
+            ports[count++] = port;
+    }
+    return count;
+}
+
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
 int sq_agent_config_seal(const struct sq_agent_config *config, int *fd, struct sq_error *error)

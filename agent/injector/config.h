@@ -35,6 +35,9 @@ struct sq_agent_config {
  */
 int sq_agent_config_load(const char *path, struct sq_agent_config *config, struct sq_error *error);
 
+/* The TCP ports of its TLS listeners, each once; how many, `most` at most. */
+uint32_t sq_agent_config_ports(const struct sq_agent_config *config, uint16_t *ports, uint32_t most);
+
 /*
  * Hand a configuration to another process of the same binary: a file in memory that nobody can change any
  * more. *fd is the caller's, close-on-exec. Receiving refuses whatever is not that.

@@ -37,7 +37,9 @@ struct sq_experiment_world {
     struct sq_undo_log *log;
     const struct sq_policy *policy;
     struct sq_id instance;
-    pid_t front_pid;    /* may change; 0: none */
+    pid_t front_pid;           /* may change; 0: none */
+    uint32_t agent_port_count; /* TCP ports on which the front listens */
+    uint16_t agent_ports[SQ_AGENT_PORTS_MAX];
     uid_t stressor_uid; /* the front's: what a process that a fault starts becomes */
     gid_t stressor_gid;
 };

@@ -369,6 +369,7 @@ static int set_up(struct injector *injector, struct sq_error *error)
         .stressor_uid = config->uid,
         .stressor_gid = config->gid,
     };
+    world.agent_port_count = sq_agent_config_ports(config, world.agent_ports, SQ_AGENT_PORTS_MAX);
     if (sq_id_make(&world.instance, error) != 0)
         return -1;
     sq_experiments_init(&injector->experiments, &world);

@@ -162,6 +162,8 @@ static void make_env(const struct sq_experiments *experiments, const struct sq_r
     env->experiment = request->experiment;
     env->slot = slot;
     env->front_pid = experiments->world.front_pid;
+    env->agent_port_count = experiments->world.agent_port_count;
+    memcpy(env->agent_ports, experiments->world.agent_ports, sizeof env->agent_ports);
     env->stressor_uid = experiments->world.stressor_uid;
     env->stressor_gid = experiments->world.stressor_gid;
     env->requester_pid = requester->pid <= INT_MAX ? (pid_t)requester->pid : 0;

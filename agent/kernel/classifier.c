@@ -186,11 +186,14 @@ static int load(struct sq_classifier *classifier, const struct sq_classifier_con
         .has_exempt = config->exempt[0].count + config->exempt[1].count > 0,
         .detour_out = config->detour_out,
         .session_count = (uint32_t)config->session_count,
+        .loopback = (config->loopback_in ? 1u << SQ_CLASSIFIER_IN : 0) |
+                    (config->loopback_out ? 1u << SQ_CLASSIFIER_OUT : 0),
         .loss_seed = config->lose_seed,
         .loss_threshold = (uint64_t)(config->lose_percent / 100 * SQ_CLASSIFIER_DRAWS),
     };
     choose_masks(&config->peers, &classifier->rodata->constants);
-    choose_programs(classifier, config->ethernet, config->lose_percent > 0);
+    choose_programs(classifier, config->ethernet && !config->loopback_in && !config->loopback_out,
+                    config->lose_percent > 0);
     int result = sq_classifier__load(classifier);
     return result != 0 ? result : fill(classifier, config);
 }

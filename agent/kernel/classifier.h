@@ -15,10 +15,9 @@
 /* Programs and maps of one fault; the kernel keeps them alive while a filter uses them. */
 struct sq_classifier;
 
-/* A TCP connection of the control plane: packets between `peer` (one address) and this local port are spared.
- */
+/* TCP connections of the control plane: packets between `peer` and this local port are spared. */
 struct sq_classifier_session {
-    struct sq_cidr peer;
+    struct sq_cidr peer; /* one address; family 0: whoever it is */
     uint16_t local_port;
 };
 
@@ -34,6 +33,12 @@ struct sq_classifier_config {
     bool ethernet;  /* all interfaces carry Ethernet frames: packets that are no target then pay less */
     double lose_percent; /* of what matches: each packet by chance of its own; 0: all of it, every time */
     uint64_t lose_seed;
+    /*
+     * Attached to lo, on the way out alone: in which direction packets are meant there. Neither: not to lo.
+     * `ethernet` is then of no use.
+     */
+    bool loopback_in;
+    bool loopback_out;
     uint32_t detour_out; /* with it, where that action sends outgoing packets: an interface's index */
     struct sq_cidr_list peers;
     struct sq_cidr_list exempt[2]; /* within the peers, but left alone */

@@ -161,6 +161,27 @@ static void test_control_connection_survives_everything(void **state)
     impairment_stop(&fault);
 }
 
+/* Any controller's halt arrives; a service of the same port at the peer is a service like others. */
+static void test_agents_own_port_is_everybodys(void **state)
+{
+    (void)state;
+    impairment_init(&fault, SQ_DIRECTION_BOTH, "eth0");
+    impairment_to(&fault, "0.0.0.0/0");
+    impairment_to(&fault, "::/0");
+    fault.env.agent_ports[fault.env.agent_port_count++] = 7433;
+    fault.env.agent_ports[fault.env.agent_port_count++] = 7434;
+    impairment_start(&fault);
+    assert_true(impairment_says(&fault, SQ_LINE_SPARES, "the agent's own TCP port 7433, 7434, of everybody"));
+    assert_true(fixture_tcp_works(&lab, "10.9.0.3", "10.9.0.1", 7433));
+    assert_true(fixture_tcp_works(&lab, "fd09::4", "fd09::1", 7434));
+    assert_false(fixture_tcp_works(&lab, "10.9.0.3", "10.9.0.1", 7435));
+    assert_false(fixture_tcp_works(&lab, "10.9.0.1", "10.9.0.3", 7433));
+    const struct fixture_flow udp = {
+        .from = "10.9.0.3", .to = "10.9.0.1", .to_port = 7433, .count = FIXTURE_COUNT};
+    assert_int_equal(fixture_send(&lab, &udp), 0);
+    impairment_stop(&fault);
+}
+
 static void test_protected_ports_pass_at_either_end(void **state)
 {
     (void)state;
@@ -428,6 +449,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_prepared_alone_does_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_exceptions_and_protected_peers_pass, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_control_connection_survives_everything, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_agents_own_port_is_everybodys, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_protected_ports_pass_at_either_end, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_fragments, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_tagged_packets, set_up, tear_down),

@@ -128,6 +128,19 @@ everybody_cut_off() {
     expect 'it lasted as long as was asked for' test $((SECONDS - begun)) -ge 5
 }
 
+# Not only the controller that ordered it is heard: the agent's own port is spared, of everybody.
+halted_by_a_colleague() {
+    write_experiment 'to=["0.0.0.0/0", "::/0"]' duration=60s
+    sq plan "$experiment"
+    expect 'the plan says so' grep -q "the agent's own TCP port 7433, of everybody" "$output"
+    sq_start "$experiment"
+    wait_injected web2
+    expect 'a halt from a host that the partition cuts off arrives' host-exec web1 timeout 10 squall halt web2
+    expect 'it ended the fault' host_is_free web2
+    sq_wait 10
+    verdict 'a colleague ends a run that cuts off everybody' 5
+}
+
 by_signal
 by_two_signals
 before_injection
@@ -137,4 +150,5 @@ by_halt
 by_local_halt
 agent_is_told_to_stop
 everybody_cut_off
+halted_by_a_colleague
 tap_end

@@ -152,13 +152,25 @@ static void test_rest(void **state)
     expect_error("listen: [\n", "agent.yaml:", "");
 }
 
+/* Those of the listeners that go over the network, each once. */
+static void test_ports(void **state)
+{
+    (void)state;
+    struct sq_agent_config listening = {.listen_count = 4,
+                                        .listen = {"ipc:///run/agent.sock:7430", "tls+tcp://0.0.0.0:7433",
+                                                   "tls+tcp://[::]:7433", "tls+tcp://10.0.0.1:65535"}};
+    uint16_t ports[SQ_LISTEN_MAX];
+    assert_int_equal(sq_agent_config_ports(&listening, ports, SQ_LISTEN_MAX), 2);
+    assert_int_equal(ports[0], 7433);
+    assert_int_equal(ports[1], 65535);
+    assert_int_equal(sq_agent_config_ports(&listening, ports, 1), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_whole),
-        cmocka_unit_test(test_listen),
-        cmocka_unit_test(test_tls),
-        cmocka_unit_test(test_rest),
+        cmocka_unit_test(test_whole), cmocka_unit_test(test_listen), cmocka_unit_test(test_tls),
+        cmocka_unit_test(test_rest),  cmocka_unit_test(test_ports),
     };
     return cmocka_run_group_tests(tests, make_directory, remove_directory);
 }

@@ -174,12 +174,15 @@ static void test_spared(void **state)
     (void)state;
     order(1, SECOND);
     request.requester = (struct sq_requester){.family = 4, .address = {10, 0, 0, 9}, .agent_port = 7433};
+    experiments.world.agent_ports[experiments.world.agent_port_count++] = 7434;
     assert_int_equal(ask(SQ_VERB_PREPARE, 1), SQ_OK);
     const struct sq_fault_env *env = &experiments.current->faults[0].env;
     assert_int_equal(env->spared_count, 1);
     assert_true(sq_cidr_is_valid(&env->spared[0].controller));
     assert_int_equal(env->spared[0].controller.prefix, 32);
     assert_int_equal(env->spared[0].agent_port, 7433);
+    assert_int_equal(env->agent_port_count, 1);
+    assert_int_equal(env->agent_ports[0], 7434);
 }
 
 /* Every verb in every situation gets an answer that can be sent, and only PREPARE and INJECT begin anything.
