@@ -134,12 +134,21 @@ static void list_ports(const uint16_t *ports, uint32_t count, char *text, size_t
         sq_text_append(text, size, "%s%u", i > 0 ? ", " : "", ports[i]);
 }
 
+static bool is_agent_port(const struct sq_fault_env *env, uint16_t port)
+{
+    for (uint32_t i = 0; i < env->agent_port_count; i++)
+        if (env->agent_ports[i] == port)
+            return true;
+    return false;
+}
+
 static void tell_control_plane(const struct sq_network_view *view, struct sq_fault_report *report)
 {
     char text[SQ_LINE_MAX];
     for (uint32_t i = 0; i < view->env->spared_count; i++) {
         struct sq_cidr controller = sq_network_controller(&view->env->spared[i]);
-        if (!overlaps_any(view->selector, &controller))
+        if (!overlaps_any(view->selector, &controller) ||
+            is_agent_port(view->env, view->env->spared[i].agent_port))
             continue;
         sq_cidr_format(&controller, text);
         sq_report_line(report, SQ_LINE_SPARES, "the control connection of %s to TCP port %u", text,

@@ -135,7 +135,7 @@ halted_by_a_colleague() {
     expect 'the plan says so' grep -q "the agent's own TCP port 7433, of everybody" "$output"
     sq_start "$experiment"
     wait_injected web2
-    expect 'a halt from a host that the partition cuts off arrives' host-exec web1 timeout 10 squall halt web2
+    expect 'a halt from a host that the partition cuts off arrives' host-exec web1 timeout 10 squall halt
     expect 'it ended the fault' host_is_free web2
     sq_wait 10
     verdict 'a colleague ends a run that cuts off everybody' 5
