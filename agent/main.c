@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define CONFIG_STANDARD "/etc/squall/agent.yaml"
 
@@ -44,7 +45,10 @@ static const char help[] =
     "Options:\n"
     "  -c, --config FILE  the agent's configuration (default " CONFIG_STANDARD ");\n"
     "                     every form reads it\n"
-    "      --check        print every fault, whether this host's kernel and privileges\n"
+    "      --check        a gate: status 0 only if this agent would serve, and could do\n"
+    "                     all that its policy allows; looks at configuration, policy,\n"
+    "                     certificates, directories, kernel and privileges;\n"
+    "                     prints every fault, whether this host's kernel and privileges\n"
     "                     can do it and whether its policy allows it; changes nothing\n"
     "      --json         with --check: print JSON\n"
     "      --halt         through the agent if one is alive, also when it listens to\n"
@@ -180,7 +184,10 @@ static int run_front(const struct options *options, const struct sq_agent_config
     return sq_front_run(&front, error);
 }
 
-/* Undoing needs the run directory alone: a certificate that is missing must not keep a fault on a host. */
+/*
+ * Undoing needs the run directory alone: a certificate that is missing must not keep a fault on a host, nor
+ * must a configuration that is.
+ */
 static int load_config(const struct options *options, struct sq_agent_config *config, struct sq_error *error)
 {
     /* What the injector has, not what the file says by now. */
@@ -188,6 +195,9 @@ static int load_config(const struct options *options, struct sq_agent_config *co
         return sq_agent_config_receive(options->config_fd, config, error);
     if (sq_agent_config_load(options->config_path, config, error) == 0)
         return 0;
+    bool is_standard = strcmp(options->config_path, CONFIG_STANDARD) == 0;
+    if (is_standard && access(CONFIG_STANDARD, F_OK) != 0)
+        sq_agent_config_init(config);
     if ((options->mode != MODE_RECOVER && options->mode != MODE_HALT) || config->run[0] == '\0')
         return -1;
     (void)fprintf(stderr, "squalld: warning: %s\n", error->text);

@@ -1,15 +1,24 @@
-/* squalld --check: what this host can do and why not, with the agent's own configuration and privileges. */
+/*
+ * squalld --check: what this host can do and why not, with the agent's own configuration and privileges. A
+ * gate for configuration management: it succeeds only if this agent would serve, and could do what its policy
+ * allows.
+ */
 #include "injector.h"
 
+#include "certificates/certificates.h"
 #include "common/clock.h"
+#include "common/text.h"
 #include "common/units.h"
 #include "faults/protection.h"
 #include "injector/abilities.h"
 #include "injector/policy.h"
 #include "injector/privileges.h"
 #include "injector/run_directory.h"
+#include "injector/undo_log.h"
 
 #include <stdio.h>
+
+#define PROBLEMS_MAX (SQ_ABILITIES_MAX + 8)
 
 static void print_json_text(const char *text)
 {
@@ -47,10 +56,89 @@ static void print_unmatched(const char *sentence, void *cookie)
     (void)printf("warning: %s\n", sentence);
 }
 
-static void print_json(const struct sq_policy *policy, const struct sq_ability *list, uint32_t count,
-                       bool tmpfs)
+/* All that was found out. */
+struct findings {
+    struct sq_policy policy;
+    struct sq_abilities abilities;
+    struct sq_ability list[SQ_ABILITIES_MAX];
+    uint32_t count;
+    bool tmpfs;
+    bool has_certificates;
+    struct sq_certificate_facts certificates;
+    uint32_t problem_count;
+    struct sq_error problems[PROBLEMS_MAX]; /* why this agent would not serve, or not do what it may */
+};
+
+static void note(struct findings *findings, const struct sq_error *problem)
 {
-    (void)printf("{\"version\": \"%s\", \"policy\": {\"path\": ", SQ_VERSION);
+    if (findings->problem_count < PROBLEMS_MAX)
+        findings->problems[findings->problem_count++] = *problem;
+}
+
+static void look_at_abilities(struct findings *findings)
+{
+    sq_abilities_refresh(&findings->abilities, sq_boot_ns());
+    findings->count = sq_abilities_list(&findings->abilities, &findings->policy, findings->list);
+    for (uint32_t i = 0; i < findings->count; i++) {
+        const struct sq_ability *ability = &findings->list[i];
+        struct sq_error problem;
+        if (!ability->permitted || sq_abilities_check(&findings->abilities, ability->kind, &problem) >= 0)
+            continue;
+        (void)sq_fail_in(&problem, "the policy allows %s, and this host cannot do it", name_of(ability));
+        problem.code = SQ_UNABLE;
+        note(findings, &problem);
+    }
+}
+
+static void look_at_certificates(struct findings *findings, const struct sq_agent_config *config)
+{
+    const struct sq_certificate_files files = {.certificate = config->tls_certificate,
+                                               .key = config->tls_key,
+                                               .controllers = config->tls_controllers};
+    struct sq_error problem;
+    findings->has_certificates = config->tls_certificate[0] != '\0';
+    if (findings->has_certificates &&
+        (sq_certificates_check(&files, &findings->certificates, &problem) != 0 ||
+         sq_certificates_check_time(&files, sq_real_ns(), &problem) != 0))
+        note(findings, &problem);
+}
+
+static void look_at_run(struct findings *findings, const struct sq_agent_config *config)
+{
+    static struct sq_undo_content content;
+    char path[PATH_MAX];
+    struct sq_error problem;
+    findings->tmpfs = sq_run_directory_is_tmpfs(config->run);
+    if (sq_run_directory_check(config->run, &problem) != 0)
+        note(findings, &problem);
+    else if (sq_run_directory_path(config->run, "", path, &problem) != 0 ||
+             sq_undo_log_look(path, &content, &problem) != 0)
+        note(findings, &problem);
+}
+
+static void print_json_certificates(const struct findings *findings)
+{
+    char ends[SQ_TIMESTAMP_MAX];
+    if (!findings->has_certificates || findings->certificates.ends_real_ns == 0) {
+        (void)printf("null");
+        return;
+    }
+    sq_timestamp_format(findings->certificates.ends_real_ns, ends);
+    print_json_text(ends);
+}
+
+static void print_json(const struct findings *findings)
+{
+    const struct sq_policy *policy = &findings->policy;
+    (void)printf("{\"version\": \"%s\", \"ok\": %s, \"problems\": [", SQ_VERSION,
+                 findings->problem_count == 0 ? "true" : "false");
+    for (uint32_t i = 0; i < findings->problem_count; i++) {
+        (void)printf("%s", i == 0 ? "" : ", ");
+        print_json_text(findings->problems[i].text);
+    }
+    (void)printf("], \"certificate_ends\": ");
+    print_json_certificates(findings);
+    (void)printf(", \"policy\": {\"path\": ");
     print_json_text(policy->path);
     (void)printf(", \"problem\": ");
     print_json_text(policy->problem);
@@ -58,59 +146,90 @@ static void print_json(const struct sq_policy *policy, const struct sq_ability *
                  (unsigned long long)policy->max_duration_ns);
     bool is_first = true;
     sq_protection_each_unmatched(&policy->protection, print_json_unmatched, &is_first);
-    (void)printf("]}, \"run_is_tmpfs\": %s, \"faults\": [", tmpfs ? "true" : "false");
-    for (uint32_t i = 0; i < count; i++) {
+    (void)printf("]}, \"run_is_tmpfs\": %s, \"faults\": [", findings->tmpfs ? "true" : "false");
+    for (uint32_t i = 0; i < findings->count; i++) {
+        const struct sq_ability *ability = &findings->list[i];
         (void)printf(
             "%s{\"fault\": \"%s\", \"able\": %s, \"permitted\": %s, \"reason\": ", i == 0 ? "" : ", ",
-            name_of(&list[i]), list[i].able ? "true" : "false", list[i].permitted ? "true" : "false");
-        print_json_text(list[i].reason);
+            name_of(ability), ability->able ? "true" : "false", ability->permitted ? "true" : "false");
+        print_json_text(ability->reason);
         (void)putchar('}');
     }
     (void)printf("]}\n");
 }
 
-static void print_text(const struct sq_policy *policy, const struct sq_abilities *abilities,
-                       const struct sq_ability *list, uint32_t count)
+static void print_abilities(const struct findings *findings)
 {
-    char most[SQ_UNIT_TEXT_MAX];
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < findings->count; i++) {
         static const char *const answers[] = {"NOT possible", "possible", "perhaps possible"};
+        const struct sq_ability *ability = &findings->list[i];
         struct sq_error error;
-        int able = sq_abilities_check(abilities, list[i].kind, &error);
-        (void)printf("%-20s %s, %s\n", name_of(&list[i]), answers[able < 0 ? 0 : 1 + able],
-                     list[i].permitted ? "allowed" : "NOT allowed");
+        int able = sq_abilities_check(&findings->abilities, ability->kind, &error);
+        (void)printf("%-20s %s, %s\n", name_of(ability), answers[able < 0 ? 0 : 1 + able],
+                     ability->permitted ? "allowed" : "NOT allowed");
         if (able != 0)
             (void)printf("  %s\n", error.text);
-        if (policy->problem[0] == '\0' && sq_policy_permits_kind(policy, list[i].kind, &error) != 0)
+        if (findings->policy.problem[0] == '\0' &&
+            sq_policy_permits_kind(&findings->policy, ability->kind, &error) != 0)
             (void)printf("  %s\n", error.text);
     }
-    if (policy->problem[0] != '\0') {
-        (void)printf("policy: %s\n", policy->problem);
-        return;
+}
+
+static void print_text(const struct findings *findings, const struct sq_agent_config *config)
+{
+    char most[SQ_UNIT_TEXT_MAX];
+    char ends[SQ_TIMESTAMP_MAX];
+    print_abilities(findings);
+    if (findings->policy.problem[0] == '\0') {
+        sq_duration_format(findings->policy.max_duration_ns, most);
+        (void)printf("policy: %s; no fault longer than %s\n", findings->policy.path, most);
     }
-    sq_duration_format(policy->max_duration_ns, most);
-    (void)printf("policy: %s; no fault longer than %s\n", policy->path, most);
-    sq_protection_each_unmatched(&policy->protection, print_unmatched, NULL);
+    if (findings->has_certificates && findings->certificates.ends_real_ns != 0) {
+        sq_timestamp_format(findings->certificates.ends_real_ns, ends);
+        (void)printf("certificates: good until %s\n", ends);
+    }
+    sq_protection_each_unmatched(&findings->policy.protection, print_unmatched, NULL);
+    if (!findings->tmpfs)
+        (void)printf("warning: %s is not on a tmpfs, or not there yet; choose a 'run:' on one\n",
+                     config->run);
+    for (uint32_t i = 0; i < findings->problem_count; i++)
+        (void)printf("PROBLEM: %s\n", findings->problems[i].text);
+}
+
+/* What decides the exit status: something left on this host, then a file that is wrong, then the host. */
+static int judge(const struct findings *findings, struct sq_error *error)
+{
+    static const enum sq_code weight[] = {SQ_UNCLEAN, SQ_BAD_INPUT};
+    if (findings->problem_count == 0)
+        return 0;
+    enum sq_code code = SQ_UNABLE;
+    for (size_t i = sizeof weight / sizeof weight[0]; i-- > 0;)
+        for (uint32_t j = 0; j < findings->problem_count; j++)
+            if (findings->problems[j].code == weight[i])
+                code = weight[i];
+    return sq_fail(error, code,
+                   "%u problem%s: this agent would not serve, or could not do all that its policy allows",
+                   findings->problem_count, findings->problem_count == 1 ? "" : "s");
 }
 
 int sq_injector_check(const struct sq_agent_config *config, bool json, struct sq_error *error)
 {
-    static struct sq_policy policy;
-    static struct sq_abilities abilities;
-    struct sq_ability list[SQ_ABILITIES_MAX];
+    static struct findings findings;
+    struct sq_error problem;
+    /* What root alone may read is looked at as squalld looks at it when it starts. */
+    look_at_certificates(&findings, config);
+    look_at_run(&findings, config);
     if (sq_injector_privileges_drop(error) != 0)
         return -1;
-    sq_policy_load(&policy, config->policy);
-    sq_abilities_refresh(&abilities, sq_boot_ns());
-    uint32_t count = sq_abilities_list(&abilities, &policy, list);
-    bool tmpfs = sq_run_directory_is_tmpfs(config->run);
-    if (json) {
-        print_json(&policy, list, count, tmpfs);
-        return 0;
+    sq_policy_load(&findings.policy, config->policy);
+    if (findings.policy.problem[0] != '\0') {
+        (void)sq_fail(&problem, SQ_BAD_INPUT, "%s", findings.policy.problem);
+        note(&findings, &problem);
     }
-    print_text(&policy, &abilities, list, count);
-    if (!tmpfs)
-        (void)printf("warning: %s is not on a tmpfs, or not there yet; choose a 'run:' on one\n",
-                     config->run);
-    return 0;
+    look_at_abilities(&findings);
+    if (json)
+        print_json(&findings);
+    else
+        print_text(&findings, config);
+    return judge(&findings, error);
 }

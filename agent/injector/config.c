@@ -17,8 +17,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define TLS_SCHEME "tls+tcp://"
-#define IPC_SCHEME "ipc://"
+#define RUN_STANDARD   "/run/squall"
+#define STATE_STANDARD "/var/lib/squall"
+#define TLS_SCHEME     "tls+tcp://"
+#define IPC_SCHEME     "ipc://"
 
 /* Paths are taken from where the file stands, so that a folder of files can be moved as one. */
 static int resolve_path(struct sq_node node, const char *text, char path[PATH_MAX], struct sq_error *error)
@@ -245,6 +247,13 @@ static int read_socket_mode(struct sq_node root, struct sq_agent_config *config,
     return 0;
 }
 
+void sq_agent_config_init(struct sq_agent_config *config)
+{
+    memset(config, 0, sizeof *config);
+    (void)sq_text_copy(config->run, sizeof config->run, RUN_STANDARD);
+    (void)sq_text_copy(config->state, sizeof config->state, STATE_STANDARD);
+}
+
 int sq_agent_config_load(const char *path, struct sq_agent_config *config, struct sq_error *error)
 {
     static const char *const keys[] = {"listen", "tls",  "policy", "run",
@@ -256,8 +265,8 @@ int sq_agent_config_load(const char *path, struct sq_agent_config *config, struc
     struct sq_node root = sq_document_root(document);
     if (sq_node_type(root) == SQ_NODE_NONE)
         return sq_fail(error, SQ_BAD_INPUT, "%s is empty; expected at least 'listen'", path);
-    if (read_path(root, "run", "/run/squall", config->run, error) != 0 ||
-        read_path(root, "state", "/var/lib/squall", config->state, error) != 0 ||
+    if (read_path(root, "run", RUN_STANDARD, config->run, error) != 0 ||
+        read_path(root, "state", STATE_STANDARD, config->state, error) != 0 ||
         sq_node_check_keys(root, "the agent's configuration", keys, sizeof keys / sizeof keys[0], error) !=
             0 ||
         read_listen(root, config, error) != 0 || read_tls(root, config, error) != 0 ||

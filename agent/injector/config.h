@@ -28,6 +28,9 @@ struct sq_agent_config {
     mode_t socket_mode;             /* the Unix socket's mode, default 0660 */
 };
 
+/* What holds without a file, as far as undoing needs it: run and state. */
+void sq_agent_config_init(struct sq_agent_config *config);
+
 /*
  * Read and check a file: keys, URL schemes (plain tcp:// is refused), TLS files named if a TLS listener is,
  * the user known. Messages say file:line:column. On failure config->run and config->state are set all the

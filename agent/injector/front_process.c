@@ -203,7 +203,7 @@ void sq_front_process_bury(struct sq_front_process *front, uint64_t now_boot_ns)
     close_all(front);
     /* The first time at once, for a lease may be short; one that dies again soon must not keep the host busy.
      */
-    if (sq_ns_sub(now_boot_ns, front->started_boot_ns) >= LONG_LIFE_NS)
+    if (front->is_replaced || sq_ns_sub(now_boot_ns, front->started_boot_ns) >= LONG_LIFE_NS)
         front->failures = 0;
     uint64_t pause_ns =
         front->failures == 0 ? 0 : PAUSE_LEAST_NS << (front->failures < 10 ? front->failures - 1 : 9);
@@ -211,10 +211,21 @@ void sq_front_process_bury(struct sq_front_process *front, uint64_t now_boot_ns)
         pause_ns = PAUSE_MOST_NS;
     front->failures++;
     front->restart_boot_ns = sq_ns_add(now_boot_ns, pause_ns);
-    if (WIFSIGNALED(status))
+    if (front->is_replaced)
+        sq_log(SQ_LOG_INFO, "the front makes room for one with the new certificates");
+    else if (WIFSIGNALED(status))
         sq_log(SQ_LOG_WARNING, "the front was ended by signal %d", WTERMSIG(status));
     else
         sq_log(SQ_LOG_WARNING, "the front ended with status %d", WEXITSTATUS(status));
+    front->is_replaced = false;
+}
+
+void sq_front_process_replace(struct sq_front_process *front)
+{
+    if (front->pid == 0)
+        return;
+    front->is_replaced = true;
+    (void)kill(front->pid, SIGKILL);
 }
 
 void sq_front_process_kill(struct sq_front_process *front)

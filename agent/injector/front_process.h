@@ -26,6 +26,7 @@ struct sq_front_process {
     int ready_fd;  /* one byte when every listener listens, then -1 */
     int config_fd; /* what every front is given, however often it is started */
     bool is_ready;
+    bool is_replaced;  /* it was ended for another one to take its place at once */
     uint32_t failures; /* deaths in a row, each soon after its start */
     uint64_t started_boot_ns;
     uint64_t restart_boot_ns; /* when to start it again; 0: it runs */
@@ -65,6 +66,9 @@ bool sq_front_process_take_ready(struct sq_front_process *front);
 
 /* After its death: reap it, close what belonged to it, and choose when it is started again. */
 void sq_front_process_bury(struct sq_front_process *front, uint64_t now_boot_ns);
+
+/* End it so that another one, which reads the TLS files anew, is started as soon as it is buried. */
+void sq_front_process_replace(struct sq_front_process *front);
 
 /* Make an end of it, and wait for that. */
 void sq_front_process_kill(struct sq_front_process *front);

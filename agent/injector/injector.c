@@ -15,6 +15,7 @@
 #include "injector/privileges.h"
 #include "injector/recover.h"
 #include "injector/run_directory.h"
+#include "injector/tls_files.h"
 #include "injector/undo_log.h"
 #include "ipc/requester.h"
 
@@ -36,6 +37,7 @@
 struct injector {
     const struct sq_injector_options *options;
     struct sq_policy policy;
+    struct sq_tls_state tls;
     struct sq_abilities abilities;
     struct sq_undo_log log;
     struct sq_undo_log durable_log;
@@ -122,6 +124,7 @@ static void fill_hello(struct injector *injector, struct sq_hello *hello)
     (void)sq_text_copy(hello->policy_problem, sizeof hello->policy_problem, injector->policy.problem);
     hello->ability_count = sq_abilities_list(&injector->abilities, &injector->policy, hello->abilities);
     hello->real_ns = sq_real_ns();
+    hello->certificate_ends_real_ns = injector->tls.facts.ends_real_ns;
 }
 
 /* The address is the connection's; the operator is who the controller says it is. */
@@ -206,6 +209,17 @@ static void serve_halt(struct injector *injector)
     sq_halt_answer(client, &injector->reply);
 }
 
+/* Files that cannot serve change nothing: the front goes on with what it has. */
+static void reload_certificates(struct injector *injector)
+{
+    struct sq_error error;
+    bool is_new;
+    if (sq_tls_state_load(&injector->tls, injector->options->config, &is_new, &error) != 0)
+        sq_log(SQ_LOG_ERROR, "the certificates are not read again: %s", error.text);
+    else if (is_new)
+        sq_front_process_replace(&injector->front);
+}
+
 static void take_signals(struct injector *injector)
 {
     struct signalfd_siginfo info;
@@ -217,6 +231,7 @@ static void take_signals(struct injector *injector)
         load_policy(injector);
         if (injector->policy.problem[0] == '\0')
             sq_log(SQ_LOG_INFO, "the policy %s was read again", injector->policy.path);
+        reload_certificates(injector);
     }
 }
 
@@ -346,6 +361,9 @@ static int set_up(struct injector *injector, struct sq_error *error)
 {
     const struct sq_agent_config *config = injector->options->config;
     struct sq_error unclean;
+    bool is_new;
+    if (sq_tls_state_load(&injector->tls, config, &is_new, error) != 0)
+        return -1;
     sq_descriptors_raise();
     if (sq_run_directory_make(config, error) != 0 ||
         sq_run_directory_lock(config->run, &injector->lock_fd, error) != 0 ||

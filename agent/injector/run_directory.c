@@ -82,14 +82,9 @@ int sq_run_directory_path(const char *run, const char *file, char path[PATH_MAX]
     return 0;
 }
 
-int sq_run_directory_make_own(const char *run, struct sq_error *error)
+static int check_own(const char *path, struct sq_error *error)
 {
-    char path[PATH_MAX];
     struct stat status;
-    if (sq_run_directory_path(run, "", path, error) != 0)
-        return -1;
-    if (mkdir(path, OWN_MODE) != 0 && errno != EEXIST)
-        return sq_fail_errno(error, errno, "cannot make the directory %s", path);
     if (lstat(path, &status) != 0)
         return sq_fail_errno(error, errno, "cannot examine the directory %s", path);
     if (!S_ISDIR(status.st_mode) || status.st_uid != geteuid() || (status.st_mode & 0077) != 0)
@@ -99,6 +94,31 @@ int sq_run_directory_make_own(const char *run, struct sq_error *error)
             "made it; look at it, then remove it",
             path);
     return 0;
+}
+
+int sq_run_directory_make_own(const char *run, struct sq_error *error)
+{
+    char path[PATH_MAX];
+    if (sq_run_directory_path(run, "", path, error) != 0)
+        return -1;
+    if (mkdir(path, OWN_MODE) != 0 && errno != EEXIST)
+        return sq_fail_errno(error, errno, "cannot make the directory %s", path);
+    return check_own(path, error);
+}
+
+int sq_run_directory_check(const char *run, struct sq_error *error)
+{
+    char path[PATH_MAX];
+    if (sq_run_directory_path(run, "", path, error) != 0)
+        return -1;
+    sq_autoclose int fd = open(run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT)
+        return 0;
+    if (fd < 0)
+        return sq_fail_errno(error, errno, "cannot use the directory %s", run);
+    if (check_run(fd, run, error) != 0)
+        return -1;
+    return access(path, F_OK) == 0 ? check_own(path, error) : 0;
 }
 
 bool sq_run_directory_is_tmpfs(const char *path)

@@ -22,6 +22,9 @@
  */
 int sq_run_directory_make(const struct sq_agent_config *config, struct sq_error *error);
 
+/* That it could be made, or is as it has to be; makes nothing. */
+int sq_run_directory_check(const char *run, struct sq_error *error);
+
 /* The second of them alone, in a <run> that is there. */
 int sq_run_directory_make_own(const char *run, struct sq_error *error);
 

@@ -8,8 +8,10 @@
 #include "controller/text_table.h"
 
 #include <stdlib.h>
+#include <string.h>
 
-#define HOSTS_TIMEOUT_NS (2 * SQ_NS_PER_SECOND)
+#define CERTIFICATE_SOON_NS (14 * 24 * 3600 * SQ_NS_PER_SECOND)
+#define HOSTS_TIMEOUT_NS    (2 * SQ_NS_PER_SECOND)
 
 static bool is_there(const struct sq_answer *answer)
 {
@@ -85,6 +87,17 @@ static void add_version(struct sq_text_table *table, const struct sq_hello *hell
                           SQ_PROTOCOL_VERSION);
 }
 
+/* The day on which the agent's certificate ends. */
+static void format_end(const struct sq_hello *hello, char text[SQ_TIMESTAMP_MAX])
+{
+    if (hello->certificate_ends_real_ns == 0) {
+        (void)sq_text_copy(text, SQ_TIMESTAMP_MAX, "-");
+        return;
+    }
+    sq_timestamp_format(hello->certificate_ends_real_ns, text);
+    text[strcspn(text, "T")] = '\0';
+}
+
 static void add_row(struct sq_text_table *table, const struct sq_host *host, const struct sq_answer *answer)
 {
     char text[1024] = "";
@@ -94,8 +107,11 @@ static void add_row(struct sq_text_table *table, const struct sq_host *host, con
         format_offset(clock_offset_ns(answer), text, sizeof(text));
         add_version(table, &answer->reply.hello);
         sq_text_table_add(table, "%s", text);
+        format_end(&answer->reply.hello, text);
+        sq_text_table_add(table, "%s", text);
     } else {
         sq_text_table_add(table, "%s", answer->failed ? sq_code_name(answer->error.code) : "refused");
+        sq_text_table_add(table, "%s", "-");
         sq_text_table_add(table, "%s", "-");
     }
     text[0] = '\0';
@@ -115,6 +131,12 @@ static void print_abilities(const char *name, const struct sq_hello *hello, cons
 {
     if (hello->policy_problem[0] != '\0')
         (void)printf("%s: %s%s%s\n", name, begin, hello->policy_problem, end);
+    if (hello->certificate_ends_real_ns != 0 &&
+        hello->certificate_ends_real_ns < sq_ns_add(sq_real_ns(), CERTIFICATE_SOON_NS)) {
+        char ends[SQ_TIMESTAMP_MAX];
+        sq_timestamp_format(hello->certificate_ends_real_ns, ends);
+        (void)printf("%s: %sits agent's certificate ends soon: %s%s\n", name, begin, ends, end);
+    }
     for (size_t i = 0; i < sq_fault_table_count; i++) {
         const struct sq_fault_info *info = sq_fault_table[i];
         const struct sq_ability *ability = ability_of(hello, info->kind);
@@ -152,7 +174,8 @@ static void print_reasons(const struct sq_everybody *everybody, bool colored)
 
 static int print_table(const struct sq_everybody *everybody, bool colored)
 {
-    static const char *const heads[] = {"NAME", "AGENT", "VERSION", "CLOCK", "LABELS", "FAULTS"};
+    static const char *const heads[] = {"NAME",        "AGENT",  "VERSION", "CLOCK",
+                                        "CERTIFICATE", "LABELS", "FAULTS"};
     struct sq_text_table *table = sq_text_table_new(sizeof(heads) / sizeof(heads[0]));
     if (table == NULL)
         return -1;
@@ -181,12 +204,16 @@ static json_t *hello_json(const struct sq_answer *answer)
                                                 (int)ability->permitted, "reason",
                                                 sq_output_json_text(ability->reason)));
     }
-    return json_pack(
-        "{s:o, s:i, s:o, s:o, s:I, s:I, s:s, s:o, s:o}", "version", sq_output_json_text(hello->agent_version),
-        "protocol", (int)hello->protocol, "hostname", sq_output_json_text(hello->hostname), "kernel",
-        sq_output_json_text(hello->kernel), "clock-offset-ns", (json_int_t)clock_offset_ns(answer),
-        "round-trip-ns", (json_int_t)(answer->answered_boot_ns - answer->sent_boot_ns), "max-duration",
-        max_duration, "policy-problem", sq_output_json_text(hello->policy_problem), "faults", faults);
+    char ends[SQ_TIMESTAMP_MAX] = "";
+    if (hello->certificate_ends_real_ns != 0)
+        sq_timestamp_format(hello->certificate_ends_real_ns, ends);
+    return json_pack("{s:o, s:i, s:o, s:o, s:I, s:I, s:s, s:o, s:s, s:o}", "version",
+                     sq_output_json_text(hello->agent_version), "protocol", (int)hello->protocol, "hostname",
+                     sq_output_json_text(hello->hostname), "kernel", sq_output_json_text(hello->kernel),
+                     "clock-offset-ns", (json_int_t)clock_offset_ns(answer), "round-trip-ns",
+                     (json_int_t)(answer->answered_boot_ns - answer->sent_boot_ns), "max-duration",
+                     max_duration, "policy-problem", sq_output_json_text(hello->policy_problem),
+                     "certificate-ends", ends, "faults", faults);
 }
 
 static json_t *everybody_json(const struct sq_everybody *everybody)
@@ -260,10 +287,11 @@ const struct sq_command sq_command_hosts = {
     .help = "ask every agent who it is, and what it can inject and why not; changes nothing\n"
             "\n"
             "Asks all hosts of the inventory at once and waits 2 s at most. Per host: the\n"
-            "agent's version, how far its wall clock is from ours, its labels, and the kinds\n"
-            "of fault that can be injected there. The others are explained below the table:\n"
-            "\"forbidden\" by the host's own policy, or \"unable\", because its kernel or the\n"
-            "agent's privileges do not allow it. A question mark (\"perhaps\") stands where\n"
+            "agent's version, how far its wall clock is from ours, the day its certificate\n"
+            "ends, its labels, and the kinds of fault that can be injected there. The\n"
+            "others are explained below the table: \"forbidden\" by the host's own policy, or\n"
+            "\"unable\", because its kernel or the agent's privileges do not allow it. A question mark "
+            "(\"perhaps\") stands where\n"
             "nothing on the host tells whether its kernel can; preparing the fault finds out.\n"
             "Why a host cannot be reached stands there too.\n"
             "\n"

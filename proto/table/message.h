@@ -193,6 +193,7 @@ struct sq_hello {
     struct sq_id boot;
     uint64_t real_ns;                       /* the agent's wall clock, to tell a clock offset */
     uint64_t max_duration_ns;               /* the policy's */
+    uint64_t certificate_ends_real_ns;      /* wall clock; 0: it has none, or does not tell */
     char policy_problem[SQ_ERROR_TEXT_MAX]; /* why the policy allows nothing; empty: there is one */
     uint32_t ability_count;
     struct sq_ability abilities[SQ_ABILITIES_MAX];

@@ -110,6 +110,7 @@ static Squall__V1__Hello *put_hello(struct sq_arena *arena, const struct sq_hell
     message->protocol = hello->protocol;
     message->real_ns = hello->real_ns;
     message->max_duration_ns = hello->max_duration_ns;
+    message->certificate_ends_real_ns = hello->certificate_ends_real_ns;
     message->abilities = sq_arena_allocate(arena, hello->ability_count * sizeof *message->abilities);
     if (message->agent_version == NULL || message->hostname == NULL || message->kernel == NULL ||
         message->policy_problem == NULL || message->abilities == NULL ||
@@ -269,6 +270,7 @@ static int get_hello(const Squall__V1__Hello *message, struct sq_hello *hello, s
     hello->protocol = message->protocol != 0 ? message->protocol : SQ_PROTOCOL_VERSION_LEAST;
     hello->real_ns = message->real_ns;
     hello->max_duration_ns = message->max_duration_ns;
+    hello->certificate_ends_real_ns = message->certificate_ends_real_ns;
     if (sq_codec_get_text(message->agent_version, hello->agent_version, sizeof hello->agent_version,
                           "version", error) != 0 ||
         sq_codec_get_text(message->hostname, hello->hostname, sizeof hello->hostname, "host name", error) !=

@@ -218,6 +218,7 @@ static void any_hello(struct sq_hello *hello)
     hello->protocol = 1 + below(9);
     hello->real_ns = any_number();
     hello->max_duration_ns = any_number();
+    hello->certificate_ends_real_ns = any_number();
     hello->ability_count = below(SQ_ABILITIES_MAX + 1);
     for (uint32_t i = 0; i < hello->ability_count; i++) {
         hello->abilities[i].kind = 1 + below(SQ_FAULT_KIND_MAX);

@@ -1,0 +1,215 @@
+/* libraries: sq_netns_fixture sq_common */
+/* `squalld --check` as a gate, and certificates that are exchanged without a restart: the real squalld. */
+#include "fixture.h"
+
+#include "common/cleanup.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define SQUALLD SQ_BINARY_DIR "/agent/squalld"
+
+static char directory[64];
+static char output[16384];
+
+/* A shell command in the directory, with $certificates for the lab's script; its status, and what it said in
+ * `output`. */
+static int shell(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static int shell(const char *format, ...)
+{
+    char command[1024];
+    char line[2048];
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(command, sizeof command, format, arguments);
+    va_end(arguments);
+    (void)snprintf(line, sizeof line,
+                   "cd %s && export squalld=%s certificates='%s/tests/lab/certificates.sh .' && { %s; } 2>&1",
+                   directory, SQUALLD, SQ_SOURCE_DIR, command);
+    FILE *stream = popen(line, "re"); /* NOLINT(cert-env33-c): a command of our own */
+    assert_non_null(stream);
+    size_t length = fread(output, 1, sizeof output - 1, stream);
+    output[length] = '\0';
+    int status = pclose(stream);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static void must(int status)
+{
+    if (status != 0)
+        fail_msg("status %d: %s", status, output);
+}
+
+static void gate_says(int status, const char *text)
+{
+    int got = shell("$squalld --check --config agent.yaml");
+    if (got != status || strstr(output, text) == NULL)
+        fail_msg("status %d, expected %d, and '%s' in:\n%s", got, status, text, output);
+}
+
+static int make_all(void **state)
+{
+    (void)state;
+    (void)strcpy(directory, "/tmp/squall-check-XXXXXX");
+    if (mkdtemp(directory) == NULL)
+        return -1;
+    return shell("chmod 755 . && $certificates agent web1 127.0.0.1 && $certificates agent web2 127.0.0.1 && "
+                 "$certificates expired-agent old 127.0.0.1 && mkdir -m 755 run && mount -t tmpfs -o "
+                 "mode=755 tmpfs run");
+}
+
+static int remove_all(void **state)
+{
+    (void)state;
+    return shell("umount run; rm -rf %s", directory);
+}
+
+/* Everything as it should be. */
+static int begin(void **state)
+{
+    (void)state;
+    return shell(
+        "cp web1.pem agent.pem && cp web1.key agent.key && cp controllers-ca.pem ca.pem && rm -rf run/* && "
+        "printf 'allow: [network.partition, process.kill]\n' >policy.yaml && chmod 644 policy.yaml && "
+        "printf 'listen: [\"tls+tcp://127.0.0.1:7433\"]\ntls: {certificate: agent.pem, key: agent.key, "
+        "controllers: ca.pem}\npolicy: policy.yaml\nrun: run\nstate: state\nuser: nobody\n' >agent.yaml");
+}
+
+static void test_good(void **state)
+{
+    (void)state;
+    gate_says(0, "certificates: good until ");
+    must(shell("$squalld --check --json --config agent.yaml"));
+    assert_non_null(strstr(output, "\"ok\": true, \"problems\": []"));
+    must(shell("test -z \"$(ls -A run)\" && test ! -e state")); /* it looked and made nothing */
+}
+
+static void test_policy(void **state)
+{
+    (void)state;
+    must(shell("rm policy.yaml"));
+    gate_says(2, "there is no policy file");
+    must(shell("echo 'alow: []' >policy.yaml"));
+    gate_says(2, "did you mean 'allow'");
+    must(shell("echo 'allow: []' >policy.yaml && chmod 666 policy.yaml"));
+    gate_says(2, "policy.yaml can be written by everybody");
+    must(shell("! $squalld --check --json --config agent.yaml"));
+    assert_non_null(strstr(output, "\"ok\": false"));
+}
+
+/* What the policy allows and this kernel cannot do; on one that has netem there is no such fault. */
+static void test_unable(void **state)
+{
+    (void)state;
+    must(shell("echo 'allow: [network.latency]' >policy.yaml"));
+    must(shell("$squalld --check --config agent.yaml | grep network.latency >latency || true"));
+    int status = shell("$squalld --check --config agent.yaml");
+    bool is_able = shell("grep -q 'NOT possible' latency") != 0;
+    assert_int_equal(status, is_able ? 0 : 4);
+}
+
+static void test_certificates(void **state)
+{
+    (void)state;
+    must(shell("cp web2.key agent.key"));
+    gate_says(2, "does not fit");
+    must(shell("cp web1.key agent.key && chmod 606 agent.key"));
+    gate_says(2, "agent.key can be written by everybody");
+    must(shell("chmod 600 agent.key && cp web1.key ca.pem"));
+    gate_says(2, "ca.pem: expected certificates of the authorities");
+    must(shell("cp old.pem agent.pem && cp old.key agent.key && cp controllers-ca.pem ca.pem"));
+    gate_says(2, "agent.pem ended at ");
+    must(shell("cp web1.pem agent.pem && cp web1.key agent.key && cp agents-ca.pem ca.pem"));
+    gate_says(2, "both roles");
+    /* That one is refused at start as well. */
+    assert_int_equal(shell("timeout 5 $squalld --config agent.yaml"), 2);
+    assert_non_null(strstr(output, "both roles"));
+    must(shell("rm ca.pem"));
+    gate_says(2, "agent.yaml:2:");
+}
+
+static void test_run_directory(void **state)
+{
+    (void)state;
+    must(shell("mkdir -m 700 run/squalld && chown nobody run/squalld"));
+    gate_says(4, "somebody else may have made it");
+    must(shell("chown root run/squalld && printf 'what is this, and who wrote it?' >run/squalld/undo.log && "
+               "chmod 600 run/squalld/undo.log"));
+    gate_says(6, "the undo log is damaged at byte 0");
+    assert_int_equal(shell("timeout 5 $squalld --config agent.yaml"), 6);
+    assert_int_equal(shell("$squalld --recover --config agent.yaml"), 6);
+    must(shell("grep -q 'who wrote it' run/squalld/undo.log")); /* nothing was reset */
+}
+
+static pid_t start_agent(void)
+{
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (chdir(directory) == 0) {
+            int fd = open("agent.log", O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0600);
+            (void)dup2(fd, STDERR_FILENO);
+            (void)execl(SQUALLD, "squalld", "--config", "agent.yaml", (char *)NULL);
+        }
+        _exit(127);
+    }
+    must(shell("for i in $(seq 100); do grep -q 'listening on' agent.log && exit 0; sleep 0.05; done; cat "
+               "agent.log; exit 1"));
+    return pid;
+}
+
+#define SERIAL                                                                                               \
+    "openssl s_client -connect 127.0.0.1:7433 </dev/null 2>/dev/null | openssl x509 -noout -subject"
+
+/* New files are used from SIGHUP on; files that cannot serve change nothing; the policy alone disturbs
+ * nobody. */
+static void test_reload(void **state)
+{
+    (void)state;
+    pid_t agent = start_agent();
+    must(shell(SERIAL));
+    assert_non_null(strstr(output, "web1"));
+    must(shell("pgrep -P %d >front", (int)agent));
+    must(shell("kill -HUP %d && sleep 0.3 && pgrep -P %d | diff front -", (int)agent, (int)agent));
+    must(shell("cp web2.pem agent.pem && kill -HUP %d && for i in $(seq 50); do grep -q 'does not fit' "
+               "agent.log && break; "
+               "sleep 0.05; done; pgrep -P %d | diff front - && " SERIAL,
+               (int)agent, (int)agent));
+    assert_non_null(strstr(output, "web1"));
+    must(shell("cp web2.key agent.key && kill -HUP %d && for i in $(seq 100); do " SERIAL
+               " | grep web2 && exit 0; sleep 0.05; "
+               "done; cat agent.log; exit 1",
+               (int)agent));
+    assert_int_equal(kill(agent, SIGTERM), 0);
+    int status;
+    assert_int_equal(waitpid(agent, &status, 0), agent);
+    assert_int_equal(status, 0);
+}
+
+#define TEST(function) cmocka_unit_test_setup(function, begin)
+
+int main(void)
+{
+    fixture_require_root();
+    if (unshare(CLONE_NEWNET | CLONE_NEWNS) != 0 ||
+        system("mount --make-rprivate / && ip link set lo up") != 0)
+        return 77;
+    const struct CMUnitTest tests[] = {
+        TEST(test_good),         TEST(test_policy),        TEST(test_unable),
+        TEST(test_certificates), TEST(test_run_directory), TEST(test_reload),
+    };
+    return cmocka_run_group_tests(tests, make_all, remove_all);
+}
