@@ -171,6 +171,25 @@ static pid_t start_agent(void)
     return pid;
 }
 
+/* Halting must not depend on a file; an agent that is found by the default directories is halted. */
+static void test_halt_without_configuration(void **state)
+{
+    (void)state;
+    must(shell("mount -t tmpfs tmpfs /run && { [ ! -e /etc/squall ] || mount -t tmpfs tmpfs /etc/squall; }"));
+    must(shell("$squalld --halt"));
+    assert_non_null(strstr(output, "warning: "));
+    assert_non_null(strstr(output, "/etc/squall/agent.yaml"));
+    assert_non_null(strstr(output, "nothing to undo"));
+    must(shell("sed -i 's|^run: run|run: /run/squall|' agent.yaml"));
+    pid_t agent = start_agent();
+    must(shell("$squalld --halt"));
+    assert_non_null(strstr(output, "nothing was injected on this host"));
+    assert_int_equal(kill(agent, SIGTERM), 0);
+    int status;
+    assert_int_equal(waitpid(agent, &status, 0), agent);
+    must(shell("umount /run && { ! mountpoint -q /etc/squall || umount /etc/squall; }"));
+}
+
 #define SERIAL                                                                                               \
     "openssl s_client -connect 127.0.0.1:7433 </dev/null 2>/dev/null | openssl x509 -noout -subject"
 
@@ -209,7 +228,8 @@ int main(void)
         return 77;
     const struct CMUnitTest tests[] = {
         TEST(test_good),         TEST(test_policy),        TEST(test_unable),
-        TEST(test_certificates), TEST(test_run_directory), TEST(test_reload),
+        TEST(test_certificates), TEST(test_run_directory), TEST(test_halt_without_configuration),
+        TEST(test_reload),
     };
     return cmocka_run_group_tests(tests, make_all, remove_all);
 }
