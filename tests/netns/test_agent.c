@@ -512,8 +512,9 @@ static void test_wrong_use(void **state)
 /* An entry that protects nothing may be a slip: said wherever the policy is looked at. */
 static void test_policy_that_protects_nothing(void **state)
 {
-    static const char policy[] = "allow: [network.partition]\nprotect: {processes: [%s, /bin/sh, 'unit:sq-no-such'], "
-                                 "interfaces: [eth0x, lo]}\n";
+    static const char policy[] =
+        "allow: [network.partition]\nprotect: {processes: [%s, /bin/sh, 'unit:sq-no-such'], "
+        "interfaces: [eth0x, lo]}\n";
     char text[256];
     (void)state;
     (void)snprintf(text, sizeof text, policy, "/usr/sbin/sq-sshdd");
