@@ -43,7 +43,7 @@ int sq_network_prepare(struct sq_network_state *state, const struct sq_network_s
     if (sq_network_undo_read(undo, &record, error) != 0 || sq_netlink_open(&state->netlink, error) != 0)
         return -1;
     state->ready = true;
-    if (!sq_network_undo_is_here(&record))
+    if (!sq_network_undo_is_here(&state->netlink, &record))
         return sq_fail(error, SQ_INTERNAL, "the network namespace changed between preview and prepare");
     if (sq_network_load(&state->netlink, selector, &effect->chance, env, &record, &state->classifier,
                         error) != 0)

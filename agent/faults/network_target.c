@@ -127,11 +127,13 @@ static int record_interface(struct sq_netlink *netlink, const struct sq_link *li
                             struct sq_network_undo_interface *interface, struct sq_error *error)
 {
     interface->ifindex = link->ifindex;
+    interface->knows_address = 1;
+    interface->address = link->address;
     memcpy(interface->name, link->name, sizeof interface->name);
     int result = sq_tc_take_snapshot(netlink, link->ifindex, &interface->before);
     struct sq_tc_tenants tenants = {0};
     if (result == 0)
-        result = sq_tc_count_tenants(netlink, link->ifindex, &tenants);
+        result = sq_tc_count_tenants(netlink, link->ifindex, NULL, NULL, &tenants);
     if (result != 0)
         return sq_fail_errno(error, -result, "cannot read the traffic control of %s", link->name);
     if (tenants.made_by_squall)
@@ -170,13 +172,13 @@ int sq_network_preview(const struct sq_network_selector *selector, bool detours,
     if (detours && check_stacked(&links, &targets, error) != 0)
         return -1;
     *record = (struct sq_network_undo){
-        .netns_inode = sq_netns_inode(),
         /* On lo each packet goes out and comes in, and is to be met once. */
         .direction = targets.places[0].entry->link.loopback ? SQ_DIRECTION_OUT : selector->direction,
         .preference = SQ_TC_PREFERENCE + env->slot,
         .handle = SQ_TC_HANDLE + env->slot,
         .interface_count = targets.count,
     };
+    sq_place_here(netlink.fd, &record->place);
     if (fill_record(&netlink, env, &targets, record, error) != 0)
         return -1;
     sq_network_tell(
@@ -261,7 +263,7 @@ static int settle_clsact(struct sq_netlink *netlink, const struct sq_fault_env *
 {
     struct sq_network_undo_interface *interface = &record->interfaces[i];
     struct sq_tc_tenants tenants;
-    int result = sq_tc_count_tenants(netlink, interface->ifindex, &tenants);
+    int result = sq_tc_count_tenants(netlink, interface->ifindex, NULL, NULL, &tenants);
     if (result == 0 && tenants.made_by_squall)
         return 0;
     interface->makes_clsact = 0;
@@ -314,11 +316,29 @@ static int attach_one(struct sq_netlink *netlink, const struct sq_classifier *cl
     return 0;
 }
 
+/*
+ * From here on a clsact without squall's filter is somebody else's; before, it may be squall's own that the
+ * filter had not yet come to.
+ */
+static int mark_clsacts(const struct sq_fault_env *env, struct sq_network_undo *record, struct sq_undo *undo,
+                        struct sq_error *error)
+{
+    uint32_t made = 0;
+    for (uint32_t i = 0; i < record->interface_count; i++) {
+        record->interfaces[i].is_marked = record->interfaces[i].makes_clsact;
+        made += record->interfaces[i].makes_clsact;
+    }
+    if (made == 0)
+        return 0;
+    sq_network_undo_write(record, (enum sq_fault_kind)undo->kind, undo);
+    return env->record == NULL ? 0 : env->record(env->cookie, undo, error);
+}
+
 int sq_network_attach(struct sq_netlink *netlink, const struct sq_classifier *classifier,
                       const struct sq_fault_env *env, struct sq_network_undo *record, struct sq_undo *undo,
                       struct sq_error *error)
 {
-    if (!sq_network_undo_is_here(record))
+    if (!sq_network_undo_is_here(netlink, record))
         return sq_fail(error, SQ_INTERNAL, "the network namespace changed between preview and prepare");
     for (uint32_t i = 0; i < record->interface_count; i++) {
         if (record->interfaces[i].makes_clsact != 0 && make_clsact(netlink, env, record, i, undo, error) != 0)
@@ -326,5 +346,5 @@ int sq_network_attach(struct sq_netlink *netlink, const struct sq_classifier *cl
         if (attach_one(netlink, classifier, record, i, error) != 0)
             return -1;
     }
-    return 0;
+    return mark_clsacts(env, record, undo, error);
 }

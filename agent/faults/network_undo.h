@@ -8,25 +8,31 @@
 #include "faults/fault.h"
 
 #include "kernel/ifb.h"
+#include "kernel/link.h"
 #include "kernel/netlink.h"
+#include "kernel/place.h"
 #include "kernel/tc.h"
 #include "kernel/tc_snapshot.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SQ_NETWORK_UNDO_LAYOUT    2
+#define SQ_NETWORK_UNDO_LAYOUT    3 /* 2, which knew less, is read as well */
 #define SQ_NETWORK_INTERFACES_MAX 8
 
 struct sq_network_undo_interface {
     uint32_t ifindex;
-    uint32_t makes_clsact;            /* 1: squall is going to make it, so squall removes it */
-    char name[SQ_INTERFACE_NAME_MAX]; /* for people; the interface is known by its index */
+    uint32_t makes_clsact;  /* 1: squall is going to make it, so squall removes it */
+    uint32_t is_marked;     /* 1: its filter was on that clsact; one without is somebody else's */
+    uint32_t knows_address; /* 0: the record is an old one */
+    struct sq_link_address address;
+    uint32_t reserved;
+    char name[SQ_INTERFACE_NAME_MAX]; /* for people; it is known by index and address */
     struct sq_tc_snapshot before;
 };
 
 struct sq_network_undo {
-    uint64_t netns_inode;
+    struct sq_place place;
     uint32_t direction; /* enum sq_direction */
     uint32_t preference;
     uint32_t handle;
@@ -50,8 +56,37 @@ struct sq_tc_place sq_network_undo_place(const struct sq_network_undo *record, u
 void sq_network_undo_filter_name(const struct sq_network_undo *record, uint32_t interface,
                                  char name[SQ_TC_NAME_MAX]);
 
-/* Whether this process is in the namespace the record speaks of. */
-bool sq_network_undo_is_here(const struct sq_network_undo *record);
+/* Whether this process, and `netlink`, are in the namespace the record speaks of. */
+bool sq_network_undo_is_here(const struct sq_netlink *netlink, const struct sq_network_undo *record);
+
+/* Whether `link` is the interface of the record, and not another one that was given its index. */
+bool sq_network_undo_is_same(const struct sq_network_undo *record, uint32_t interface,
+                             const struct sq_link *link);
+
+/* Who is on an interface's clsact now. */
+struct sq_network_survey {
+    struct sq_tc_clsact clsact;
+    struct sq_tc_tenants tenants;
+};
+
+/* 0 or -errno. */
+int sq_network_undo_survey(struct sq_netlink *netlink, const struct sq_network_undo *record,
+                           uint32_t interface, struct sq_network_survey *survey);
+
+/* There is a clsact, and nobody but this fault uses it. */
+bool sq_network_survey_is_alone(const struct sq_network_survey *survey);
+
+#define SQ_NETWORK_COMMAND_MAX 120
+
+/* How a person would remove the same filter. */
+void sq_network_undo_by_hand(const struct sq_network_undo *record, uint32_t interface, enum sq_tc_side side,
+                             char text[SQ_NETWORK_COMMAND_MAX]);
+
+/*
+ * Read a record of layout 2 into the present form, in which what it did not know is marked as unknown. False:
+ * it is none.
+ */
+bool sq_network_undo_read_2(const struct sq_undo *undo, struct sq_network_undo *record);
 
 /* Take the filters away: the fault applies to nothing any more. For when no one holds its map. */
 int sq_network_undo_clean(struct sq_netlink *netlink, const struct sq_network_undo *record,
@@ -59,7 +94,9 @@ int sq_network_undo_clean(struct sq_netlink *netlink, const struct sq_network_un
 
 /*
  * Take away all that squall made, compare with what was there before. See `remove` in fault.h. Packets that
- * are still on a detour are waited for, at most `drain_ns`.
+ * are still on a detour are waited for, at most `drain_ns`. What was made in another network namespace is
+ * undone in there by a process of its own if this one may enter it (CAP_SYS_ADMIN); it is undone as well if
+ * that namespace is gone.
  */
 int sq_network_undo_remove(struct sq_netlink *netlink, const struct sq_network_undo *record,
                            uint64_t drain_ns, struct sq_fault_report *report, struct sq_error *error);

@@ -20,8 +20,6 @@
 #define TCX_INGRESS 46
 #define TCX_EGRESS  47
 
-#define TCX_PROGRAMS_MAX 64 /* BPF_MPROG_MAX of the kernel */
-
 /* The last thing libbpf complained about, for the error message: it reports reasons through a callback alone.
  */
 static _Thread_local char complaint[200];
@@ -272,15 +270,15 @@ int sq_classifier_totals(const struct sq_classifier *classifier, struct sq_class
 
 int sq_tcx_programs(uint32_t ifindex, bool egress, uint32_t *ids, uint32_t most)
 {
-    uint32_t found[TCX_PROGRAMS_MAX] = {0};
+    uint32_t found[SQ_TCX_PROGRAMS_MAX] = {0};
     union bpf_attr request = {0};
     request.query.target_fd = ifindex; /* the same place as target_ifindex */
     request.query.attach_type = egress ? TCX_EGRESS : TCX_INGRESS;
     request.query.prog_ids = (uint64_t)(uintptr_t)found;
-    request.query.prog_cnt = TCX_PROGRAMS_MAX;
+    request.query.prog_cnt = SQ_TCX_PROGRAMS_MAX;
     if (syscall(SYS_bpf, BPF_PROG_QUERY, &request, sizeof request) != 0 && errno != ENOSPC)
         return errno == EINVAL || errno == ENOENT || errno == EOPNOTSUPP ? 0 : -errno;
-    for (uint32_t i = 0; i < most && i < TCX_PROGRAMS_MAX; i++)
+    for (uint32_t i = 0; i < most && i < SQ_TCX_PROGRAMS_MAX; i++)
         ids[i] = found[i];
     return (int)request.query.prog_cnt;
 }

@@ -73,6 +73,8 @@ void sq_classifier_set_deadline(struct sq_classifier *classifier, uint64_t deadl
 int sq_classifier_totals(const struct sq_classifier *classifier, struct sq_classifier_totals *in,
                          struct sq_classifier_totals *out, struct sq_error *error);
 
+#define SQ_TCX_PROGRAMS_MAX 64 /* BPF_MPROG_MAX of the kernel */
+
 /*
  * The tcx programs on one side of an interface, which run before every clsact filter. Returns how many there
  * are and the ids of the first `most`; 0 also on kernels that know no tcx, and on -errno nothing is known.

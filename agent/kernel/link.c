@@ -9,7 +9,6 @@
 #include <net/if_arp.h>
 #include <netlink/attr.h>
 #include <string.h>
-#include <sys/stat.h>
 
 struct link_request {
     struct nlmsghdr header;
@@ -23,6 +22,14 @@ static bool read_has_xdp(struct nlattr *xdp)
     const struct nlattr *attached = nla_find(nla_data(xdp), nla_len(xdp), IFLA_XDP_ATTACHED);
     return attached != NULL && nla_len(attached) >= 1 &&
            *(const uint8_t *)nla_data(attached) != XDP_ATTACHED_NONE;
+}
+
+static void read_address(struct nlattr *attribute, struct sq_link_address *address)
+{
+    if (attribute == NULL || nla_len(attribute) < 0 || (size_t)nla_len(attribute) > sizeof address->bytes)
+        return;
+    address->length = (uint32_t)nla_len(attribute);
+    memcpy(address->bytes, nla_data(attribute), address->length);
 }
 
 bool sq_link_read(const struct nlmsghdr *message, struct sq_link *link)
@@ -43,6 +50,7 @@ bool sq_link_read(const struct nlmsghdr *message, struct sq_link *link)
         .has_xdp = read_has_xdp(nla_find(attributes, length, IFLA_XDP)),
     };
     (void)sq_text_copy(link->name, sizeof link->name, nla_data(name));
+    read_address(nla_find(attributes, length, IFLA_ADDRESS), &link->address);
     return true;
 }
 
@@ -58,10 +66,4 @@ int sq_link_by_index(struct sq_netlink *netlink, uint32_t ifindex, struct sq_lin
         .info = {.ifi_index = (int)ifindex},
     };
     return sq_netlink_get(netlink, &request.header, take_link, link);
-}
-
-uint64_t sq_netns_inode(void)
-{
-    struct stat status;
-    return stat("/proc/self/ns/net", &status) == 0 ? status.st_ino : 0;
 }

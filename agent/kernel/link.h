@@ -11,9 +11,18 @@
 
 #define SQ_LINK_NAME_MAX 16 /* IFNAMSIZ of <linux/if.h> */
 
+#define SQ_LINK_ADDRESS_MAX 32 /* MAX_ADDR_LEN of <linux/netdevice.h> */
+
+/* Plain data: stands in undo records. */
+struct sq_link_address {
+    uint32_t length; /* 0: it has none */
+    uint8_t bytes[SQ_LINK_ADDRESS_MAX];
+};
+
 struct sq_link {
     uint32_t ifindex;
     char name[SQ_LINK_NAME_MAX];
+    struct sq_link_address address;
     bool loopback;
     bool up;
     bool ethernet; /* its packets begin with an Ethernet header, as those of lo do */
@@ -25,8 +34,5 @@ int sq_link_by_index(struct sq_netlink *netlink, uint32_t ifindex, struct sq_lin
 
 /* Read an RTM_NEWLINK message; false if it is something else. */
 bool sq_link_read(const struct nlmsghdr *message, struct sq_link *link);
-
-/* The inode of this process's network namespace, which tells it from every other; 0 if it cannot be told. */
-uint64_t sq_netns_inode(void);
 
 #endif

@@ -290,13 +290,16 @@ struct own_search {
     bool found;
 };
 
+bool sq_tc_filter_is(const struct sq_tc_filter *filter, const struct sq_tc_place *place, const char *name)
+{
+    return filter->chain == 0 && filter->preference == place->preference && filter->handle == place->handle &&
+           strcmp(filter->kind, "bpf") == 0 && strcmp(filter->name, name) == 0;
+}
+
 static int notice_own(const struct sq_tc_filter *filter, void *cookie)
 {
     struct own_search *search = cookie;
-    if (filter->chain == 0 && filter->preference == search->place->preference &&
-        filter->handle == search->place->handle && strcmp(filter->kind, "bpf") == 0 &&
-        strcmp(filter->name, search->name) == 0)
-        search->found = true;
+    search->found = search->found || sq_tc_filter_is(filter, search->place, search->name);
     return 0;
 }
 
@@ -328,14 +331,23 @@ bool sq_tc_filter_is_ours(const struct sq_tc_filter *filter)
            strncmp(filter->name, SQ_TC_NAME_PREFIX, strlen(SQ_TC_NAME_PREFIX)) == 0;
 }
 
+struct tenant_walk {
+    const struct sq_tc_place *place; /* of who asks, or NULL */
+    const char *name;
+    struct sq_tc_tenants *tenants;
+};
+
 static int notice_tenant(const struct sq_tc_filter *filter, void *cookie)
 {
-    struct sq_tc_tenants *tenants = cookie;
+    const struct tenant_walk *walk = cookie;
+    struct sq_tc_tenants *tenants = walk->tenants;
     if (!sq_tc_filter_is_ours(filter)) {
         tenants->foreign++;
         return 0;
     }
     tenants->ours++;
+    if (walk->place != NULL && sq_tc_filter_is(filter, walk->place, walk->name))
+        tenants->own++;
     size_t length = strlen(filter->name);
     size_t mark = strlen(SQ_TC_NAME_MADE);
     if (length > mark && strcmp(filter->name + length - mark, SQ_TC_NAME_MADE) == 0)
@@ -343,14 +355,16 @@ static int notice_tenant(const struct sq_tc_filter *filter, void *cookie)
     return 0;
 }
 
-int sq_tc_count_tenants(struct sq_netlink *netlink, uint32_t ifindex, struct sq_tc_tenants *tenants)
+int sq_tc_count_tenants(struct sq_netlink *netlink, uint32_t ifindex, const struct sq_tc_place *place,
+                        const char *name, struct sq_tc_tenants *tenants)
 {
+    struct tenant_walk walk = {.place = place, .name = name, .tenants = tenants};
     int result = -EAGAIN;
     for (int i = 0; i < SQ_NETLINK_ATTEMPTS && result == -EAGAIN; i++) {
         *tenants = (struct sq_tc_tenants){0};
-        result = sq_tc_filters(netlink, ifindex, sq_tc_side_parent(SQ_TC_IN), notice_tenant, tenants);
+        result = sq_tc_filters(netlink, ifindex, sq_tc_side_parent(SQ_TC_IN), notice_tenant, &walk);
         if (result == 0)
-            result = sq_tc_filters(netlink, ifindex, sq_tc_side_parent(SQ_TC_OUT), notice_tenant, tenants);
+            result = sq_tc_filters(netlink, ifindex, sq_tc_side_parent(SQ_TC_OUT), notice_tenant, &walk);
     }
     return result;
 }

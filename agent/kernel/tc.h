@@ -106,16 +106,22 @@ int sq_tc_add_redirect(struct sq_netlink *netlink, const struct sq_tc_place *pla
 /* -ENOENT if it, its clsact or its interface is not there, or if what stands there bears another name. */
 int sq_tc_remove_filter(struct sq_netlink *netlink, const struct sq_tc_place *place, const char *name);
 
+/* Whether a filter is the one that stands in this place, by preference, handle and name. */
+bool sq_tc_filter_is(const struct sq_tc_filter *filter, const struct sq_tc_place *place, const char *name);
+
 /* Whether a filter is squall's by kind, handle, preference and name, whichever fault it belongs to. */
 bool sq_tc_filter_is_ours(const struct sq_tc_filter *filter);
 
 /* Who is on a clsact. */
 struct sq_tc_tenants {
-    uint32_t ours;
+    uint32_t own;  /* of the fault that asks: by preference, handle and name */
+    uint32_t ours; /* squall's, the own ones among them */
     uint32_t foreign;
     bool made_by_squall; /* a filter of squall's says so */
 };
 
-int sq_tc_count_tenants(struct sq_netlink *netlink, uint32_t ifindex, struct sq_tc_tenants *tenants);
+/* `place` (its side means nothing) and `name` are those of the fault that asks; NULL: of none. */
+int sq_tc_count_tenants(struct sq_netlink *netlink, uint32_t ifindex, const struct sq_tc_place *place,
+                        const char *name, struct sq_tc_tenants *tenants);
 
 #endif

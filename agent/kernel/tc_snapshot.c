@@ -1,5 +1,6 @@
 #include "kernel/tc_snapshot.h"
 
+#include "kernel/classifier.h"
 #include "kernel/tc.h"
 
 #include <errno.h>
@@ -33,8 +34,10 @@ static const struct {
 
 const char *sq_tc_part_name(enum sq_tc_part part)
 {
-    static const char *const names[] = {"queueing disciplines", "filters of the root", "ingress filters",
-                                        "egress filters"};
+    static const char *const names[] = {"queueing disciplines", "filters of the root",
+                                        "ingress filters",      "egress filters",
+                                        "ingress tcx programs", "egress tcx programs"};
+    _Static_assert(sizeof names / sizeof names[0] == SQ_TC_PARTS, "a name for every part");
     return (unsigned)part < SQ_TC_PARTS ? names[part] : "?";
 }
 
@@ -150,6 +153,19 @@ static int add_qdisc(const struct sq_tc_qdisc *qdisc, void *cookie)
     return 0;
 }
 
+/* By id, which the kernel gives anew to whatever is loaded: a program that was replaced has another one. */
+static int add_programs(uint32_t ifindex, enum sq_tc_side side, struct sq_tc_digest *digest)
+{
+    uint32_t ids[SQ_TCX_PROGRAMS_MAX];
+    int count = sq_tcx_programs(ifindex, side == SQ_TC_OUT, ids, SQ_TCX_PROGRAMS_MAX);
+    if (count < 0)
+        return count == -ENODEV ? 0 : count;
+    for (int i = 0; i < count && i < SQ_TCX_PROGRAMS_MAX; i++)
+        digest->hash = add_number(digest->hash, ids[i]);
+    digest->count = (uint32_t)count;
+    return 0;
+}
+
 static int take(struct sq_netlink *netlink, uint32_t ifindex, struct sq_tc_snapshot *snapshot)
 {
     int result = sq_tc_qdiscs(netlink, ifindex, add_qdisc, snapshot);
@@ -161,6 +177,10 @@ static int take(struct sq_netlink *netlink, uint32_t ifindex, struct sq_tc_snaps
     if (result == 0)
         result = sq_tc_filters(netlink, ifindex, sq_tc_side_parent(SQ_TC_OUT), add_filter,
                                &snapshot->parts[SQ_TC_EGRESS_FILTERS]);
+    if (result == 0)
+        result = add_programs(ifindex, SQ_TC_IN, &snapshot->parts[SQ_TC_INGRESS_PROGRAMS]);
+    if (result == 0)
+        result = add_programs(ifindex, SQ_TC_OUT, &snapshot->parts[SQ_TC_EGRESS_PROGRAMS]);
     return result;
 }
 

@@ -15,6 +15,8 @@ enum sq_tc_part {
     SQ_TC_ROOT_FILTERS,
     SQ_TC_INGRESS_FILTERS,
     SQ_TC_EGRESS_FILTERS,
+    SQ_TC_INGRESS_PROGRAMS, /* tcx, in their order */
+    SQ_TC_EGRESS_PROGRAMS,
     SQ_TC_PARTS
 };
 
@@ -29,11 +31,14 @@ struct sq_tc_digest {
 
 struct sq_tc_snapshot {
     uint32_t had_clsact; /* clsact or ingress */
-    uint32_t reserved;
+    uint32_t unknown;    /* bit i: part i was not looked at */
     struct sq_tc_digest parts[SQ_TC_PARTS];
 };
 
-/* 0 or -errno; allocates nothing. An interface that is not there has an empty snapshot. */
+/*
+ * 0 or -errno; allocates nothing. An interface that is not there has an empty snapshot. `netlink` is of this
+ * process's own network namespace: tcx is asked without it.
+ */
 int sq_tc_take_snapshot(struct sq_netlink *netlink, uint32_t ifindex, struct sq_tc_snapshot *snapshot);
 
 #endif

@@ -151,6 +151,15 @@ static void test_killed_at_any_moment_of_preparing(void **state)
     assert_delayed(false);
 }
 
+/* The record as it is until all filters are there. */
+static void unmark(void)
+{
+    struct sq_network_undo record;
+    assert_int_equal(sq_network_undo_read(&shared->undo, &record, NULL), 0);
+    record.interfaces[0].is_marked = 0;
+    sq_network_undo_write(&record, SQ_NETWORK_LATENCY, &shared->undo);
+}
+
 /* Every state that a crash can leave, made by hand in the order in which prepare makes it. */
 static void test_every_half_way(void **state)
 {
@@ -170,6 +179,7 @@ static void test_every_half_way(void **state)
         assert_int_equal(impairment_preview(shared), 0);
         impairment_die(shared, 60000, 0);
         fixture_must(lab.host, "%s", undone[i]);
+        unmark();
         recover();
     }
     assert_delayed(false);
@@ -240,11 +250,11 @@ static void test_other_namespace_is_not_touched(void **state)
     impairment_die(shared, 60000, 0);
     struct sq_network_undo record;
     assert_int_equal(sq_network_undo_read(&shared->undo, &record, NULL), 0);
-    record.netns_inode++;
+    record.place.netns_cookie++;
     struct sq_undo there;
     sq_network_undo_write(&record, SQ_NETWORK_LATENCY, &there);
     assert_int_equal(shared->ops->clean(NULL, &there, &shared->error), -1);
-    assert_int_equal(shared->ops->remove(NULL, &there, &shared->report, &shared->error), -1);
+    assert_int_equal(shared->ops->remove(NULL, &there, &shared->report, &shared->error), 0);
     fixture_must(lab.host, "test $(ip -o link show type ifb | wc -l) = 2");
     recover();
 }

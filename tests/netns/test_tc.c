@@ -175,7 +175,7 @@ static void test_remove_checks_the_name(void **state)
     assert_int_equal(error.code, SQ_CONFLICT);
     assert_int_equal(sq_tc_remove_filter(&netlink, &place, "squall/two/0"), -ENOENT);
     struct sq_tc_tenants tenants;
-    assert_int_equal(sq_tc_count_tenants(&netlink, ifindex, &tenants), 0);
+    assert_int_equal(sq_tc_count_tenants(&netlink, ifindex, NULL, NULL, &tenants), 0);
     assert_int_equal(tenants.ours, 1);
     assert_false(tenants.made_by_squall);
     assert_int_equal(sq_tc_remove_filter(&netlink, &place, "squall/one/0"), 0);
