@@ -60,7 +60,7 @@ struct sq_protection {
     uint32_t process_count;
     char processes[SQ_PROTECTED_MAX][SQ_PATH_TEXT_MAX]; /* an executable's path, or "unit:NAME" */
     uint32_t interface_count;
-    char interfaces[SQ_PROTECTED_MAX][SQ_INTERFACE_NAME_MAX];
+    char interfaces[SQ_PROTECTED_MAX][SQ_INTERFACE_TEXT_MAX];
     uint32_t peer_count;
     struct sq_cidr peers[SQ_PROTECTED_MAX];
     uint32_t port_count;

@@ -71,11 +71,11 @@ static int add_process(struct sq_protection *protection, struct sq_node node, st
 static int add_interface(struct sq_protection *protection, struct sq_node node, struct sq_error *error)
 {
     const char *text = sq_node_text(node);
-    if (text == NULL || text[0] == '\0' || strlen(text) >= SQ_INTERFACE_NAME_MAX || strchr(text, '/') != NULL)
+    if (text == NULL || text[0] == '\0' || strlen(text) >= SQ_INTERFACE_TEXT_MAX || strchr(text, '/') != NULL)
         return sq_node_fail(node, error, SQ_BAD_INPUT,
                             "'%.60s' is no interface's name; expected 1 to %d characters without '/'",
-                            text == NULL ? "" : text, SQ_INTERFACE_NAME_MAX - 1);
-    (void)sq_text_copy(protection->interfaces[protection->interface_count++], SQ_INTERFACE_NAME_MAX, text);
+                            text == NULL ? "" : text, SQ_INTERFACE_TEXT_MAX - 1);
+    (void)sq_text_copy(protection->interfaces[protection->interface_count++], SQ_INTERFACE_TEXT_MAX, text);
     return 0;
 }
 

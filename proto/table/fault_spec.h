@@ -28,7 +28,8 @@ enum sq_fault_kind {
 
 #define SQ_PEERS_MAX          1024 /* ranges in `to` */
 #define SQ_EXCEPT_MAX         256  /* ranges in `except` */
-#define SQ_INTERFACE_NAME_MAX 16   /* IFNAMSIZ of <linux/if.h> */
+#define SQ_INTERFACE_NAME_MAX 16   /* IFNAMSIZ of <linux/if.h>: an interface's own name */
+#define SQ_INTERFACE_TEXT_MAX 128  /* ALTIFNAMSIZ of it: any of its names */
 #define SQ_PATH_TEXT_MAX      256
 #define SQ_COMM_MAX           16 /* TASK_COMM_LEN of <linux/sched.h> */
 
@@ -37,8 +38,9 @@ enum sq_direction { SQ_DIRECTION_IN = 1, SQ_DIRECTION_OUT = 2, SQ_DIRECTION_BOTH
 
 /* Which packets a network fault means. */
 struct sq_network_selector {
-    uint32_t direction;                    /* enum sq_direction */
-    char interface[SQ_INTERFACE_NAME_MAX]; /* empty: found from the route to each peer */
+    uint32_t direction; /* enum sq_direction */
+    char
+        interface[SQ_INTERFACE_TEXT_MAX]; /* by any of its names; empty: found from the routes to each peer */
     uint32_t to_count;
     struct sq_cidr to[SQ_PEERS_MAX];
     uint32_t except_count;

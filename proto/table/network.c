@@ -29,8 +29,9 @@ static const char *const direction_choices[] = {"in", "out", "both", NULL};
          .help = "peers to leave alone, out of those in `to`"},                                              \
     {                                                                                                        \
         .key = "interface", .type = SQ_PARAM_TEXT,                                                           \
-        .offset = offsetof(struct sq_fault_spec, member.selector.interface), .size = SQ_INTERFACE_NAME_MAX,  \
-        .help = "the network interface; without it, the one each peer's route leaves by"                     \
+        .offset = offsetof(struct sq_fault_spec, member.selector.interface), .size = SQ_INTERFACE_TEXT_MAX,  \
+        .help = "the network interface, by any of its names; without it, all by which packets to the peers " \
+                "may leave"                                                                                  \
     }
 
 /* Exclusions that leave nothing of a range are a slip, and so is an exclusion of something that is not named.

@@ -108,6 +108,14 @@ static int set_choice(struct sq_fault_spec *spec, const struct sq_param *param, 
                    param->key, list);
 }
 
+/* A slip, and each entry costs. That one range holds another is fine. */
+static int fail_twice(const struct sq_param *param, const struct sq_cidr *cidr, struct sq_error *error)
+{
+    char text[SQ_CIDR_TEXT_MAX];
+    sq_cidr_format(cidr, text);
+    return sq_fail(error, SQ_BAD_INPUT, "'%s' names %s twice", param->key, text);
+}
+
 static int set_cidr(struct sq_fault_spec *spec, const struct sq_param *param, const char *text,
                     struct sq_error *error)
 {
@@ -117,6 +125,9 @@ static int set_cidr(struct sq_fault_spec *spec, const struct sq_param *param, co
     struct sq_cidr cidr;
     if (sq_cidr_parse(text, &cidr, error) != 0)
         return sq_fail_in(error, "'%s'", param->key);
+    for (uint32_t i = 0; i < count; i++)
+        if (memcmp(const_field(spec, param->offset + i * sizeof cidr), &cidr, sizeof cidr) == 0)
+            return fail_twice(param, &cidr, error);
     WRITE(spec, param->offset + count * sizeof cidr, cidr);
     count++;
     WRITE(spec, param->count_offset, count);
@@ -243,6 +254,38 @@ int sq_spec_set(struct sq_fault_spec *spec, const struct sq_param *param, const 
     }
 }
 
+#define PLACES (2 * SQ_PEERS_MAX)
+
+static uint32_t place_of(const struct sq_cidr *cidr)
+{
+    uint32_t hash = 2166136261u; /* FNV-1a */
+    const uint8_t *bytes = (const uint8_t *)cidr;
+    for (size_t i = 0; i < sizeof *cidr; i++)
+        hash = (hash ^ bytes[i]) * 16777619u;
+    return (hash ^ hash >> 16) % PLACES;
+}
+
+/*
+ * Through a table of places, since what comes from afar may have as many entries as there can be. qsort would
+ * do, but asks for the size of the machine's memory, which the sandbox of the front does not allow.
+ */
+static int check_twice(const struct sq_fault_spec *spec, const struct sq_param *param, uint32_t count,
+                       struct sq_error *error)
+{
+    uint16_t places[PLACES] = {0}; /* 1 + the entry that stands there */
+    _Static_assert(sizeof(struct sq_cidr) == 18, "no padding: compared and hashed as bytes");
+    for (uint32_t i = 0; i < count && i < SQ_PEERS_MAX; i++) {
+        struct sq_cidr cidr = READ(spec, param->offset + i * sizeof cidr, struct sq_cidr);
+        uint32_t place = place_of(&cidr);
+        for (; places[place] != 0; place = (place + 1) % PLACES)
+            if (memcmp(const_field(spec, param->offset + (places[place] - 1u) * sizeof cidr), &cidr,
+                       sizeof cidr) == 0)
+                return fail_twice(param, &cidr, error);
+        places[place] = (uint16_t)(i + 1);
+    }
+    return 0;
+}
+
 static int check_cidrs(const struct sq_fault_spec *spec, const struct sq_param *param, struct sq_error *error)
 {
     uint32_t count = READ(spec, param->count_offset, uint32_t);
@@ -256,7 +299,7 @@ static int check_cidrs(const struct sq_fault_spec *spec, const struct sq_param *
             return sq_fail(error, SQ_BAD_INPUT, "entry %u of '%s' is not an address range", i + 1,
                            param->key);
     }
-    return 0;
+    return check_twice(spec, param, count, error);
 }
 
 static int check_text(const struct sq_fault_spec *spec, const struct sq_param *param, struct sq_error *error)

@@ -41,7 +41,7 @@ void impairment_init_kind(struct impairment *impairment, enum sq_fault_kind kind
     impairment->order.spec.kind = kind;
     selector_of(impairment)->direction = direction;
     if (interface != NULL)
-        strncpy(selector_of(impairment)->interface, interface, SQ_INTERFACE_NAME_MAX - 1);
+        strncpy(selector_of(impairment)->interface, interface, SQ_INTERFACE_TEXT_MAX - 1);
     impairment->env.protection = &impairment->protection;
     impairment->env.record = count_record;
     impairment->env.cookie = impairment;

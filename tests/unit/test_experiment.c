@@ -275,14 +275,19 @@ static const struct bad bad_steps[] = {
      "e.yaml:3:78: 'direction' is a list"},
     {"{name: s, fault: network.partition, targets: {count: 1}, with: {to: [10.0.0.1, 10.0.0.256]}}",
      "e.yaml:3:82: 'to': '10.0.0.256' is not an address"},
+    {"{name: s, fault: network.partition, targets: {count: 1}, with: {to: [10.0.0.1, \"::/0\", "
+     "10.0.0.1/32]}}",
+     "e.yaml:3:90: 'to' names 10.0.0.1/32 twice"},
     {"{name: s, fault: network.partition, targets: {count: 1}, with: {to: 10.0.0.1/8}}",
      "e.yaml:3:71: 'to': '10.0.0.1/8' has bits set behind its prefix; did you mean 10.0.0.0/8?"},
     {"{name: s, fault: network.partition, targets: {count: 1}, with: {to: 10.0.0.0/8, except: "
      "11.0.0.0/8}}",
      "e.yaml:3:91: network.partition: 'except' names 11.0.0.0/8"},
     {"{name: s, fault: network.partition, targets: {count: 1}, with: {to: 10.0.0.1, interface: "
-     "abcdefghijklmnop}}",
-     "e.yaml:3:92: 'interface' is longer than 15 bytes"},
+     "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxy"
+     "z"
+     "abcdefghijklmnopqrstuvwxyz}}",
+     "e.yaml:3:92: 'interface' is longer than 127 bytes"},
     {"{name: s, fault: network.partition, targets: {count: 1}, with: {to: 10.0.0.1}}",
      "e.yaml:3:3: 'duration' is missing"},
     {"{name: s, fault: network.partition, targets: {count: 1}, with: {to: 10.0.0.1}, duration: 30}",

@@ -157,8 +157,10 @@ static void test_partition_refuses(void **state)
     refuse_set("to", "web1", "'to': 'web1' is not an address");
     refuse_set("to", "10.0.0.1/24", "did you mean 10.0.0.0/24?");
     refuse_set("interface", "", "'interface' is empty");
-    refuse_set("interface", "an-interface-name-that-is-too-long", "longer than 15 bytes");
-    must_set("interface", "fifteen-bytes-x");
+    char long_name[SQ_INTERFACE_TEXT_MAX + 1] = "";
+    memset(long_name, 'x', sizeof long_name - 1);
+    refuse_set("interface", long_name, "longer than 127 bytes");
+    must_set("interface", "an-alternative-name-is-longer-than-fifteen");
 }
 
 static void test_partition_exclusions(void **state)
@@ -177,6 +179,28 @@ static void test_partition_exclusions(void **state)
     expect_culprit("except", "takes back all of");
 }
 
+/* That one holds another is fine. */
+static void test_peers_are_named_once(void **state)
+{
+    (void)state;
+    must_set("to", "10.0.0.0/8");
+    must_set("to", "10.0.0.0/16");
+    must_set("to", "10.0.0.0");
+    must_set("to", "::/0");
+    refuse_set("to", "10.0.0.0/16", "'to' names 10.0.0.0/16 twice");
+    refuse_set("to", "10.0.0.0/32", "'to' names 10.0.0.0/32 twice");
+    must_set("except", "10.0.0.1");
+    refuse_set("except", "10.0.0.1", "'except' names 10.0.0.1/32 twice");
+    expect_right();
+    /* The same from afar, where nobody read a text. */
+    struct sq_network_selector *selector = &spec.partition.selector;
+    selector->to[1] = selector->to[3];
+    expect_culprit("to", "'to' names ::/0 twice");
+    for (selector->to_count = 0; selector->to_count < SQ_PEERS_MAX; selector->to_count++)
+        selector->to[selector->to_count] = (struct sq_cidr){.family = 4};
+    expect_culprit("to", "'to' names 0.0.0.0/0 twice");
+}
+
 static void test_lists_are_bounded(void **state)
 {
     (void)state;
@@ -187,9 +211,11 @@ static void test_lists_are_bounded(void **state)
     }
     refuse_set("to", "10.2.0.0", "'to' has more than 1024 entries");
     expect_right();
-    must_set("except", "10.1.0.0");
-    for (unsigned i = 0; i < SQ_EXCEPT_MAX; i++)
-        (void)set("except", "10.1.0.1");
+    for (unsigned i = 0; i <= SQ_EXCEPT_MAX; i++) {
+        char text[32];
+        (void)snprintf(text, sizeof text, "10.1.%u.%u", i / 256, i % 256);
+        assert_int_equal(set("except", text), i < SQ_EXCEPT_MAX ? 0 : -1);
+    }
     assert_int_equal(spec.partition.selector.except_count, SQ_EXCEPT_MAX);
     char text[64];
     const struct sq_param *to = sq_param_by_key(&sq_network_partition_info, "to");
@@ -223,7 +249,7 @@ static void test_partition_from_afar(void **state)
     expect_culprit("direction", "no valid value");
     spec = right;
     memset(spec.partition.selector.interface, 'x', sizeof spec.partition.selector.interface);
-    expect_culprit("interface", "longer than 15 bytes");
+    expect_culprit("interface", "longer than 127 bytes");
     spec = right;
     spec.kind = (enum sq_fault_kind)77;
     expect_culprit(NULL, "fault kind 77 is unknown here");
@@ -421,6 +447,7 @@ int main(void)
         cmocka_unit_test_setup(test_partition_defaults, begin_partition),
         cmocka_unit_test_setup(test_partition_refuses, begin_partition),
         cmocka_unit_test_setup(test_partition_exclusions, begin_partition),
+        cmocka_unit_test_setup(test_peers_are_named_once, begin_partition),
         cmocka_unit_test_setup(test_lists_are_bounded, begin_partition),
         cmocka_unit_test_setup(test_partition_from_afar, begin_partition),
         cmocka_unit_test_setup(test_kill, begin_kill),

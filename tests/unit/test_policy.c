@@ -112,7 +112,10 @@ static void test_errors(void **state)
     expect_error("allow: []\nprotect: {ports: [65536]}", "no port");
     expect_error("allow: []\nprotect: {processes: [sshd]}", "absolute path");
     expect_error("allow: []\nprotect: {processes: ['unit:']}", "unit:NAME");
-    expect_error("allow: []\nprotect: {interfaces: [averyverylongname]}", "interface");
+    expect_error("allow: []\nprotect: {interfaces: ["
+                 "averyveryverylongnameaveryveryverylongnameaveryveryverylongnameaveryveryverylongname"
+                 "averyveryverylongnameaveryveryverylongname12]}",
+                 "1 to 127 characters");
     expect_error("allow: []\nprotect: {peers: [10.0.0.1/8]}", "10.0.0.0/8");
     expect_error("allow: []\nprotect: [22]", "protect");
     expect_error("", "empty");
