@@ -1,9 +1,9 @@
 /*
- * Which packets does a network fault mean? Attached by cls_bpf to both sides of clsact.
+ * Which packets does a network fault mean? Attached by cls_bpf to both sides of clsact, or by tcx.
  *
  * The deadline is the fault's life: nothing matches when the boot-time clock has passed it, or when it is 0,
- * whoever is or is not alive in user space. A packet that is not meant goes on to the next filter as if this
- * one were not there.
+ * whoever is or is not alive in user space. A packet that is not meant goes on to the next filter or program
+ * as if this one were not there.
  */
 #include "classifier.h"
 
@@ -220,6 +220,9 @@ static __always_inline int decide(struct __sk_buff *skb, const struct transport 
             return constants.verdict_miss;
         counter->lost++;
     }
+    /* To no interface: the kernel drops it, and no sender hears of it (kernel/tcx.c tries that). */
+    if (direction == SQ_CLASSIFIER_OUT && constants.redirects_nowhere)
+        return (int)bpf_redirect(0, 0);
     return constants.verdict_hit;
 }
 

@@ -83,6 +83,7 @@ struct sq_classifier_constants {
     __u32 detour_out; /* index of the IFB that outgoing packets are redirected to; 0: none */
     __u32 loopback;   /* on lo, whose packets are met on their way out alone: bits of the directions that are
                          meant; 0: not lo */
+    __u32 redirects_nowhere; /* what the fault means is dropped on the way out by that, not by verdict_hit */
     __u64 loss_seed;
     __u64 loss_threshold; /* draws below it are lost; SQ_CLASSIFIER_DRAWS: all */
 };

@@ -178,8 +178,11 @@ static int load(struct sq_classifier *classifier, const struct sq_classifier_con
     classifier->rodata->constants = (struct sq_classifier_constants){
         /* Direct action, or "match" and "no match" of a filter whose own action (mirred to an IFB) does the
          * rest. */
-        .verdict_hit = config->redirects ? -1 : TC_ACT_STOLEN,
+        .verdict_hit = config->redirects ? -1
+                       : config->for_tcx ? TC_ACT_SHOT
+                                         : TC_ACT_STOLEN,
         .verdict_miss = config->redirects ? 0 : TC_ACT_UNSPEC,
+        .redirects_nowhere = config->for_tcx,
         .has_ports = config->port_count > 0 || config->session_count > 0,
         .has_exempt = config->exempt[0].count + config->exempt[1].count > 0,
         .detour_out = config->detour_out,

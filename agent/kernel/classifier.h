@@ -30,6 +30,7 @@ struct sq_cidr_list {
 struct sq_classifier_config {
     bool redirects; /* false: the programs consume what matches. true: they only match, the filter's action
                        follows */
+    bool for_tcx;   /* they consume it as tcx has to be told; not with `redirects` */
     bool ethernet;  /* all interfaces carry Ethernet frames: packets that are no target then pay less */
     double lose_percent; /* of what matches: each packet by chance of its own; 0: all of it, every time */
     uint64_t lose_seed;
