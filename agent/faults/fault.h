@@ -11,6 +11,7 @@
  *   inject    from now on the fault applies, until the deadline at the latest
  *   renew     move the deadline
  *   look      is what prepare made still in place and in front? at each renewal, and before it is removed
+ *   allowed   the policy was read again: does it still allow what is prepared or in?
  *   attend    what a fault does by itself as time passes, such as looking at processes
  *   clean     the fault applies to nothing any more: a map update or a signal
  *   settle    when can remove finish without waiting?
@@ -163,6 +164,16 @@ struct sq_fault_ops {
      * unseen.
      */
     int (*look)(void *state, const struct sq_undo *undo, struct sq_error *error);
+
+    /*
+     * The host's policy was read again, and env->protection is what it protects now: is the fault still none
+     * that it forbids? `before` is what it protected when the fault was prepared. 0, or -1 with SQ_POLICY and
+     * what is protected; any other failure counts as a no. Changes nothing, and is quick. `state` may not be
+     * prepared yet: what prepare asks the policy itself need not be asked here. NULL: kind and duration,
+     * which the injector knows, are all that there is to forbid.
+     */
+    int (*allowed)(void *state, const struct sq_fault_order *order, const struct sq_fault_env *env,
+                   const struct sq_undo *undo, const struct sq_protection *before, struct sq_error *error);
 
     /*
      * Called from time to time while the fault is in or being removed; does a little of what it has to do,

@@ -122,16 +122,21 @@ static int check_room(const struct amount *amount, struct sq_error *error)
     return 0;
 }
 
-static int find_amount(const struct sq_memory_stress *memory, const struct sq_fault_env *env,
-                       struct amount *amount, struct sq_error *error)
+static void find_floor(const struct sq_fault_env *env, struct amount *amount)
 {
-    if (sq_host_memory_read(&amount->host, error) != 0)
-        return -1;
     uint64_t part = amount->host.total_bytes / FLOOR_PART;
     amount->floor_is_policy = env->protection != NULL && env->protection->memory_floor_bytes != 0;
     amount->floor_bytes = part > FLOOR_LEAST_BYTES ? part : FLOOR_LEAST_BYTES;
     if (amount->floor_is_policy)
         amount->floor_bytes = env->protection->memory_floor_bytes;
+}
+
+static int find_amount(const struct sq_memory_stress *memory, const struct sq_fault_env *env,
+                       struct amount *amount, struct sq_error *error)
+{
+    if (sq_host_memory_read(&amount->host, error) != 0)
+        return -1;
+    find_floor(env, amount);
     if (choose_amount(memory, amount, error) != 0)
         return -1;
     return check_room(amount, error);
@@ -222,6 +227,30 @@ static int memory_prepare(void *state, const struct sq_fault_order *order, const
     return sq_stress_prepare(&memory->stress, env, undo, job_of, memory, error);
 }
 
+/* The stressor stops at the floor that it was given, and cannot learn of a higher one. */
+static int memory_allowed(void *state, const struct sq_fault_order *order, const struct sq_fault_env *env,
+                          const struct sq_undo *undo, const struct sq_protection *before,
+                          struct sq_error *error)
+{
+    (void)state;
+    (void)order;
+    (void)undo;
+    struct amount then = {0};
+    struct amount now = {0};
+    const struct sq_fault_env env_then = {.protection = before};
+    char floor[SQ_UNIT_TEXT_MAX];
+    if (sq_host_memory_read(&now.host, error) != 0)
+        return -1;
+    then.host = now.host;
+    find_floor(&env_then, &then);
+    find_floor(env, &now);
+    if (now.floor_bytes <= then.floor_bytes)
+        return 0;
+    sq_size_format(now.floor_bytes, floor);
+    return sq_fail(error, SQ_POLICY, "the policy keeps %s of memory now, more than when this was prepared",
+                   floor);
+}
+
 static void report_held(struct memory_state *memory, const struct sq_stress_record *record,
                         struct sq_fault_report *report)
 {
@@ -273,6 +302,7 @@ const struct sq_fault_ops sq_memory_stress_ops = {
     .prepare = memory_prepare,
     .inject = sq_stress_inject,
     .renew = sq_stress_renew,
+    .allowed = memory_allowed,
     .clean = sq_stress_clean,
     .remove = sq_stress_remove,
     .status = memory_status,

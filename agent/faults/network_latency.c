@@ -3,6 +3,7 @@
 #include "faults/fault.h"
 #include "faults/network_detour.h"
 #include "faults/network_fault.h"
+#include "faults/network_policy.h"
 
 #include "kernel/tc_ability.h"
 
@@ -64,6 +65,7 @@ const struct sq_fault_ops sq_network_latency_ops = {
     .prepare = prepare,
     .inject = sq_network_set_deadline,
     .renew = sq_network_set_deadline,
+    .allowed = sq_network_allowed,
     .clean = sq_network_clean,
     .settle = sq_network_settle,
     .remove = sq_network_remove,

@@ -1,6 +1,7 @@
 /* network.partition: packets between the host and its peers vanish. See docs/faults/network.partition.md. */
 #include "faults/fault.h"
 #include "faults/network_fault.h"
+#include "faults/network_policy.h"
 
 #include "kernel/tc_ability.h"
 
@@ -41,6 +42,7 @@ const struct sq_fault_ops sq_network_partition_ops = {
     .prepare = prepare,
     .inject = sq_network_set_deadline,
     .renew = sq_network_set_deadline,
+    .allowed = sq_network_allowed,
     .clean = sq_network_clean,
     .remove = sq_network_remove,
     .status = status,

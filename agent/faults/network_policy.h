@@ -24,4 +24,9 @@ int sq_network_check_policy(struct sq_netlink *netlink, struct sq_links *links,
                             const struct sq_protection *protection, const struct sq_network_place *places,
                             uint32_t place_count, struct sq_fault_report *report, struct sq_error *error);
 
+/* `allowed` of fault.h, for every network kind: by the undo record's interfaces and the order's peers. */
+int sq_network_allowed(void *state, const struct sq_fault_order *order, const struct sq_fault_env *env,
+                       const struct sq_undo *undo, const struct sq_protection *before,
+                       struct sq_error *error);
+
 #endif

@@ -218,6 +218,33 @@ static bool still_runs_its_file(const struct sq_victim *victim, pid_t pid)
     return sq_process_file(SQ_PROC_PATH, pid, &file) == 0 && sq_process_file_is(&file, &victim->file);
 }
 
+/* One of those that were chosen is protected by now: the kill that was previewed is not to be had any more.
+ */
+static int kill_allowed(void *state, const struct sq_fault_order *order, const struct sq_fault_env *env,
+                        const struct sq_undo *undo, const struct sq_protection *before,
+                        struct sq_error *error)
+{
+    (void)order;
+    (void)undo;
+    (void)before;
+    const struct sq_kill_state *kill = state;
+    char why[160];
+    if (kill->record == NULL || kill->injected)
+        return 0;
+    sq_process_guard_init(&guard, env);
+    for (uint32_t i = 0; i < kill->record->victim_count; i++) {
+        const struct sq_victim *victim = &kill->victims[i];
+        pid_t pid = (pid_t)kill->record->pid[i];
+        if (victim->phase != SQ_VICTIM_READY || !still_runs_its_file(victim, pid))
+            continue;
+        sq_process_view_begin(&view, SQ_PROC_PATH, pid);
+        if (sq_process_is_spared(&guard, &view, why, sizeof why) && sq_process_signal(victim->pidfd, 0) == 0)
+            return sq_fail(error, SQ_POLICY, "%s[%d] was chosen, and must be left alone now: %s",
+                           kill->record->comm[i], (int)pid, why);
+    }
+    return 0;
+}
+
 static int send_signals(struct sq_kill_state *kill, struct sq_error *error)
 {
     const struct sq_kill_record *record = kill->record;
@@ -428,6 +455,7 @@ const struct sq_fault_ops sq_process_kill_ops = {
     .inject = kill_inject,
     .renew = kill_renew,
     .attend = kill_attend,
+    .allowed = kill_allowed,
     .clean = kill_clean,
     .settle = kill_settle,
     .remove = kill_remove,

@@ -109,6 +109,18 @@ static void fault_fails(struct sq_experiments *experiments, struct sq_experiment
     sq_log(SQ_LOG_ERROR, "fault %u, %s: %s", fault->order.index, kind_name(fault), error->text);
 }
 
+void sq_experiment_forbid(struct sq_experiments *experiments, struct sq_experiment_fault *fault,
+                          const struct sq_error *error)
+{
+    /* No failure of the fault's own: what it did is undone, and its code says only whether that worked. */
+    sq_report_fail(&fault->report, error);
+    fault->report.code = SQ_OK;
+    sq_report_line(&fault->report, SQ_LINE_NOTE, "%s: %s", sq_end_reason_name(SQ_END_POLICY), error->text);
+    sq_experiment_clean(experiments, fault, SQ_END_POLICY);
+    sq_log(SQ_LOG_WARNING, "fault %u, %s: %s: %s", fault->order.index, kind_name(fault),
+           sq_end_reason_name(SQ_END_POLICY), error->text);
+}
+
 /* The fault that is in, and means the same targets; NULL: none. */
 static const struct sq_experiment_fault *find_rival(const struct sq_experiment *experiment,
                                                     const struct sq_experiment_fault *fault)
@@ -133,6 +145,10 @@ int sq_experiment_inject(struct sq_experiments *experiments, struct sq_experimen
     if (fault->report.state != SQ_STATE_PREPARED)
         return 0;
     struct sq_error error;
+    if (sq_policy_permits(experiments->world.policy, &fault->order, &error) != 0) {
+        sq_experiment_forbid(experiments, fault, &error);
+        return -1;
+    }
     uint64_t now_ns = sq_experiments_now(experiments);
     const struct sq_experiment_fault *rival = find_rival(experiments->current, fault);
     if (rival != NULL) {

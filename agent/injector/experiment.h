@@ -68,6 +68,7 @@ struct sq_experiment {
     struct sq_id token; /* of who prepared it; zero: by a controller of version 1, which knows none */
     uint64_t lease_boot_ns;
     uint64_t prepared_until_boot_ns; /* what is not injected by then is reverted */
+    struct sq_protection protection; /* as the policy had it when this was prepared */
     uint32_t fault_count;
     struct sq_experiment_fault faults[SQ_FAULTS_MAX];
 };
@@ -117,6 +118,12 @@ void sq_experiments_fill_reply(const struct sq_experiments *experiments, enum sq
 uint64_t sq_experiments_next_boot_ns(const struct sq_experiments *experiments);
 void sq_experiments_tick(struct sq_experiments *experiments);
 
+/*
+ * The policy was read again: revert what it does not allow any more, prepared or in; a PREPARE on its way has
+ * failed. (judge.c)
+ */
+void sq_experiments_judge(struct sq_experiments *experiments);
+
 /* Clean every fault that is not over; a PREPARE on its way has failed. */
 void sq_experiments_end(struct sq_experiments *experiments, enum sq_end_reason reason);
 
@@ -155,6 +162,10 @@ int sq_experiment_inject(struct sq_experiments *experiments, struct sq_experimen
  * ended. */
 int sq_experiment_renew(struct sq_experiments *experiments, struct sq_experiment_fault *fault,
                         struct sq_error *error);
+
+/* Revert a fault that the policy forbids by now; the report and the log say why. */
+void sq_experiment_forbid(struct sq_experiments *experiments, struct sq_experiment_fault *fault,
+                          const struct sq_error *error);
 
 /* Make one fault clean. Harmless when it is already. */
 void sq_experiment_clean(struct sq_experiments *experiments, struct sq_experiment_fault *fault,

@@ -231,6 +231,7 @@ static void take_signals(struct injector *injector)
         load_policy(injector);
         if (injector->policy.problem[0] == '\0')
             sq_log(SQ_LOG_INFO, "the policy %s was read again", injector->policy.path);
+        sq_experiments_judge(&injector->experiments);
         reload_certificates(injector);
     }
 }

@@ -58,7 +58,7 @@ void sq_requests_inject(struct sq_experiments *experiments, const struct sq_requ
         fault->inject_at_boot_ns = request->at_boot_ns > now_ns ? request->at_boot_ns : now_ns;
         if (fault->inject_at_boot_ns == now_ns && sq_experiment_inject(experiments, fault) != 0 &&
             reply->code == SQ_OK) {
-            reply->code = fault->report.code;
+            reply->code = fault->report.end_reason == SQ_END_POLICY ? SQ_POLICY : fault->report.code;
             memcpy(reply->message, fault->report.message, sizeof reply->message);
         }
     }

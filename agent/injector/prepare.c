@@ -235,6 +235,7 @@ void sq_requests_prepare(struct sq_experiments *experiments, const struct sq_req
     }
     struct sq_experiment *draft = experiments->draft;
     draft->token = request->token;
+    draft->protection = experiments->world.policy->protection;
     draft->prepared_until_boot_ns = request->prepared_until_boot_ns != 0
                                         ? request->prepared_until_boot_ns
                                         : sq_ns_add(sq_experiments_now(experiments), SQ_PREPARED_MAX_NS);

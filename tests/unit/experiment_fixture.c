@@ -22,6 +22,8 @@ int recoveries;
 uint32_t version;
 uint64_t settled_ns;
 uint64_t ready_ns;
+uint32_t ports_before;
+uint32_t ports_now;
 
 static int note(char call, uint32_t slot, struct sq_error *error)
 {
@@ -70,6 +72,18 @@ static int fake_renew(void *state, const struct sq_undo *undo, uint64_t deadline
     (void)state;
     deadline_ns = deadline_boot_ns;
     return note('n', undo->bytes[0], error);
+}
+
+static int fake_allowed(void *state, const struct sq_fault_order *order, const struct sq_fault_env *env,
+                        const struct sq_undo *undo, const struct sq_protection *before,
+                        struct sq_error *error)
+{
+    (void)state;
+    (void)order;
+    (void)undo;
+    ports_before = before->port_count;
+    ports_now = env->protection->port_count;
+    return note('j', env->slot, error);
 }
 
 static int fake_clean(void *state, const struct sq_undo *undo, struct sq_error *error)
@@ -130,6 +144,7 @@ static const struct sq_fault_ops slow_ops = {
     .inject = fake_inject,
     .renew = fake_renew,
     .attend = fake_attend,
+    .allowed = fake_allowed,
     .clean = fake_clean,
     .settle = fake_settle,
     .remove = fake_remove,
@@ -145,6 +160,7 @@ static const struct sq_fault_ops fake_ops = {
     .inject = fake_inject,
     .renew = fake_renew,
     .clean = fake_clean,
+    .allowed = fake_allowed,
     .settle = fake_settle,
     .remove = fake_remove,
     .status = fake_status,

@@ -14,8 +14,8 @@
 
 #define SECOND SQ_NS_PER_SECOND
 
-/* What the fake faults did, one letter a call: v preview, p prepare, i inject, n renew, c clean, r remove, x
- * release, q prepared, t attend. */
+/* What the fake faults did, one letter a call: v preview, p prepare, i inject, n renew, j allowed, c clean, r
+ * remove, x release, q prepared, t attend. */
 extern char calls[512];
 extern uint64_t deadline_ns; /* the last one that a fake fault was given */
 extern char fail_call;       /* this call fails ... */
@@ -31,6 +31,8 @@ extern uint64_t settled_ns; /* until then, something of a clean fault is still o
 /* Not zero: what is drafted from now on is prepared at that time, and wants to be attended to each second. */
 extern uint64_t ready_ns;
 extern int recoveries;
+extern uint32_t ports_before; /* how many protected ports `allowed` was last told of, then and now */
+extern uint32_t ports_now;
 extern uint32_t version; /* that the controller speaks */
 
 int set_up(void **state);
