@@ -3,6 +3,7 @@
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "front/handshakes.h"
 #include "front/listen.h"
 #include "front/privileges.h"
 #include "front/sandbox.h"
@@ -17,6 +18,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -29,18 +31,21 @@
 struct front {
     nng_socket socket;
     struct sq_ipc_end injector;
+    int wake_fd;                /* something happened to connections */
     struct sq_request *request; /* too large for the stack of a careful program */
     struct sq_reply *reply;
     uint64_t window_boot_ns;
     unsigned complaints;
 };
 
-static void complain(struct front *front, const struct sq_requester *requester, const char *text)
+static void complain(struct front *front, const struct sq_requester *requester, const char *what,
+                     const char *why)
 {
     uint64_t now_boot_ns = sq_boot_ns();
     if (front->window_boot_ns == 0 || now_boot_ns - front->window_boot_ns > COMPLAINT_WINDOW) {
         if (front->complaints > COMPLAINTS_MAX)
-            sq_log(SQ_LOG_WARNING, "%u more bad messages", front->complaints - COMPLAINTS_MAX);
+            sq_log(SQ_LOG_WARNING, "%u more bad messages and connections",
+                   front->complaints - COMPLAINTS_MAX);
         front->window_boot_ns = now_boot_ns;
         front->complaints = 0;
     }
@@ -48,7 +53,31 @@ static void complain(struct front *front, const struct sq_requester *requester, 
         return;
     char from[SQ_REQUESTER_TEXT_MAX];
     sq_requester_format(requester, from);
-    sq_log(SQ_LOG_WARNING, "bad message from %s: %s", from, text);
+    sq_log(SQ_LOG_WARNING, "%s from %s%s", what, from, why);
+}
+
+static void complain_of_message(struct front *front, const struct sq_requester *requester,
+                                const struct sq_error *error)
+{
+    char why[SQ_ERROR_TEXT_MAX + 4];
+    (void)snprintf(why, sizeof why, ": %s", error->text);
+    complain(front, requester, "bad message", why);
+}
+
+/* nng tells nothing of those who never got through; the reason is as much as can be seen from outside. */
+static void tell_refused(struct front *front)
+{
+    static const char *const reasons[] = {
+        [SQ_REFUSAL_ENDED] =
+            " ended without a completed handshake: it showed no certificate of a controller, or is none",
+        [SQ_REFUSAL_SLOW] = " was dropped: its handshake was not complete within 3 s",
+        [SQ_REFUSAL_CROWDED] = " was dropped: too many were in their handshakes",
+    };
+    struct sq_refused refused;
+    unsigned untold;
+    while (sq_handshakes_refused(&refused, &untold))
+        complain(front, &refused.from, "a connection", reasons[refused.why]);
+    front->complaints += untold;
 }
 
 /* Fill the reply with a refusal of the front's own. */
@@ -128,14 +157,21 @@ static void serve(struct front *front, nng_msg *message)
         front->request->requester = requester;
         ask_injector(front);
     } else {
-        complain(front, &requester, error.text);
+        complain_of_message(front, &requester, &error);
         refuse(front, &error);
     }
     answer(front, message);
 }
 
-/* Until the injector's end closes. Sleeps in poll alone, with no timeout: an idle agent does nothing at all.
- */
+/* For how long to sleep, in milliseconds: for ever, unless a handshake is under way. */
+static int patience_ms(void)
+{
+    uint64_t now_ns = sq_boot_ns();
+    uint64_t next_ns = sq_handshakes_tend(now_ns);
+    return next_ns == 0 ? -1 : (int)(sq_ns_sub(next_ns, now_ns) / SQ_NS_PER_MILLISECOND) + 1;
+}
+
+/* Until the injector's end closes. Sleeps in poll alone: an idle agent does nothing at all. */
 static int loop(struct front *front, struct sq_error *error)
 {
     int receive_fd = -1;
@@ -144,8 +180,11 @@ static int loop(struct front *front, struct sq_error *error)
         return sq_fail(error, SQ_SYSTEM, "cannot watch the reply socket: %s", nng_strerror(number));
     for (;;) {
         struct pollfd polls[] = {{.fd = front->injector.in_fd, .events = POLLIN},
-                                 {.fd = receive_fd, .events = POLLIN}};
-        if (poll(polls, sizeof polls / sizeof polls[0], -1) < 0) {
+                                 {.fd = receive_fd, .events = POLLIN},
+                                 {.fd = front->wake_fd, .events = POLLIN}};
+        int wait_ms = patience_ms();
+        tell_refused(front);
+        if (poll(polls, sizeof polls / sizeof polls[0], wait_ms) < 0) {
             if (errno == EINTR)
                 continue;
             return sq_fail_errno(error, errno, "cannot wait for requests");
@@ -187,7 +226,7 @@ static int settle_signals(struct sq_error *error)
     return 0;
 }
 
-static int start(const struct sq_front_options *options, pid_t parent, nng_socket *socket,
+static int start(const struct sq_front_options *options, pid_t parent, struct front *front,
                  struct sq_error *error)
 {
     struct sq_tls_files files = {0};
@@ -203,7 +242,9 @@ static int start(const struct sq_front_options *options, pid_t parent, nng_socke
     if (result == 0)
         result = sq_front_sandbox_enter(error);
     if (result == 0)
-        result = sq_front_listen(options, &files, socket, error);
+        result = sq_handshakes_watch(&front->wake_fd, error);
+    if (result == 0)
+        result = sq_front_listen(options, &files, &front->socket, error);
     sq_tls_files_release(&files);
     return result;
 }
@@ -215,7 +256,7 @@ int sq_front_run(const struct sq_front_options *options, struct sq_error *error)
     pid_t parent = getppid();
     (void)mallopt(M_ARENA_MAX, 1); /* each of nng's threads would take a heap of its own, and keep it */
     if (settle_signals(error) != 0 || sq_front_close_others(kept, sizeof kept / sizeof kept[0], error) != 0 ||
-        start(options, parent, &front.socket, error) != 0)
+        start(options, parent, &front, error) != 0)
         return -1;
     int result = sq_front_sandbox_tighten(error);
     front.request = calloc(1, sizeof *front.request);

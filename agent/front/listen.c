@@ -3,14 +3,15 @@
 #include "common/file.h"
 #include "common/log.h"
 #include "common/text.h"
+#include "front/handshakes.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <limits.h>
+#include <netinet/in.h>
 #include <nng/protocol/reqrep0/rep.h>
 #include <nng/supplemental/tls/tls.h>
 #include <nng/transport/ipc/ipc.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -84,18 +85,28 @@ int sq_front_make_directories(const struct sq_front_options *options, struct sq_
     return 0;
 }
 
-static atomic_uint connections;
-
-/* Called by nng's own threads. */
-static void count_connection(nng_pipe pipe, nng_pipe_ev event, void *cookie)
+/* Called by nng's own threads, when a handshake is complete. */
+static void admit_pipe(nng_pipe pipe, nng_pipe_ev event, void *cookie)
 {
+    nng_sockaddr remote;
+    bool fits = true;
+    (void)event;
     (void)cookie;
-    if (event == NNG_PIPE_EV_ADD_PRE && atomic_load(&connections) >= SQ_CONNECTIONS_MAX)
+    if (nng_pipe_get_addr(pipe, NNG_OPT_REMADDR, &remote) != 0)
+        return;
+    if (remote.s_family == NNG_AF_INET) {
+        struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = remote.s_in.sa_port};
+        v4.sin_addr.s_addr = remote.s_in.sa_addr;
+        fits = sq_handshakes_complete_tls((const struct sockaddr *)&v4);
+    } else if (remote.s_family == NNG_AF_INET6) {
+        struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = remote.s_in6.sa_port};
+        memcpy(&v6.sin6_addr, remote.s_in6.sa_addr, sizeof v6.sin6_addr);
+        fits = sq_handshakes_complete_tls((const struct sockaddr *)&v6);
+    } else {
+        fits = !sq_handshakes_unix_is_full();
+    }
+    if (!fits)
         (void)nng_pipe_close(pipe);
-    else if (event == NNG_PIPE_EV_ADD_POST)
-        (void)atomic_fetch_add(&connections, 1);
-    else if (event == NNG_PIPE_EV_REM_POST)
-        (void)atomic_fetch_sub(&connections, 1);
 }
 
 static int fail_nng(struct sq_error *error, int number, const char *what)
@@ -187,8 +198,8 @@ int sq_front_listen(const struct sq_front_options *options, const struct sq_tls_
     number = nng_socket_set_size(*socket, NNG_OPT_RECVMAXSZ, SQ_WIRE_BYTES_MAX);
     if (number == 0)
         number = nng_socket_set_ms(*socket, NNG_OPT_SENDTIMEO, SEND_PATIENCE_MS);
-    for (int event = NNG_PIPE_EV_ADD_PRE; event <= NNG_PIPE_EV_REM_POST && number == 0; event++)
-        number = nng_pipe_notify(*socket, (nng_pipe_ev)event, count_connection, NULL);
+    if (number == 0)
+        number = nng_pipe_notify(*socket, NNG_PIPE_EV_ADD_PRE, admit_pipe, NULL);
     /* nng makes what tells of requests when it is asked for: before a connection can be in the midst of it.
      */
     int receive_fd = -1;

@@ -11,9 +11,6 @@
 #include <nng/nng.h>
 #include <stdbool.h>
 
-/* Connections at a time; an agent has one controller or a few, so more of them are a mistake or an attack. */
-#define SQ_CONNECTIONS_MAX 256
-
 /* Does any listener use TLS? */
 bool sq_front_needs_tls(const struct sq_front_options *options);
 

@@ -1,5 +1,6 @@
 #include "front/privileges.h"
 
+#include "front/handshakes.h"
 #include "unprivileged/unprivileged.h"
 
 #include <errno.h>
@@ -11,9 +12,6 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-/* Connections that were accepted (see listen.c) and about as many whose TLS handshake is still under way. */
-#define DESCRIPTORS_MAX 512
 
 #define KEPT_MAX 8
 
@@ -46,7 +44,7 @@ int sq_front_drop_privileges(uid_t uid, gid_t gid, struct sq_error *error)
 {
     (void)umask(0177); /* a socket is nobody else's until it has got its mode */
     if (sq_limit_resource(RLIMIT_CORE, 0, "core dumps", error) != 0 ||
-        sq_limit_resource(RLIMIT_NOFILE, DESCRIPTORS_MAX, "open files", error) != 0)
+        sq_limit_resource(RLIMIT_NOFILE, SQ_CONNECTION_DESCRIPTORS_MAX, "open files", error) != 0)
         return -1;
     return sq_become_unprivileged(uid, gid, "the front", error);
 }

@@ -3,7 +3,9 @@
 #include "front_fixture.h"
 
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "common/text.h"
+#include "front/handshakes.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,16 +13,21 @@
 
 #include <arpa/inet.h>
 #include <cmocka.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <nng/nng.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define HUGE_BYTES  (100u << 20)
-#define GROWTH_KIB  (32 * 1024)
-#define CONNECTIONS 600 /* more than the front has descriptors for */
+#define HUGE_BYTES (100u << 20)
+#define GROWTH_KIB (32 * 1024)
+#define CROWD      2000
+#define UNIX_CROWD 200
+
+#define CROWD_WATCHED_NS (6 * SQ_NS_PER_SECOND) /* longer than all of them may take */
 
 static void test_plain_bytes_on_the_tls_port(void **state)
 {
@@ -141,33 +148,98 @@ static void test_client_that_never_reads(void **state)
     front_assert_descriptors_return_to(descriptors);
 }
 
-static void test_connections_that_say_nothing(void **state)
+/* ---- a crowd that never gets through its handshake ---- */
+
+static int crowd[CROWD];
+
+static void gather(const void *bytes, size_t length)
 {
-    (void)state;
-    static int fds[CONNECTIONS];
-    nng_socket connected;
-    size_t descriptors = front_descriptors();
-    assert_int_equal(front_dial(NULL, &connected), 0);
-    for (int i = 0; i < CONNECTIONS; i++) {
-        struct sockaddr_in address = {.sin_family = AF_INET,
-                                      .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-                                      .sin_port = htons(front_lab.port)};
-        fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        (void)connect(fds[i], (struct sockaddr *)&address, sizeof address);
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(front_lab.port)};
+    for (int i = 0; i < CROWD; i++) {
+        crowd[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        assert_true(crowd[i] >= 0);
+        (void)connect(crowd[i], (struct sockaddr *)&address, sizeof address);
     }
-    front_pause_ms(500);
-    /* Whoever was connected goes on being served: leases are renewed. */
+    for (int i = 0; i < CROWD && length > 0; i++)
+        (void)!send(crowd[i], bytes, length, MSG_NOSIGNAL);
+}
+
+static unsigned still_connected(void)
+{
+    unsigned count = 0;
+    char byte;
+    for (int i = 0; i < CROWD; i++)
+        count += recv(crowd[i], &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN;
+    return count;
+}
+
+/* Everybody else for some seconds: who is connected renews, who comes is let in, by TLS and Unix socket. */
+static void check_service(nng_socket connected, size_t most_descriptors)
+{
     static struct sq_reply reply;
     static const uint8_t status[] = {0x08, 1, 0x10, SQ_VERB_STATUS};
     struct sq_error error = {0};
-    if (front_exchange(connected, status, sizeof status, &reply, &error) != 0)
-        fail_msg("%s", error.text);
+    uint64_t end_ns = sq_boot_ns() + CROWD_WATCHED_NS;
+    while (sq_boot_ns() < end_ns) {
+        uint64_t start_ns = sq_boot_ns();
+        if (front_exchange(connected, status, sizeof status, &reply, &error) != 0)
+            fail_msg("%s", error.text);
+        assert_true(sq_boot_ns() - start_ns < SQ_NS_PER_SECOND);
+        front_assert_served(NULL);
+        front_assert_served(&front_operator);
+        assert_true(front_descriptors() <= most_descriptors);
+        front_pause_ms(200);
+    }
+}
+
+static void check_crowd(const void *bytes, size_t length, unsigned most_in_front, bool leaves)
+{
+    nng_socket connected;
+    size_t descriptors = front_descriptors();
+    assert_int_equal(front_dial(&front_operator, &connected), 0);
+    gather(bytes, length);
+    check_service(connected, descriptors + most_in_front);
+    assert_int_equal(still_connected() == 0, leaves);
     assert_true(FRONT_IS_WATCHED || front_kib("VmRSS") < 128 * 1024);
-    for (int i = 0; i < CONNECTIONS; i++)
-        (void)close(fds[i]);
+    for (int i = 0; i < CROWD; i++)
+        (void)close(crowd[i]);
     (void)nng_close(connected);
     front_assert_descriptors_return_to(descriptors);
     front_assert_served(&front_operator);
+}
+
+/* They stay in the kernel: beside its own connections the front has none. */
+static void test_connections_that_say_nothing(void **state)
+{
+    (void)state;
+    check_crowd(NULL, 0, 8, false);
+}
+
+/* The beginning of a ClientHello, and no more: some at a time, and none for longer than 3 s. */
+static void test_handshakes_that_stall(void **state)
+{
+    (void)state;
+    static const uint8_t beginning[] = {0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3};
+    check_crowd(beginning, sizeof beginning, SQ_TLS_HANDSHAKES_MAX * 2 + 16, true);
+}
+
+/* Over the Unix socket the same, within its own budget. */
+static void test_unix_connections_that_say_nothing(void **state)
+{
+    (void)state;
+    size_t descriptors = front_descriptors();
+    static int silent[UNIX_CROWD];
+    for (int i = 0; i < UNIX_CROWD; i++)
+        silent[i] = front_connect_to_socket();
+    front_assert_served(NULL);
+    front_assert_served(&front_operator);
+    for (int i = 0; i < UNIX_CROWD; i++) {
+        assert_true(front_is_closed_within(silent[i], 2 * FRONT_TIMEOUT_MS));
+        (void)close(silent[i]);
+    }
+    front_assert_descriptors_return_to(descriptors);
+    front_assert_served(NULL);
 }
 
 int main(int argument_count, char **arguments)
@@ -175,6 +247,11 @@ int main(int argument_count, char **arguments)
     if (argument_count == 5 && strcmp(arguments[1], "--flood") == 0)
         run_flood(arguments[2], arguments[3], arguments[4]);
     front_take_role(argument_count, arguments);
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < CROWD + 100) {
+        files.rlim_cur = files.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &files);
+    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_plain_bytes_on_the_tls_port),
         cmocka_unit_test(test_plain_nng_on_the_tls_port),
@@ -182,6 +259,8 @@ int main(int argument_count, char **arguments)
         cmocka_unit_test(test_100_mb_are_dropped),
         cmocka_unit_test(test_client_that_never_reads),
         cmocka_unit_test(test_connections_that_say_nothing),
+        cmocka_unit_test(test_handshakes_that_stall),
+        cmocka_unit_test(test_unix_connections_that_say_nothing),
     };
     return cmocka_run_group_tests(tests, front_set_up, front_tear_down);
 }
