@@ -193,22 +193,39 @@ static int kill_prepare(void *state, const struct sq_fault_order *order, const s
     return 0;
 }
 
+static bool is_alive(pid_t pid, uint64_t start_ticks)
+{
+    struct sq_process process;
+    return sq_process_read(pid, &process) == 0 && !process.is_dead && process.id.start_ticks == start_ticks;
+}
+
 /*
  * The policy may have been read again since, and a file may have been renamed. This takes longer than to send
  * signals, so it comes before them all.
  */
-static void spare_victims(struct sq_kill_state *kill)
+static int spare_victims(struct sq_kill_state *kill, struct sq_error *error)
 {
-    char why[160];
+    char why[160] = "";
+    uint32_t ready = 0;
+    uint32_t spared = 0;
     sq_process_guard_init(&guard, &kill->env);
     for (uint32_t i = 0; i < kill->record->victim_count; i++) {
         struct sq_victim *victim = &kill->victims[i];
         if (victim->phase != SQ_VICTIM_READY)
             continue;
         sq_process_view_begin(&view, SQ_PROC_PATH, (pid_t)kill->record->pid[i]);
+        /* A zombie's files cannot be read either, and it is gone. */
         if (sq_process_is_spared(&guard, &view, why, sizeof why))
-            victim->phase = sq_process_signal(victim->pidfd, 0) == 0 ? SQ_VICTIM_SPARED : SQ_VICTIM_GONE;
+            victim->phase = is_alive((pid_t)kill->record->pid[i], kill->record->start_ticks[i])
+                                ? SQ_VICTIM_SPARED
+                                : SQ_VICTIM_GONE;
+        ready += victim->phase == SQ_VICTIM_READY;
+        spared += victim->phase == SQ_VICTIM_SPARED;
     }
+    if (ready > 0 || spared == 0)
+        return 0;
+    return sq_fail(error, SQ_POLICY, "all %u processes that were chosen must be left alone by now (%s)",
+                   spared, why);
 }
 
 /* A process that has become another program since it was prepared is not the one that was chosen. */
@@ -318,7 +335,8 @@ static int kill_inject(void *state, const struct sq_undo *undo, uint64_t deadlin
         return sq_fail(error, SQ_INTERNAL, "process.kill was given no record of its own");
     if (kill->injected)
         return 0;
-    spare_victims(kill);
+    if (spare_victims(kill, error) != 0)
+        return -1;
     uint64_t now_ns = sq_boot_ns();
     if (kill->is_over || (deadline_boot_ns != 0 && now_ns >= deadline_boot_ns))
         return sq_fail(error, SQ_STALE,

@@ -3,6 +3,8 @@
 #include "common/clock.h"
 #include "kernel/process_walk.h"
 
+#include <string.h>
+
 #define REST_FACTOR 9 /* as long as a slice took, nine times over: a tenth of the time is spent */
 
 static struct {
@@ -15,8 +17,19 @@ static struct {
     struct sq_process_view view;
 } scan;
 
+static bool anybody_watches(void)
+{
+    for (size_t i = 0; i < SQ_FAULTS_MAX; i++)
+        if (scan.watches[i] != NULL)
+            return true;
+    return false;
+}
+
 void sq_process_scan_watch(struct sq_process_watch *watch)
 {
+    /* Its pages are there before a halt may need them. */
+    if (!anybody_watches())
+        memset(&scan.view, 0, sizeof scan.view);
     watch->matching = 0;
     watch->began_boot_ns = 0;
     watch->is_counting = false;
@@ -26,14 +39,6 @@ void sq_process_scan_watch(struct sq_process_watch *watch)
         scan.watches[i] = watch;
         return;
     }
-}
-
-static bool anybody_watches(void)
-{
-    for (size_t i = 0; i < SQ_FAULTS_MAX; i++)
-        if (scan.watches[i] != NULL)
-            return true;
-    return false;
 }
 
 static void stop(void)

@@ -163,6 +163,19 @@ static void test_protected_in_the_end(void **state)
     assert_int_equal(kill_counter(run, "signalled"), 1);
 }
 
+static void test_all_protected_in_the_end(void **state)
+{
+    struct kill_run *run = *state;
+    pid_t web = victim_start_web();
+    kill_set(run, "executable", VICTIM_WEB);
+    kill_must(run, kill_preview(run));
+    kill_must(run, kill_prepare(run));
+    protect(run, VICTIM_WEB);
+    assert_int_equal(kill_inject(run), -1);
+    assert_int_equal(run->error.code, SQ_POLICY);
+    assert_true(victim_is_alive(web));
+}
+
 /* A shell that waits for its child, both by a command line that matches. Returns the child. */
 static pid_t start_family(pid_t *shell)
 {
@@ -217,9 +230,11 @@ static void test_who_ordered_it(void **state)
 static int run_all(void)
 {
     const struct CMUnitTest tests[] = {
-        KILL_TEST(test_a_hard_link),          KILL_TEST(test_renamed_since),   KILL_TEST(test_deleted_since),
-        KILL_TEST(test_mounted_elsewhere),    KILL_TEST(test_in_another_root), KILL_TEST(test_a_copy_is_none),
-        KILL_TEST(test_protected_in_the_end), KILL_TEST(test_who_ordered_it),
+        KILL_TEST(test_a_hard_link),          KILL_TEST(test_renamed_since),
+        KILL_TEST(test_deleted_since),        KILL_TEST(test_mounted_elsewhere),
+        KILL_TEST(test_in_another_root),      KILL_TEST(test_a_copy_is_none),
+        KILL_TEST(test_protected_in_the_end), KILL_TEST(test_all_protected_in_the_end),
+        KILL_TEST(test_who_ordered_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
