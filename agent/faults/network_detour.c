@@ -1,6 +1,7 @@
 #include "faults/network_detour.h"
 
 #include "kernel/link.h"
+#include "kernel/module.h"
 #include "kernel/netfilter.h"
 
 #include "common/clock.h"
@@ -69,6 +70,25 @@ static void tell_limit(const struct sq_network_undo *record, enum sq_tc_side sid
                        (double)netem->limit / ((double)longest_ns / (double)SQ_NS_PER_SECOND));
 }
 
+static void tell_loading(struct sq_network_undo *record, struct sq_fault_report *report)
+{
+    static const enum sq_kernel_part parts[] = {SQ_PART_CLSACT, SQ_PART_CLS_BPF, SQ_PART_MIRRED, SQ_PART_IFB,
+                                                SQ_PART_NETEM};
+    char names[SQ_LINE_MAX] = "";
+    sq_ifb_expect_loading(&record->loading);
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+        if (sq_module_state(parts[i]) != SQ_MODULE_PRESENT)
+            sq_text_append(names, sizeof names, " %s", sq_kernel_part_name(parts[i]));
+    if (names[0] != '\0')
+        sq_report_line(report, SQ_LINE_NOTE, "to prepare it loads kernel modules, which stay loaded:%s",
+                       names);
+    if (record->loading.stage == SQ_IFB_WILL_LOAD && !sq_ifb_loads_here())
+        sq_report_line(
+            report, SQ_LINE_WARNING,
+            "loading ifb makes ifb0 and ifb1 in the machine's first network namespace, where squalld "
+            "cannot remove them; 'modprobe ifb numifbs=0' beforehand makes none");
+}
+
 int sq_network_detours_preview(const struct sq_fault_env *env, struct sq_netem *netem,
                                struct sq_network_undo *record, struct sq_fault_report *report,
                                struct sq_error *error)
@@ -76,6 +96,7 @@ int sq_network_detours_preview(const struct sq_fault_env *env, struct sq_netem *
     sq_autonetlink struct sq_netlink netlink = {.fd = -1};
     if (check_firewall(record, error) != 0 || sq_netlink_open(&netlink, error) != 0)
         return -1;
+    tell_loading(record, report);
     record->longest_delay_ns = netem->delay_ns + netem->jitter_ns;
     netem->limit = sq_network_detours_limit(env, record);
     if (netem->limit < SQ_NETEM_PACKETS_MIN)
@@ -94,8 +115,22 @@ int sq_network_detours_preview(const struct sq_fault_env *env, struct sq_netem *
     return 0;
 }
 
-int sq_network_detours_make(struct sq_netlink *netlink, const struct sq_network_undo *record,
-                            const struct sq_netem *netem, struct sq_error *error)
+/* ifb0 and ifb1 came with the first of squall's own, if the module was not there before. */
+static int note_loading(struct sq_netlink *netlink, const struct sq_fault_env *env,
+                        struct sq_network_undo *record, struct sq_undo *undo, struct sq_error *error)
+{
+    if (record->loading.stage != SQ_IFB_WILL_LOAD)
+        return 0;
+    int result = sq_ifb_note_loading(netlink, &record->loading);
+    if (result != 0)
+        return sq_fail_errno(error, -result, "cannot tell which interfaces came with the kernel module ifb");
+    sq_network_undo_write(record, (enum sq_fault_kind)undo->kind, undo);
+    return env->record == NULL ? 0 : env->record(env->cookie, undo, error);
+}
+
+int sq_network_detours_make(struct sq_netlink *netlink, const struct sq_fault_env *env,
+                            struct sq_network_undo *record, const struct sq_netem *netem,
+                            struct sq_undo *undo, struct sq_error *error)
 {
     for (enum sq_tc_side side = SQ_TC_IN; side < SQ_TC_SIDES; side++) {
         const struct sq_ifb *ifb = &record->detours[side];
@@ -104,6 +139,7 @@ int sq_network_detours_make(struct sq_netlink *netlink, const struct sq_network_
             continue;
         make_alias(record, side, alias);
         if (sq_ifb_make(netlink, ifb, alias, error) != 0 ||
+            note_loading(netlink, env, record, undo, error) != 0 ||
             sq_netem_add(netlink, ifb->ifindex, netem, error) != 0 || sq_ifb_start(netlink, ifb, error) != 0)
             return -1;
     }
@@ -201,6 +237,24 @@ static uint32_t remove_one(struct sq_netlink *netlink, const struct sq_network_u
     return 1;
 }
 
+static uint32_t remove_loaded(struct sq_netlink *netlink, const struct sq_network_undo *record,
+                              struct sq_fault_report *report, bool *differs)
+{
+    struct sq_ifb_unloading unloading;
+    sq_ifb_unload(netlink, &record->loading, &unloading);
+    if (unloading.used > 0) {
+        *differs = true;
+        sq_report_line(report, SQ_LINE_FOREIGN,
+                       "%s came with the kernel module ifb, and somebody uses it now; left to them",
+                       unloading.name);
+    }
+    if (unloading.left > 0)
+        sq_report_line(report, SQ_LINE_LEFT,
+                       "%s, which came with the kernel module ifb (%s); finish with: ip link del %s",
+                       unloading.name, strerror(-unloading.result), unloading.name);
+    return unloading.left;
+}
+
 uint32_t sq_network_detours_remove(struct sq_netlink *netlink, const struct sq_network_undo *record,
                                    struct sq_fault_report *report, bool *differs)
 {
@@ -208,5 +262,5 @@ uint32_t sq_network_detours_remove(struct sq_netlink *netlink, const struct sq_n
     for (enum sq_tc_side side = SQ_TC_IN; side < SQ_TC_SIDES; side++)
         if (record->detours[side].ifindex != 0)
             left += remove_one(netlink, record, side, report, differs);
-    return left;
+    return left + remove_loaded(netlink, record, report, differs);
 }

@@ -36,9 +36,13 @@ int sq_network_detours_preview(const struct sq_fault_env *env, struct sq_netem *
                                struct sq_network_undo *record, struct sq_fault_report *report,
                                struct sq_error *error);
 
-/* Make what the record says; nothing leads there yet. */
-int sq_network_detours_make(struct sq_netlink *netlink, const struct sq_network_undo *record,
-                            const struct sq_netem *netem, struct sq_error *error);
+/*
+ * Make what the record says; nothing leads there yet. What comes with the kernel module that this loads is
+ * recorded in *record and *undo.
+ */
+int sq_network_detours_make(struct sq_netlink *netlink, const struct sq_fault_env *env,
+                            struct sq_network_undo *record, const struct sq_netem *netem,
+                            struct sq_undo *undo, struct sq_error *error);
 
 /* Packets in all of the record's queues, and those that were lost in each direction. */
 struct sq_network_detour_count {
@@ -58,8 +62,9 @@ void sq_network_detours_drain(struct sq_netlink *netlink, const struct sq_networ
                               uint64_t drain_ns, struct sq_fault_report *report);
 
 /*
- * Delete what is squall's by all its marks; when no filter leads there any more. Returns how many could not
- * be deleted; *differs is set if something foreign stands in their place. Tells both in report->lines.
+ * Delete what is squall's by all its marks, and what came with a kernel module; when no filter leads there
+ * any more. Returns how many could not be deleted; *differs is set if something foreign stands in their
+ * place. Tells both in report->lines.
  */
 uint32_t sq_network_detours_remove(struct sq_netlink *netlink, const struct sq_network_undo *record,
                                    struct sq_fault_report *report, bool *differs);

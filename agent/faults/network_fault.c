@@ -50,7 +50,7 @@ int sq_network_prepare(struct sq_network_state *state, const struct sq_network_s
         return -1;
     if (effect->netem != NULL) {
         effect->netem->limit = sq_network_detours_limit(env, &record);
-        if (sq_network_detours_make(&state->netlink, &record, effect->netem, error) != 0)
+        if (sq_network_detours_make(&state->netlink, env, &record, effect->netem, undo, error) != 0)
             return -1;
     }
     return sq_network_attach(&state->netlink, state->classifier, env, &record, undo, error);

@@ -35,6 +35,7 @@ int sq_network_undo_read(const struct sq_undo *undo, struct sq_network_undo *rec
     bool valid = record->interface_count <= SQ_NETWORK_INTERFACES_MAX &&
                  record->direction >= SQ_DIRECTION_IN && record->direction <= SQ_DIRECTION_BOTH &&
                  sq_text_is_terminated(record->filter_name, sizeof record->filter_name);
+    valid = valid && record->loading.stage <= SQ_IFB_NOTED && record->loading.count <= SQ_IFB_BY_LOADING_MAX;
     for (enum sq_tc_side side = SQ_TC_IN; valid && side < SQ_TC_SIDES; side++)
         valid = sq_text_is_terminated(record->detours[side].name, sizeof record->detours[side].name);
     for (uint32_t i = 0; valid && i < record->interface_count; i++)

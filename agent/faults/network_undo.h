@@ -8,6 +8,7 @@
 #include "faults/fault.h"
 
 #include "kernel/ifb.h"
+#include "kernel/ifb_loading.h"
 #include "kernel/link.h"
 #include "kernel/netlink.h"
 #include "kernel/place.h"
@@ -41,6 +42,7 @@ struct sq_network_undo {
     uint64_t longest_delay_ns;          /* how long a packet may be on its way through a detour */
     struct sq_ifb detours[SQ_TC_SIDES]; /* by direction; index 0: the fault has none */
     struct sq_network_undo_interface interfaces[SQ_NETWORK_INTERFACES_MAX];
+    struct sq_ifb_loading loading; /* what comes with the kernel module that the detours need */
 };
 
 /* Put into and take out of the log's form; taking out checks layout, size and every bound. */
