@@ -77,10 +77,29 @@ static void look_reset(struct sq_diagnoser *diagnoser, struct look *look)
 
 /* ---- What went wrong, in words ---- */
 
+/* Of a Unix socket that is not there: is it its folder that is missing, and which one? */
+static bool folder_is_missing(const struct sq_host *host, char *folder, size_t size)
+{
+    const char *path = strstr(host->agent, "://");
+    (void)sq_text_copy(folder, size, path == NULL ? "" : path + 3);
+    char *slash = strrchr(folder, '/');
+    if (slash == NULL || slash == folder)
+        return false;
+    *slash = '\0';
+    return access(folder, F_OK) != 0 && errno == ENOENT;
+}
+
 static void explain_connect(int number, const struct sq_host *host, struct sq_error *reason)
 {
     bool local = !is_tls(host);
-    if (local && number == ENOENT)
+    char folder[sizeof(((struct sockaddr_un *)0)->sun_path)];
+    if (local && number == ENOENT && folder_is_missing(host, folder, sizeof(folder)))
+        (void)sq_fail(
+            reason, SQ_UNREACHABLE,
+            "the folder %s is missing: is squalld running, and does its configuration name the same "
+            "socket?",
+            folder);
+    else if (local && number == ENOENT)
         (void)sq_fail(reason, SQ_UNREACHABLE, "there is no such socket: is squalld running?");
     else if (number == ECONNREFUSED)
         (void)sq_fail(reason, SQ_UNREACHABLE, "connection refused: is squalld running?");

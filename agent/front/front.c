@@ -234,7 +234,7 @@ static int start(const struct sq_front_options *options, pid_t parent, struct fr
     if (sq_front_needs_tls(options))
         result = sq_tls_files_read(options, &files, error);
     if (result == 0)
-        result = sq_front_make_directories(options, error);
+        result = sq_front_check_directories(options, error);
     if (result == 0)
         result = sq_front_drop_privileges(options->uid, options->gid, error);
     if (result == 0)

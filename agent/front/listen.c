@@ -1,6 +1,5 @@
 #include "front/listen.h"
 
-#include "common/file.h"
 #include "common/log.h"
 #include "common/text.h"
 #include "front/handshakes.h"
@@ -49,23 +48,19 @@ bool sq_front_needs_tls(const struct sq_front_options *options)
     return false;
 }
 
-/*
- * root:GROUP with mode 1775: the front makes and removes its own socket there, and the sticky bit keeps it
- * from what others keep beside it. A directory that exists is left as it is.
- */
-static int make_directory(const char *path, gid_t gid, struct sq_error *error)
+static int check_directory(const char *url, const char *path, gid_t gid, struct sq_error *error)
 {
     struct stat status;
-    if (stat(path, &status) == 0)
+    if (stat(path, &status) == 0 && S_ISDIR(status.st_mode))
         return 0;
-    if (sq_directory_make(path, 0755, error) != 0)
-        return -1;
-    if (chown(path, (uid_t)-1, gid) != 0 || chmod(path, 01775) != 0)
-        return sq_fail_errno(error, errno, "%s: cannot open it to the front's group", path);
-    return 0;
+    return sq_fail(
+        error, SQ_BAD_INPUT,
+        "cannot listen on %s: the folder %s is missing; make it (root's, group %u, mode 1775), or put "
+        "the socket into the folder that 'run' names, which squalld makes",
+        url, path, (unsigned)gid);
 }
 
-int sq_front_make_directories(const struct sq_front_options *options, struct sq_error *error)
+int sq_front_check_directories(const struct sq_front_options *options, struct sq_error *error)
 {
     for (uint32_t i = 0; i < options->listen_count; i++) {
         if (!starts_with(options->listen[i], IPC_SCHEME))
@@ -79,7 +74,7 @@ int sq_front_make_directories(const struct sq_front_options *options, struct sq_
         if (slash == path)
             continue;
         *slash = '\0';
-        if (make_directory(path, options->gid, error) != 0)
+        if (check_directory(options->listen[i], path, options->gid, error) != 0)
             return -1;
     }
     return 0;

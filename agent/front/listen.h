@@ -14,9 +14,8 @@
 /* Does any listener use TLS? */
 bool sq_front_needs_tls(const struct sq_front_options *options);
 
-/* Make the directories of Unix sockets that are missing, such that the front's group may make its socket
- * there. */
-int sq_front_make_directories(const struct sq_front_options *options, struct sq_error *error);
+/* Are the directories of the Unix sockets there? SQ_BAD_INPUT: one is not. */
+int sq_front_check_directories(const struct sq_front_options *options, struct sq_error *error);
 
 /* Open the socket and start every listener. The caller closes with nng_close; nothing is left open on
  * failure. */

@@ -109,10 +109,14 @@ int sq_front_process_start(struct sq_front_process *front, struct sq_error *erro
     return 0;
 }
 
-/* Its end is seen on its pidfd; until then there is nothing to say to it. */
+/*
+ * Its end is seen on its pidfd; until then there is nothing to say to it. `why` NULL: it has closed its end,
+ * mostly because it is dying already.
+ */
 static void end(struct sq_front_process *front, const char *why)
 {
-    sq_log(SQ_LOG_ERROR, "the front is ended: %s", why);
+    if (why != NULL)
+        sq_log(SQ_LOG_ERROR, "the front is ended: %s", why);
     if (front->pid > 0)
         (void)kill(front->pid, SIGKILL);
     sq_ipc_server_close(&front->ipc);
@@ -149,7 +153,7 @@ bool sq_front_process_take_request(struct sq_front_process *front, uint64_t now_
     front->spent_boot_ns = sq_ns_add(front->spent_boot_ns, TURN_NS);
     int result = sq_ipc_take_request(&front->ipc, &error);
     if (result == SQ_IPC_GONE)
-        end(front, "it said no more");
+        end(front, NULL);
     else if (result < 0)
         end(front, error.text);
     return result == SQ_IPC_WHOLE;
@@ -158,7 +162,7 @@ bool sq_front_process_take_request(struct sq_front_process *front, uint64_t now_
 static void judge_reply(struct sq_front_process *front, int result, const struct sq_error *error)
 {
     if (result == SQ_IPC_GONE)
-        end(front, "it takes no answers");
+        end(front, NULL);
     else if (result < 0)
         end(front, error->text);
 }

@@ -507,6 +507,9 @@ static void test_wrong_use(void **state)
     assert_int_equal(run("--check"), 2);
     assert_output_says("output", "agent.yaml:1:10: ");
     assert_int_equal(run(NULL), 2);
+    write_file("agent.yaml", "listen: ['ipc://nope/agent.sock']\nrun: run\nuser: nobody\n");
+    assert_int_equal(run(NULL), 4);
+    assert_output_says("output", "/nope is missing");
 }
 
 /* An entry that protects nothing may be a slip: said wherever the policy is looked at. */

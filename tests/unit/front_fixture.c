@@ -196,6 +196,11 @@ int front_set_up(void **state)
     (void)snprintf(front_lab.ipc_path, sizeof front_lab.ipc_path, "%s/run/agent.sock", front_lab.directory);
     (void)snprintf(front_lab.ipc_url, sizeof front_lab.ipc_url, "ipc://%s", front_lab.ipc_path);
     (void)snprintf(front_lab.tls_url, sizeof front_lab.tls_url, "tls+tcp://127.0.0.1:%u", front_lab.port);
+    char run[96];
+    (void)snprintf(run, sizeof run, "%s/run", front_lab.directory);
+    if (mkdir(run, 0755) != 0 || (geteuid() == 0 && chown(run, 0, front_lab.gid) != 0) ||
+        chmod(run, 01775) != 0)
+        return -1;
     make_certificate("agent", "web1", "127.0.0.1");
     make_certificate("controller", "operator", "");
     make_certificate("wrong-controller", "stranger", "");

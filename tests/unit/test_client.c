@@ -403,6 +403,9 @@ static void test_nobody_there(void **state)
     sq_autofree struct sq_answer *local = ask_one(NULL, "web9", url, 20 * SECOND, &took_ns);
     expect_failure(local, SQ_UNREACHABLE, "there is no such socket: is squalld running?");
     assert_true(took_ns < 5 * SECOND);
+    sq_autofree struct sq_answer *nowhere =
+        ask_one(NULL, "web9", "ipc:///run/sq-nope/agent.sock", 20 * SECOND, &took_ns);
+    expect_failure(nowhere, SQ_UNREACHABLE, "the folder /run/sq-nope is missing");
     sq_autofree struct sq_answer *remote =
         ask_one("op", "web9", "tls+tcp://127.0.0.1:1", 20 * SECOND, &took_ns);
     expect_failure(remote, SQ_UNREACHABLE, "connection refused: is squalld running?");
