@@ -30,6 +30,7 @@ struct options {
     enum mode mode;
     const char *mode_option;
     bool json;
+    bool sweep;
     bool verbose;
 };
 
@@ -40,7 +41,7 @@ static const char help[] =
     "  squalld [--config FILE]                 serve, until SIGTERM or SIGINT\n"
     "  squalld --check [--json]                what can this host do, and why not?\n"
     "  squalld --halt                          end everything on this host, now\n"
-    "  squalld --recover                       undo what a dead agent left behind\n"
+    "  squalld --recover [--sweep]             undo what a dead agent left behind\n"
     "\n"
     "Options:\n"
     "  -c, --config FILE  the agent's configuration (default " CONFIG_STANDARD ");\n"
@@ -57,6 +58,9 @@ static const char help[] =
     "      --recover      undo what the undo log holds, print it, and empty the log;\n"
     "                     refused while an agent is alive. The agent does the same\n"
     "                     whenever it starts\n"
+    "      --sweep        with --recover, for a log that is damaged: find by squall's\n"
+    "                     marks what is on this host, remove it, start a new log; takes\n"
+    "                     away what other agents of this host injected on its network, too\n"
     "  -v, --verbose      log more\n"
     "      --version      print the version\n"
     "  -h, --help         print this\n"
@@ -123,13 +127,27 @@ static int read_front(const char *text, struct options *options)
 /* EXIT_FINE to go on, another status to end with, -1: all was said, end well. */
 static int read_options(int argc, char **argv, struct options *options)
 {
-    enum { OPTION_RECOVER = 256, OPTION_CHECK, OPTION_HALT, OPTION_JSON, OPTION_VERSION, OPTION_FRONT };
+    enum {
+        OPTION_RECOVER = 256,
+        OPTION_CHECK,
+        OPTION_HALT,
+        OPTION_JSON,
+        OPTION_VERSION,
+        OPTION_FRONT,
+        OPTION_SWEEP
+    };
     static const struct option known[] = {
-        {"config", required_argument, NULL, 'c'},         {"recover", no_argument, NULL, OPTION_RECOVER},
-        {"check", no_argument, NULL, OPTION_CHECK},       {"halt", no_argument, NULL, OPTION_HALT},
-        {"json", no_argument, NULL, OPTION_JSON},         {"verbose", no_argument, NULL, 'v'},
-        {"version", no_argument, NULL, OPTION_VERSION},   {"help", no_argument, NULL, 'h'},
-        {"front", required_argument, NULL, OPTION_FRONT}, {NULL, 0, NULL, 0},
+        {"config", required_argument, NULL, 'c'},
+        {"recover", no_argument, NULL, OPTION_RECOVER},
+        {"check", no_argument, NULL, OPTION_CHECK},
+        {"halt", no_argument, NULL, OPTION_HALT},
+        {"json", no_argument, NULL, OPTION_JSON},
+        {"verbose", no_argument, NULL, 'v'},
+        {"version", no_argument, NULL, OPTION_VERSION},
+        {"help", no_argument, NULL, 'h'},
+        {"front", required_argument, NULL, OPTION_FRONT},
+        {"sweep", no_argument, NULL, OPTION_SWEEP},
+        {NULL, 0, NULL, 0},
     };
     int status = EXIT_FINE;
     for (int option; status == EXIT_FINE && (option = getopt_long(argc, argv, "c:vh", known, NULL)) != -1;) {
@@ -141,6 +159,8 @@ static int read_options(int argc, char **argv, struct options *options)
             options->json = true;
         else if (option == OPTION_FRONT)
             status = read_front(optarg, options);
+        else if (option == OPTION_SWEEP)
+            options->sweep = true;
         else if (option == OPTION_RECOVER)
             status = set_mode(options, MODE_RECOVER, "--recover");
         else if (option == OPTION_CHECK)
@@ -158,6 +178,8 @@ static int read_options(int argc, char **argv, struct options *options)
         status = fail_usage("there is an argument too many");
     if (status == EXIT_FINE && options->json && options->mode != MODE_CHECK)
         status = fail_usage("--json goes with --check");
+    if (status == EXIT_FINE && options->sweep && options->mode != MODE_RECOVER)
+        status = fail_usage("--sweep goes with --recover");
     return status;
 }
 
@@ -210,7 +232,7 @@ static int run(const struct options *options, const struct sq_agent_config *conf
         return run_front(options, config, error);
     switch (options->mode) {
     case MODE_RECOVER:
-        return sq_injector_recover(config, error);
+        return options->sweep ? sq_injector_sweep(config, error) : sq_injector_recover(config, error);
     case MODE_CHECK:
         return sq_injector_check(config, options->json, error);
     case MODE_HALT:

@@ -1,5 +1,6 @@
 /* cpu.stress: one stressor for each chosen core, bound to it, using a part of its time. */
 #include "faults/fault.h"
+#include "faults/process_sweep.h"
 
 #include "common/clock.h"
 #include "common/units.h"
@@ -269,4 +270,5 @@ const struct sq_fault_ops sq_cpu_stress_ops = {
     .remove = sq_stress_remove,
     .status = cpu_status,
     .release = sq_stress_release,
+    .sweep = sq_process_sweep,
 };

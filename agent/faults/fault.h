@@ -205,6 +205,14 @@ struct sq_fault_ops {
     void (*status)(void *state, const struct sq_undo *undo, struct sq_fault_report *report);
 
     void (*release)(void *state); /* NULL: nothing to release */
+
+    /*
+     * Without any record: find by squall's marks what faults of this kind left on this host, whoever made it,
+     * and remove it. Fills report->lines, SQ_LINE_NOTE for what is gone and SQ_LINE_LEFT. For a person who
+     * asks for it when a log is damaged; it may allocate. NULL: nothing is left by this kind that another
+     * one's does not find.
+     */
+    int (*sweep)(struct sq_fault_report *report, struct sq_error *error);
 };
 
 /* Every kind the agent can inject. */

@@ -4,6 +4,7 @@
 #include "faults/network_detour.h"
 #include "faults/network_fault.h"
 #include "faults/network_policy.h"
+#include "faults/network_sweep.h"
 
 #include "kernel/tc_ability.h"
 
@@ -71,4 +72,5 @@ const struct sq_fault_ops sq_network_latency_ops = {
     .remove = sq_network_remove,
     .status = status,
     .release = sq_network_release,
+    .sweep = sq_network_sweep_detours,
 };

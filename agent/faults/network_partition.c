@@ -2,6 +2,7 @@
 #include "faults/fault.h"
 #include "faults/network_fault.h"
 #include "faults/network_policy.h"
+#include "faults/network_sweep.h"
 
 #include "kernel/tc_ability.h"
 
@@ -47,4 +48,5 @@ const struct sq_fault_ops sq_network_partition_ops = {
     .remove = sq_network_remove,
     .status = status,
     .release = sq_network_release,
+    .sweep = sq_network_sweep_filters,
 };

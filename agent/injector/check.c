@@ -112,7 +112,7 @@ static void look_at_run(struct findings *findings, const struct sq_agent_config 
     if (sq_run_directory_check(config->run, &problem) != 0)
         note(findings, &problem);
     else if (sq_run_directory_path(config->run, "", path, &problem) != 0 ||
-             sq_undo_log_look(path, &content, &problem) != 0)
+             sq_undo_log_peek(path, &content, &problem) != 0)
         note(findings, &problem);
 }
 

@@ -24,6 +24,13 @@ int sq_injector_run(const struct sq_injector_options *options, struct sq_error *
 int sq_injector_recover(const struct sq_agent_config *config, struct sq_error *error);
 
 /*
+ * squalld --recover --sweep: undo what the log holds if it can be read, then find by squall's marks, without
+ * it, what else is here, and remove it; a log that could not be read is then thrown away. SQ_UNCLEAN if
+ * something is left.
+ */
+int sq_injector_sweep(const struct sq_agent_config *config, struct sq_error *error);
+
+/*
  * squalld --halt: end everything on this host now, through the agent if one is alive, else as --recover does.
  * Prints what was ended. SQ_UNCLEAN if something is left.
  */

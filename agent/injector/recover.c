@@ -111,6 +111,11 @@ static void print_recovered(void *cookie, const struct sq_undo_live *live,
         (void)printf("  %s\n", report->message);
 }
 
+int sq_recover_print(struct sq_undo_log *log, const struct sq_undo_content *content, struct sq_error *error)
+{
+    return sq_recover_log(log, content, sq_fault_ops_by_kind, print_recovered, NULL, error);
+}
+
 int sq_injector_recover(const struct sq_agent_config *config, struct sq_error *error)
 {
     static struct sq_undo_log log;
@@ -126,7 +131,7 @@ int sq_injector_recover(const struct sq_agent_config *config, struct sq_error *e
         return -1;
     if (content.live_count == 0)
         (void)printf("nothing to undo in %s\n", config->run);
-    int result = sq_recover_log(&log, &content, sq_fault_ops_by_kind, print_recovered, NULL, error);
+    int result = sq_recover_print(&log, &content, error);
     if (result != 0)
         (void)printf("What is left stays in the undo log in %s/squalld; `squalld --recover` tries again.\n",
                      config->run);

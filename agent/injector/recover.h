@@ -38,4 +38,7 @@ int sq_recover_log(struct sq_undo_log *log, const struct sq_undo_content *conten
  */
 int sq_recover_clean(const char *run, struct sq_error *error);
 
+/* The same, printing what became of each. */
+int sq_recover_print(struct sq_undo_log *log, const struct sq_undo_content *content, struct sq_error *error);
+
 #endif

@@ -324,24 +324,6 @@ static int take_over(struct sq_undo_log *log, const struct sq_undo_live *live, s
     return 0;
 }
 
-int sq_undo_log_look(const char *directory, struct sq_undo_content *content, struct sq_error *error)
-{
-    char path[PATH_MAX];
-    struct sq_id boot;
-    struct stat status;
-    content->live_count = 0;
-    if (path_of(directory, path, error) != 0 || sq_id_of_boot(&boot, error) != 0)
-        return -1;
-    sq_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK);
-    if (fd < 0 && errno == ENOENT)
-        return 0;
-    if (fd < 0 || fstat(fd, &status) != 0)
-        return sq_fail_errno(error, errno, "cannot open the undo log %s", path);
-    if (check_file(fd, path, error) != 0)
-        return -1;
-    return status.st_size == 0 ? 0 : read_fd(fd, (size_t)status.st_size, &boot, content, error);
-}
-
 int sq_undo_log_inherit(struct sq_undo_log *log, const char *directory, struct sq_undo_content *content,
                         struct sq_error *error)
 {

@@ -157,10 +157,6 @@ int sq_undo_log_open(struct sq_undo_log *log, const char *directory, bool durabl
                      struct sq_undo_content *content, struct sq_error *error);
 void sq_undo_log_close(struct sq_undo_log *log);
 
-/* Read the log in `directory` and change nothing; one that is not there is empty. SQ_UNCLEAN: it is damaged.
- */
-int sq_undo_log_look(const char *directory, struct sq_undo_content *content, struct sq_error *error);
-
 /*
  * Take over what a log of version 1 in `directory` holds, if there is one that root made, and remove it:
  * *content is then what `log` holds. It may be repeated after a crash.

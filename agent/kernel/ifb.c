@@ -18,6 +18,7 @@
 /* The kernel counts its own indices up from 1; "SQ" in the upper half stays out of its way and can be
  * recognised. */
 #define INDEX_BASE   0x53510000u
+#define NAME_PREFIX  "squall-"
 #define SLOTS_MAX    8 /* faults at a time: SQ_FAULTS_MAX */
 #define ATTEMPTS_MAX 8 /* when others stand in a slot's place */
 
@@ -53,7 +54,8 @@ int sq_ifb_choose(struct sq_netlink *netlink, const struct sq_id *experiment, ui
         struct sq_link link;
         *ifb = (struct sq_ifb){.ifindex = INDEX_BASE + number * SQ_TC_SIDES + side};
         choose_address(experiment, number * SQ_TC_SIDES + side, ifb);
-        sq_text_append(ifb->name, sizeof ifb->name, "squall-%u-%s", number, side == SQ_TC_IN ? "in" : "out");
+        sq_text_append(ifb->name, sizeof ifb->name, NAME_PREFIX "%u-%s", number,
+                       side == SQ_TC_IN ? "in" : "out");
         int result = sq_link_by_index(netlink, ifb->ifindex, &link);
         if (result != 0 && result != -ENODEV)
             return sq_fail_errno(error, -result, "cannot look for a free interface index");
@@ -219,4 +221,42 @@ int sq_ifb_remove(struct sq_netlink *netlink, const struct sq_ifb *ifb)
         .info = {.ifi_index = (int)ifb->ifindex},
     };
     return sq_netlink_request(netlink, &request.header, NULL, 0);
+}
+
+static bool begins_with(const struct nlattr *attribute, const char *text)
+{
+    return attribute != NULL && nla_len(attribute) > 0 &&
+           sq_text_is_terminated(nla_data(attribute), (size_t)nla_len(attribute)) &&
+           strncmp(nla_data(attribute), text, strlen(text)) == 0;
+}
+
+static int check_marks(const struct nlmsghdr *message, void *cookie)
+{
+    bool *marked = cookie;
+    if (message->nlmsg_type != RTM_NEWLINK || message->nlmsg_len < NLMSG_LENGTH(sizeof(struct ifinfomsg)))
+        return -EPROTO;
+    int length = (int)(message->nlmsg_len - NLMSG_SPACE(sizeof(struct ifinfomsg)));
+    struct nlattr *attributes = (void *)((char *)(uintptr_t)message + NLMSG_SPACE(sizeof(struct ifinfomsg)));
+    const struct nlattr *alias = nla_find(attributes, length, IFLA_IFALIAS);
+    const struct nlattr *about = nla_find(attributes, length, IFLA_LINKINFO);
+    const struct nlattr *kind =
+        about == NULL ? NULL : nla_find(nla_data(about), nla_len(about), IFLA_INFO_KIND);
+    *marked = is_text(kind, "ifb") && (alias == NULL || begins_with(alias, SQ_TC_NAME_PREFIX)) &&
+              begins_with(nla_find(attributes, length, IFLA_IFNAME), NAME_PREFIX);
+    return 0;
+}
+
+int sq_ifb_bears_marks(struct sq_netlink *netlink, uint32_t ifindex)
+{
+    bool marked = false;
+    if (ifindex < INDEX_BASE || ifindex >= INDEX_BASE + ATTEMPTS_MAX * SLOTS_MAX * SQ_TC_SIDES)
+        return 0;
+    struct link_request request = {
+        .header = {.nlmsg_len = sizeof request, .nlmsg_type = RTM_GETLINK},
+        .info = {.ifi_index = (int)ifindex},
+    };
+    int result = sq_netlink_get(netlink, &request.header, check_marks, &marked);
+    if (result == -ENODEV)
+        return 0;
+    return result != 0 ? result : marked;
 }

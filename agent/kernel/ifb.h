@@ -55,6 +55,12 @@ enum sq_ifb_finding { SQ_IFB_ABSENT = 0, SQ_IFB_OURS = 1, SQ_IFB_FOREIGN = 2 };
  * missing. */
 int sq_ifb_find(struct sq_netlink *netlink, const struct sq_ifb *ifb, const char *alias);
 
+/*
+ * Whether what has this index bears squall's marks, whichever fault it was for: its index, kind and name, and
+ * its alias if it has one. 1, 0 or -errno.
+ */
+int sq_ifb_bears_marks(struct sq_netlink *netlink, uint32_t ifindex);
+
 /* Delete what stands at its index, with its queue and all that it holds. -ENODEV: nothing does. */
 int sq_ifb_remove(struct sq_netlink *netlink, const struct sq_ifb *ifb);
 

@@ -490,6 +490,37 @@ static void test_idle(void **state)
     free(second);
 }
 
+/* A log that cannot be trusted: unclean, never "nothing to undo"; what bears squall's marks is found without
+ * it. */
+static void test_damaged_log(void **state)
+{
+    (void)state;
+    start_agent();
+    cut(1, 60 * SQ_NS_PER_SECOND);
+    assert_int_equal(kill(agent, SIGKILL), 0);
+    assert_int_equal(waitpid(agent, NULL, 0), agent);
+    agent = 0;
+    fixture_must(lab.host,
+                 "printf damage | dd of=%s/run/squalld/undo.log bs=1 seek=300 conv=notrunc status=none",
+                 directory);
+    assert_int_equal(run("--recover"), 6);
+    assert_output_says("output", "damaged at byte");
+    assert_int_equal(run("--halt"), 6);
+    assert_int_equal(run(NULL), 6);
+    fixture_must(lab.host, "%s --config %s --recover --sweep >%s/output", SQUALLD, config_path, directory);
+    assert_output_says("output", "starting a new log");
+    assert_passes();
+    fixture_assert_tc("eth0", tc_before);
+    tc_before = fixture_tc("eth0");
+    fixture_must(lab.host, "%s --config %s --recover --sweep >%s/output", SQUALLD, config_path, directory);
+    assert_output_says("output", "nothing on this host bears squall's marks");
+    start_agent();
+    cut(2, 60 * SQ_NS_PER_SECOND);
+    assert_int_equal(kill(agent, SIGTERM), 0);
+    assert_int_equal(exit_status(agent), 0);
+    agent = 0;
+}
+
 static void test_wrong_use(void **state)
 {
     (void)state;
@@ -572,6 +603,7 @@ int main(void)
         TEST(test_halt_without_agent),
         TEST(test_restart_recovers),
         TEST(test_idle),
+        TEST(test_damaged_log),
         TEST(test_wrong_use),
         TEST(test_policy_that_protects_nothing),
     };
