@@ -83,7 +83,7 @@ static int sweep_interface(struct sq_netlink *netlink, const struct sq_link *lin
     }
     if (result != 0 || !found.made_clsact)
         return result;
-    result = sq_tc_count_tenants(netlink, link->ifindex, &tenants);
+    result = sq_tc_count_tenants(netlink, link->ifindex, NULL, NULL, &tenants);
     if (result != 0 || tenants.ours + tenants.foreign > 0)
         return result;
     result = sq_tc_remove_clsact(netlink, link->ifindex);
