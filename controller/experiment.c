@@ -168,7 +168,7 @@ static int check_wait(struct sq_node root, const struct sq_experiment *experimen
     char most[SQ_UNIT_TEXT_MAX];
     sq_duration_format(wait_ns, wait);
     sq_duration_format(most_ns, most);
-    return sq_node_fail(sq_node_get(root, "method"), error, SQ_LIMIT,
+    return sq_node_fail(sq_node_get(root, "method"), error, SQ_BAD_INPUT,
                         "the last step begins %s after the hosts were prepared ('hold-before' and the steps "
                         "before it); they wait %s at most: make several experiments of it",
                         wait, most);

@@ -228,6 +228,26 @@ static void leave_unit(pid_t pid)
     assert_int_equal(umount(VICTIM_DIRECTORY "/cgroup"), 0);
 }
 
+/* The policy is read again: what was chosen and is protected by now makes the whole kill forbidden. */
+static void test_protected_after_prepare(void **state)
+{
+    struct kill_run *run = *state;
+    (void)victim_start_web();
+    kill_set(run, "executable", VICTIM_WEB);
+    kill_must(run, kill_preview(run));
+    struct sq_protection before = run->protection;
+    kill_must(run, kill_prepare(run));
+    kill_must(run, kill_ops->allowed(run->state, &run->order, &run->env, &run->undo, &before, &run->error));
+    run->protection.process_count = 1;
+    (void)snprintf(run->protection.processes[0], SQ_PATH_TEXT_MAX, "%s", VICTIM_OTHER);
+    kill_must(run, kill_ops->allowed(run->state, &run->order, &run->env, &run->undo, &before, &run->error));
+    (void)snprintf(run->protection.processes[0], SQ_PATH_TEXT_MAX, "%s", VICTIM_WEB);
+    assert_int_equal(kill_ops->allowed(run->state, &run->order, &run->env, &run->undo, &before, &run->error),
+                     -1);
+    assert_int_equal(run->error.code, SQ_POLICY);
+    assert_non_null(strstr(run->error.text, "must be left alone now: protected by the policy"));
+}
+
 static void test_protected_units(void **state)
 {
     struct kill_run *run = *state;
@@ -348,6 +368,7 @@ static int run_all(void)
         KILL_TEST(test_fewer_than_asked_for),
         KILL_TEST(test_nobody),
         KILL_TEST(test_protected_are_spared),
+        KILL_TEST(test_protected_after_prepare),
         KILL_TEST(test_protected_units),
         KILL_TEST(test_never_pid_1_nor_itself),
         KILL_TEST(test_kernel_threads_are_spared),

@@ -67,6 +67,16 @@ old_controller() {
     sq_old run --yes --record "$work/run.json" "$experiment"
     verdict 'an old controller: what is forbidden is named' 3 'does not allow network.partition'
     policy <<<'allow: ["*"]'
+    write_experiment "hosts=[web1]" "to=[10.77.0.12]" probe=none duration=30s
+    "$previous/controller/squall" run --yes --record "$work/run.json" "$experiment" >"$output" 2>&1 </dev/null &
+    running=$!
+    wait_until 10 web1_is_cut || tap_fail 'an old controller: the fault is in'
+    policy <<<'allow: []'
+    status=0
+    wait "$running" || status=$?
+    verdict 'an old controller: a reason that it does not know reaches it in words' 4 \
+        'web1 ended "cut off" by itself: failed: the policy .* does not allow network.partition'
+    policy <<<'allow: ["*"]'
 }
 
 # Killed with a partition in, the old agent leaves its log, and the new one is all that is there to read it.

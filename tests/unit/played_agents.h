@@ -34,6 +34,8 @@ enum mood {
     GOES_AFTER_INJECT, /* dies once the fault is in */
     RESTARTS_AFTER_INJECT,
     HALTED_AFTER_INJECT,
+    FORBIDDEN_WHILE_PREPARED, /* its policy is read again */
+    FORBIDDEN_AFTER_INJECT,
     SLOW_TO_PREPARE,
 };
 
@@ -50,6 +52,7 @@ struct agent {
     uint64_t lease_ns;
     uint64_t lease_end_boot_ns;
     struct sq_id experiment;
+    struct sq_id token;       /* of who prepared it: nobody else is obeyed */
     uint64_t clock_offset_ns; /* every agent has booted at another time */
     uint32_t reverts;
     uint32_t injects;
@@ -96,6 +99,12 @@ static void end_fault(const struct agent *agent, struct fault *fault, enum sq_en
     report->state = SQ_STATE_REVERTED;
 }
 
+static void forbid(const struct agent *agent, struct fault *fault)
+{
+    (void)strcpy(fault->report.message, "the policy does not allow network.partition");
+    end_fault(agent, fault, SQ_END_POLICY);
+}
+
 static void inject_fault(struct agent *agent, struct fault *fault)
 {
     fault->report.state = SQ_STATE_INJECTED;
@@ -105,6 +114,8 @@ static void inject_fault(struct agent *agent, struct fault *fault)
     sq_report_count(&fault->report, "dropped-in", 7);
     if (agent->mood == GOES_AFTER_INJECT)
         agent->mood = GONE;
+    if (agent->mood == FORBIDDEN_AFTER_INJECT)
+        forbid(agent, fault);
     if (agent->mood == HALTED_AFTER_INJECT)
         end_fault(agent, fault, SQ_END_HALT);
     if (agent->mood == FAILS_TO_INJECT) {
@@ -145,6 +156,10 @@ static void prepare(struct agent *agent, const struct sq_request *request, struc
         return;
     }
     agent->experiment = request->experiment;
+    agent->token = request->token;
+    assert_true(request->prepared_until_boot_ns > request->not_after_boot_ns);
+    assert_true(request->prepared_until_boot_ns - agent_now(agent) < SQ_PREPARED_MAX_NS);
+    assert_true(request->not_after_boot_ns - agent_now(agent) <= SQ_NOT_AFTER_MAX_NS);
     agent->lease_ns = request->lease_ns;
     agent->fault_count = request->fault_count;
     for (uint32_t i = 0; i < request->fault_count; i++) {
@@ -164,6 +179,14 @@ static void prepare(struct agent *agent, const struct sq_request *request, struc
 static void act(struct agent *agent, const struct sq_request *request, struct sq_reply *reply)
 {
     bool known = sq_id_equal(&agent->experiment, &request->experiment) && !sq_id_is_zero(&agent->experiment);
+    struct sq_error error;
+    if (sq_request_check(request, &error) != 0)
+        fail_msg("%s", error.text);
+    if (known && (request->verb == SQ_VERB_INJECT || request->verb == SQ_VERB_RENEW ||
+                  request->verb == SQ_VERB_REVERT))
+        assert_true(sq_id_equal_secret(&agent->token, &request->token));
+    if (agent->mood == FORBIDDEN_WHILE_PREPARED && request->verb == SQ_VERB_RENEW)
+        forbid(agent, &agent->faults[0]);
     if (request->verb == SQ_VERB_PREPARE)
         prepare(agent, request, reply);
     else if (request->verb != SQ_VERB_HELLO && !known)

@@ -356,6 +356,24 @@ static void test_collisions_without_an_inventory(void **state)
     }
 }
 
+/* Agents hold what is prepared for 24 hours at most, everything included. */
+static void test_last_step_comes_within_a_day(void **state)
+{
+    (void)state;
+    struct sq_error error = {0};
+    sq_autoexperiment struct sq_experiment *experiment = NULL;
+    static const char fine[] =
+        "title: t\nmethod:\n" CUT("a", "{count: 1}", "") CUT("b", "{count: 1}", ", at: 23h50m");
+    if (sq_experiment_parse("e.yaml", fine, strlen(fine), NULL, 0, &experiment, &error) != 0)
+        fail_msg("%s", error.text);
+    expect_refused("title: t\nmethod:\n" CUT("a", "{count: 1}", "") CUT("b", "{count: 1}", ", at: 23h50m1s"),
+                   "e.yaml:3:1: the last step begins 23h50m1s after the hosts were prepared");
+    expect_refused("title: t\nsteady-state-hypothesis: {hold-before: 1h, probes: [{name: p, http: "
+                   "\"http://h/\"}]}\nmethod:\n" CUT("a", "{count: 1}", "")
+                       CUT("b", "{count: 1}", ", at: 23h"),
+                   "e.yaml:4:1: the last step begins 1d after the hosts were prepared");
+}
+
 static void test_all_problems_are_told(void **state)
 {
     (void)state;
@@ -396,6 +414,7 @@ int main(void)
         cmocka_unit_test(test_bad_probes),
         cmocka_unit_test(test_bad_steps),
         cmocka_unit_test(test_collisions_without_an_inventory),
+        cmocka_unit_test(test_last_step_comes_within_a_day),
         cmocka_unit_test(test_all_problems_are_told),
         cmocka_unit_test(test_too_many),
     };

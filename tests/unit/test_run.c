@@ -110,12 +110,20 @@ static const char http_hypothesis[] =
     "  probes:\n"
     "  - {name: front page, http: \"http://127.0.0.1:%d/\", every: 100ms, abort-after-misses: 3}\n";
 
+static const char held_hypothesis[] = "steady-state-hypothesis:\n"
+                                      "  title: it is served\n"
+                                      "  hold-before: 5s\n"
+                                      "  probes:\n"
+                                      "  - {name: front page, http: \"http://127.0.0.1:%d/\"}\n";
+
 static void write_experiment(char *text, size_t size, const char *hypothesis, const char *duration)
 {
     char probes[512];
-    /* The two texts above are the only formats. */
+    /* The texts above are the only formats. */
     if (hypothesis == http_hypothesis)
         (void)snprintf(probes, sizeof(probes), http_hypothesis, server.port);
+    else if (hypothesis == held_hypothesis)
+        (void)snprintf(probes, sizeof(probes), held_hypothesis, server.port);
     else
         probes[0] = '\0';
     (void)snprintf(text, size,
@@ -449,6 +457,26 @@ static void test_one_is_halted(void **state)
     expect_reported("aborted: somebody halted web3");
 }
 
+/* A host's policy is read again: before anything was injected that is a refusal, after it a failure. */
+static void test_one_forbids(void **state)
+{
+    (void)state;
+    agents[1].mood = FORBIDDEN_AFTER_INJECT;
+    assert_int_equal(run(no_hypothesis, "20s"), SQ_EXIT_FAILED);
+    expect_all_clean();
+    expect_reported("web2 ended \"cut\": forbidden by the host's new policy: the policy does not allow");
+}
+
+static void test_one_forbids_beforehand(void **state)
+{
+    (void)state;
+    agents[1].mood = FORBIDDEN_WHILE_PREPARED;
+    assert_int_equal(run(held_hypothesis, "20s"), SQ_EXIT_REFUSED);
+    expect_all_clean();
+    expect_reported("web2 ended \"cut\": forbidden by the host's new policy: the policy does not allow");
+    assert_int_equal(agents[0].injects + agents[1].injects, 0);
+}
+
 static void test_something_is_left(void **state)
 {
     (void)state;
@@ -564,6 +592,8 @@ int main(void)
         RUN_TEST(test_one_goes_away),
         RUN_TEST(test_one_restarts),
         RUN_TEST(test_one_is_halted),
+        RUN_TEST(test_one_forbids),
+        RUN_TEST(test_one_forbids_beforehand),
         RUN_TEST(test_something_is_left),
         RUN_TEST(test_signals_end_with_a_rollback),
         RUN_TEST(test_signal_while_preparing),
