@@ -120,60 +120,6 @@ int sq_tc_filters(struct sq_netlink *netlink, uint32_t ifindex, uint32_t parent,
     return result == -ENODEV ? 0 : result; /* without the interface there are no filters */
 }
 
-struct qdisc_walk {
-    uint32_t ifindex;
-    sq_tc_visit_qdisc visit;
-    void *cookie;
-};
-
-static int walk_qdisc(const struct nlmsghdr *message, void *cookie)
-{
-    const struct qdisc_walk *walk = cookie;
-    const struct tcmsg *info;
-    struct nlattr *attributes[TCA_MAX + 1];
-    if (!take_apart(message, RTM_NEWQDISC, walk->ifindex, &info, attributes))
-        return 0;
-    struct sq_tc_qdisc qdisc = {
-        .handle = info->tcm_handle,
-        .parent = info->tcm_parent,
-        .kind = text_of(attributes[TCA_KIND]),
-        .options = attributes[TCA_OPTIONS],
-        .shared_block = {number_of(attributes[TCA_INGRESS_BLOCK]), number_of(attributes[TCA_EGRESS_BLOCK])},
-        .stats = attributes[TCA_STATS2],
-    };
-    return walk->visit(&qdisc, walk->cookie);
-}
-
-int sq_tc_qdiscs(struct sq_netlink *netlink, uint32_t ifindex, sq_tc_visit_qdisc visit, void *cookie)
-{
-    struct tc_request request;
-    init_request(&request, RTM_GETQDISC, ifindex);
-    struct qdisc_walk walk = {.ifindex = ifindex, .visit = visit, .cookie = cookie};
-    return sq_netlink_dump(netlink, &request.header, walk_qdisc, &walk);
-}
-
-static int notice_clsact(const struct sq_tc_qdisc *qdisc, void *cookie)
-{
-    struct sq_tc_clsact *clsact = cookie;
-    bool ingress_only = strcmp(qdisc->kind, "ingress") == 0;
-    if (ingress_only || strcmp(qdisc->kind, "clsact") == 0) {
-        clsact->present = true;
-        clsact->ingress_only = ingress_only;
-        memcpy(clsact->shared_block, qdisc->shared_block, sizeof clsact->shared_block);
-    }
-    return 0;
-}
-
-int sq_tc_find_clsact(struct sq_netlink *netlink, uint32_t ifindex, struct sq_tc_clsact *clsact)
-{
-    int result = -EAGAIN;
-    for (int i = 0; i < SQ_NETLINK_ATTEMPTS && result == -EAGAIN; i++) {
-        *clsact = (struct sq_tc_clsact){0};
-        result = sq_tc_qdiscs(netlink, ifindex, notice_clsact, clsact);
-    }
-    return result;
-}
-
 static void init_clsact_request(struct tc_request *request, uint16_t type, uint32_t ifindex)
 {
     init_request(request, type, ifindex);
