@@ -357,13 +357,15 @@ static __always_inline int classify6(struct __sk_buff *skb, __u32 base, __u32 of
  */
 static __always_inline int classify4_loopback(struct __sk_buff *skb, __u32 base, __u32 offset, int loses)
 {
-    struct sq_prefix4 to = {.bits = 32};
-    struct sq_prefix4 from = {.bits = 32};
+    struct sq_prefix4 to; /* not initialised: the address would be written into the half of a spilled word */
+    struct sq_prefix4 from;
     if (bpf_skb_load_bytes_relative(skb, offset + address4_at(SQ_CLASSIFIER_OUT), to.address,
                                     sizeof to.address, base) != 0 ||
         bpf_skb_load_bytes_relative(skb, offset + address4_at(SQ_CLASSIFIER_IN), from.address,
                                     sizeof from.address, base) != 0)
         return constants.verdict_miss;
+    to.bits = 32;
+    from.bits = 32;
     if (constants.has_exempt &&
         (bpf_map_lookup_elem(&exempt4, &to) != NULL || bpf_map_lookup_elem(&exempt4, &from) != NULL))
         return constants.verdict_miss;
@@ -376,13 +378,15 @@ static __always_inline int classify4_loopback(struct __sk_buff *skb, __u32 base,
 
 static __always_inline int classify6_loopback(struct __sk_buff *skb, __u32 base, __u32 offset, int loses)
 {
-    struct sq_prefix6 to = {.bits = 128};
-    struct sq_prefix6 from = {.bits = 128};
+    struct sq_prefix6 to; /* not initialised: the address would be written into the half of a spilled word */
+    struct sq_prefix6 from;
     if (bpf_skb_load_bytes_relative(skb, offset + address6_at(SQ_CLASSIFIER_OUT), to.address,
                                     sizeof to.address, base) != 0 ||
         bpf_skb_load_bytes_relative(skb, offset + address6_at(SQ_CLASSIFIER_IN), from.address,
                                     sizeof from.address, base) != 0)
         return constants.verdict_miss;
+    to.bits = 128;
+    from.bits = 128;
     if (constants.has_exempt &&
         (bpf_map_lookup_elem(&exempt6, &to) != NULL || bpf_map_lookup_elem(&exempt6, &from) != NULL))
         return constants.verdict_miss;
