@@ -10,9 +10,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
-
-#define LOOK_EVERY_NS SQ_NS_PER_MILLISECOND
 
 static const char *side_text(enum sq_tc_side side)
 {
@@ -163,54 +160,25 @@ int sq_network_detours_count(struct sq_netlink *netlink, const struct sq_network
     return 0;
 }
 
-uint64_t sq_network_detours_drain_ns(const struct sq_network_undo *record, uint64_t most_ns)
+uint64_t sq_network_detours_drain_ns(const struct sq_network_undo *record)
 {
     uint64_t needed_ns = sq_ns_add(record->longest_delay_ns, SQ_DETOUR_DRAIN_EXTRA_NS);
-    return needed_ns < most_ns ? needed_ns : most_ns;
+    return needed_ns < SQ_DETOUR_DRAIN_MAX_NS ? needed_ns : SQ_DETOUR_DRAIN_MAX_NS;
 }
 
-static void pause_ns(uint64_t ns)
-{
-    struct timespec pause = {.tv_sec = (time_t)(ns / SQ_NS_PER_SECOND),
-                             .tv_nsec = (long)(ns % SQ_NS_PER_SECOND)};
-    (void)nanosleep(&pause, NULL);
-}
-
-static bool has_detour(const struct sq_network_undo *record)
-{
-    return record->detours[SQ_TC_IN].ifindex != 0 || record->detours[SQ_TC_OUT].ifindex != 0;
-}
-
-/*
- * Packets still held at the end. Empty once is not yet empty: what has left the queue is for a moment in the
- * hands of the IFB.
- */
-static uint32_t wait_until_empty(struct sq_netlink *netlink, const struct sq_network_undo *record,
-                                 uint64_t until_boot_ns)
+void sq_network_detours_tell_lost(struct sq_netlink *netlink, const struct sq_network_undo *record,
+                                  struct sq_fault_report *report)
 {
     struct sq_network_detour_count count;
-    bool was_empty = false;
-    for (;;) {
-        if (sq_network_detours_count(netlink, record, &count) != 0)
-            return 0; /* what cannot be read cannot be waited for */
-        if (count.held == 0 && was_empty)
-            return 0;
-        was_empty = count.held == 0;
-        if (!was_empty && sq_boot_ns() >= until_boot_ns)
-            return count.held;
-        pause_ns(LOOK_EVERY_NS);
-    }
+    if (sq_network_has_detour(record) && sq_network_detours_count(netlink, record, &count) == 0 &&
+        count.held > 0)
+        sq_report_line(report, SQ_LINE_WARNING,
+                       "%u packets that were still delayed when the fault was removed are lost", count.held);
 }
 
-void sq_network_detours_drain(struct sq_netlink *netlink, const struct sq_network_undo *record,
-                              uint64_t drain_ns, struct sq_fault_report *report)
+bool sq_network_has_detour(const struct sq_network_undo *record)
 {
-    if (!has_detour(record))
-        return;
-    uint32_t lost = wait_until_empty(netlink, record, sq_ns_add(sq_boot_ns(), drain_ns));
-    if (lost > 0)
-        sq_report_line(report, SQ_LINE_WARNING,
-                       "%u packets that were still delayed when the fault was removed are lost", lost);
+    return record->detours[SQ_TC_IN].ifindex != 0 || record->detours[SQ_TC_OUT].ifindex != 0;
 }
 
 static uint32_t remove_one(struct sq_netlink *netlink, const struct sq_network_undo *record,

@@ -18,9 +18,6 @@
 #define SQ_DETOUR_DRAIN_EXTRA_NS (100 * SQ_NS_PER_MILLISECOND)
 #define SQ_DETOUR_DRAIN_MAX_NS   (10 * SQ_NS_PER_SECOND)
 
-/* The same while nothing else can be served. */
-#define SQ_DETOUR_DRAIN_BLOCKING_NS (2 * SQ_NS_PER_SECOND)
-
 /* The queues that a selector of this direction and this longest delay make: see `queues` in fault.h. */
 void sq_network_detours_queues(enum sq_direction direction, uint64_t longest_delay_ns,
                                struct sq_fault_queues *queues);
@@ -54,12 +51,11 @@ struct sq_network_detour_count {
 int sq_network_detours_count(struct sq_netlink *netlink, const struct sq_network_undo *record,
                              struct sq_network_detour_count *count);
 
-/*
- * Wait until the queues are empty, at most `drain_ns`; tells in report->lines what will be lost. When the
- * fault is clean, and its filters are still there if they can be: see the classifier.
- */
-void sq_network_detours_drain(struct sq_netlink *netlink, const struct sq_network_undo *record,
-                              uint64_t drain_ns, struct sq_fault_report *report);
+bool sq_network_has_detour(const struct sq_network_undo *record);
+
+/* A warning in report->lines if the queues still hold packets: what is in them is lost with them. */
+void sq_network_detours_tell_lost(struct sq_netlink *netlink, const struct sq_network_undo *record,
+                                  struct sq_fault_report *report);
 
 /*
  * Delete what is squall's by all its marks, and what came with a kernel module; when no filter leads there
@@ -70,6 +66,6 @@ uint32_t sq_network_detours_remove(struct sq_netlink *netlink, const struct sq_n
                                    struct sq_fault_report *report, bool *differs);
 
 /* How long packets may need to come out of the record's queues, within the bounds above. */
-uint64_t sq_network_detours_drain_ns(const struct sq_network_undo *record, uint64_t most_ns);
+uint64_t sq_network_detours_drain_ns(const struct sq_network_undo *record);
 
 #endif

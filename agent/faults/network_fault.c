@@ -13,6 +13,7 @@
 #define OWN_DESCRIPTORS 24
 
 #define SETTLE_LOOK_NS (5 * SQ_NS_PER_MILLISECOND)
+#define EMPTY_LOOK_NS  SQ_NS_PER_MILLISECOND
 
 int sq_network_preview_fault(enum sq_fault_kind kind, const struct sq_network_selector *selector,
                              const struct sq_network_effect *effect, const struct sq_fault_env *env,
@@ -85,21 +86,38 @@ int sq_network_clean(void *state, const struct sq_undo *undo, struct sq_error *e
     return sq_network_undo_clean(&netlink, &record, error);
 }
 
+/* Of a fault whose state is gone with the process that had it: the caller bounds the waiting. */
+static uint64_t settle_from_record(const struct sq_network_undo *record)
+{
+    sq_autonetlink struct sq_netlink netlink = {.fd = -1};
+    struct sq_network_detour_count count;
+    if (!sq_network_undo_is_here(record) || sq_netlink_open(&netlink, NULL) != 0 ||
+        sq_network_detours_count(&netlink, record, &count) != 0 || count.held == 0)
+        return 0;
+    return sq_ns_add(sq_boot_ns(), SETTLE_LOOK_NS);
+}
+
+/* Empty once is not yet empty: what has left the queue is for a moment in the hands of the IFB. */
 uint64_t sq_network_settle(void *state, const struct sq_undo *undo)
 {
     struct sq_network_state *network = state;
     struct sq_network_undo record;
     struct sq_network_detour_count count;
     uint64_t now_ns = sq_boot_ns();
-    if (network == NULL || !network->ready || sq_network_undo_read(undo, &record, NULL) != 0)
+    if (sq_network_undo_read(undo, &record, NULL) != 0 || !sq_network_has_detour(&record))
         return 0;
+    if (network == NULL || !network->ready)
+        return settle_from_record(&record);
     if (network->drained_boot_ns == 0)
-        network->drained_boot_ns =
-            sq_ns_add(now_ns, sq_network_detours_drain_ns(&record, SQ_DETOUR_DRAIN_MAX_NS));
+        network->drained_boot_ns = sq_ns_add(now_ns, sq_network_detours_drain_ns(&record));
     if (now_ns >= network->drained_boot_ns ||
-        sq_network_detours_count(&network->netlink, &record, &count) != 0 || count.held == 0)
+        sq_network_detours_count(&network->netlink, &record, &count) != 0)
         return 0;
-    return sq_ns_add(now_ns, SETTLE_LOOK_NS);
+    bool was_empty = network->is_empty;
+    network->is_empty = count.held == 0;
+    if (count.held != 0)
+        return sq_ns_add(now_ns, SETTLE_LOOK_NS);
+    return was_empty ? 0 : sq_ns_add(now_ns, EMPTY_LOOK_NS);
 }
 
 int sq_network_remove(void *state, const struct sq_undo *undo, struct sq_fault_report *report,
@@ -109,17 +127,12 @@ int sq_network_remove(void *state, const struct sq_undo *undo, struct sq_fault_r
     struct sq_network_undo record;
     if (sq_network_undo_read(undo, &record, error) != 0)
         return -1;
-    uint64_t drain_ns = sq_network_detours_drain_ns(&record, SQ_DETOUR_DRAIN_BLOCKING_NS);
-    if (network != NULL && network->ready) {
-        /* What was waited for all its time is not waited for again. */
-        if (network->drained_boot_ns != 0)
-            drain_ns = 0;
-        return sq_network_undo_remove(&network->netlink, &record, drain_ns, report, error);
-    }
+    if (network != NULL && network->ready)
+        return sq_network_undo_remove(&network->netlink, &record, report, error);
     sq_autonetlink struct sq_netlink netlink = {.fd = -1};
     if (sq_netlink_open(&netlink, error) != 0)
         return -1;
-    return sq_network_undo_remove(&netlink, &record, drain_ns, report, error);
+    return sq_network_undo_remove(&netlink, &record, report, error);
 }
 
 void sq_network_release(void *state)

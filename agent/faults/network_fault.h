@@ -21,6 +21,7 @@ struct sq_network_state {
     bool ready;
     bool injected;
     uint64_t drained_boot_ns; /* until when packets are waited for; 0: nobody waits */
+    bool is_empty;            /* the detours' queues, when they were last looked at */
 };
 
 /* What becomes of the packets that the selector means. */

@@ -151,11 +151,11 @@ static bool is_here(struct removal *removal, uint32_t i, bool *same)
  * Packets still on a detour need the filters when they come back, and what is sent on a detour that is gone
  * would be dropped.
  */
-static void remove_all(struct removal *removal, uint64_t drain_ns)
+static void remove_all(struct removal *removal)
 {
     const struct sq_network_undo *record = removal->record;
     bool here[SQ_NETWORK_INTERFACES_MAX] = {false};
-    sq_network_detours_drain(removal->netlink, record, drain_ns, removal->report);
+    sq_network_detours_tell_lost(removal->netlink, record, removal->report);
     for (uint32_t i = 0; i < record->interface_count; i++) {
         bool same = false;
         here[i] = is_here(removal, i, &same);
@@ -168,11 +168,11 @@ static void remove_all(struct removal *removal, uint64_t drain_ns)
             compare(removal, &record->interfaces[i]);
 }
 
-static int remove_here(struct sq_netlink *netlink, const struct sq_network_undo *record, uint64_t drain_ns,
+static int remove_here(struct sq_netlink *netlink, const struct sq_network_undo *record,
                        struct sq_fault_report *report, struct sq_error *error)
 {
     struct removal removal = {.netlink = netlink, .record = record, .report = report};
-    remove_all(&removal, drain_ns);
+    remove_all(&removal);
     if (removal.left > 0) {
         report->proof = SQ_PROOF_LEFT;
         return sq_fail(error, SQ_UNCLEAN,
@@ -189,7 +189,6 @@ static int remove_here(struct sq_netlink *netlink, const struct sq_network_undo 
 /* What the process that goes elsewhere is given, and brings back: in memory that it shares. */
 struct errand {
     struct sq_network_undo record;
-    uint64_t drain_ns;
     struct sq_fault_report report;
     struct sq_error error;
 };
@@ -199,16 +198,15 @@ static int run_errand(void *cookie)
     struct errand *errand = cookie;
     sq_autonetlink struct sq_netlink netlink = {.fd = -1};
     if (sq_netlink_open(&netlink, &errand->error) != 0 ||
-        remove_here(&netlink, &errand->record, errand->drain_ns, &errand->report, &errand->error) != 0)
+        remove_here(&netlink, &errand->record, &errand->report, &errand->error) != 0)
         return 1;
     return 0;
 }
 
 static int send_errand(const char *path, struct errand *errand, const struct sq_network_undo *record,
-                       uint64_t drain_ns, struct sq_fault_report *report, struct sq_error *error)
+                       struct sq_fault_report *report, struct sq_error *error)
 {
     errand->record = *record;
-    errand->drain_ns = drain_ns;
     errand->report = *report;
     int result = sq_place_enter(&record->place, path, run_errand, errand);
     if (result == 0 || result == 1) {
@@ -222,14 +220,14 @@ static int send_errand(const char *path, struct errand *errand, const struct sq_
 }
 
 /* 0: undone, 1: it could not be, -errno: nobody went there. */
-static int remove_in(const char *path, const struct sq_network_undo *record, uint64_t drain_ns,
-                     struct sq_fault_report *report, struct sq_error *error)
+static int remove_in(const char *path, const struct sq_network_undo *record, struct sq_fault_report *report,
+                     struct sq_error *error)
 {
     struct errand *errand =
         mmap(NULL, sizeof *errand, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (errand == MAP_FAILED)
         return -errno;
-    int result = send_errand(path, errand, record, drain_ns, report, error);
+    int result = send_errand(path, errand, record, report, error);
     (void)munmap(errand, sizeof *errand);
     return result;
 }
@@ -241,8 +239,8 @@ static int tell_gone(struct sq_fault_report *report)
     return 0;
 }
 
-static int remove_elsewhere(const struct sq_network_undo *record, uint64_t drain_ns,
-                            struct sq_fault_report *report, struct sq_error *error)
+static int remove_elsewhere(const struct sq_network_undo *record, struct sq_fault_report *report,
+                            struct sq_error *error)
 {
     char path[SQ_PLACE_PATH_MAX];
     enum sq_place_state state = sq_place_find(&record->place, path);
@@ -250,7 +248,7 @@ static int remove_elsewhere(const struct sq_network_undo *record, uint64_t drain
     if (state == SQ_PLACE_GONE)
         return tell_gone(report);
     if (state == SQ_PLACE_THERE)
-        result = remove_in(path, record, drain_ns, report, error);
+        result = remove_in(path, record, report, error);
     if (result == -ESTALE)
         return tell_gone(report);
     if (result == 0 || result == 1)
@@ -273,10 +271,10 @@ static int remove_elsewhere(const struct sq_network_undo *record, uint64_t drain
 }
 
 int sq_network_undo_remove(struct sq_netlink *netlink, const struct sq_network_undo *record,
-                           uint64_t drain_ns, struct sq_fault_report *report, struct sq_error *error)
+                           struct sq_fault_report *report, struct sq_error *error)
 {
     report->proof = SQ_PROOF_NONE;
     if (!sq_network_undo_is_here(netlink, record))
-        return remove_elsewhere(record, drain_ns, report, error);
-    return remove_here(netlink, record, drain_ns, report, error);
+        return remove_elsewhere(record, report, error);
+    return remove_here(netlink, record, report, error);
 }

@@ -96,11 +96,11 @@ int sq_network_undo_clean(struct sq_netlink *netlink, const struct sq_network_un
 
 /*
  * Take away all that squall made, compare with what was there before. See `remove` in fault.h. Packets that
- * are still on a detour are waited for, at most `drain_ns`. What was made in another network namespace is
- * undone in there by a process of its own if this one may enter it (CAP_SYS_ADMIN); it is undone as well if
- * that namespace is gone.
+ * are still on a detour are lost: `settle` says when there are none. What was made in another network
+ * namespace is undone in there by a process of its own if this one may enter it (CAP_SYS_ADMIN); it is undone
+ * as well if that namespace is gone.
  */
 int sq_network_undo_remove(struct sq_netlink *netlink, const struct sq_network_undo *record,
-                           uint64_t drain_ns, struct sq_fault_report *report, struct sq_error *error);
+                           struct sq_fault_report *report, struct sq_error *error);
 
 #endif

@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
@@ -18,6 +17,8 @@
 
 #define LAYOUT          1
 #define GONE_WITHIN_NS  (10 * SQ_NS_PER_SECOND) /* a process of many gigabytes takes its time */
+#define SETTLE_FIRST_NS SQ_NS_PER_MILLISECOND   /* between two looks */
+#define SETTLE_MOST_NS  (15 * SQ_NS_PER_MILLISECOND)
 #define EARLY_LINES_MAX 4
 /* The kernel's timer and the injector's own end a fault at the same moment: that is no early end. */
 #define TIMELY_NS (50 * SQ_NS_PER_MILLISECOND)
@@ -109,9 +110,10 @@ int sq_stress_prepare(struct sq_stress_state *state, const struct sq_fault_env *
         return sq_fail(error, SQ_INTERNAL, "the stress fault was given no record of its own");
     state->oom_kills_before = sq_host_oom_kills();
     state->control = sq_stressor_control_make();
-    if (state->control == NULL || pipe2(ready, O_CLOEXEC) != 0)
+    if (state->control == NULL || pipe2(ready, O_CLOEXEC | O_NONBLOCK) != 0)
         return sq_fail_errno(error, errno, "cannot prepare for stressors");
-    sq_autoclose int ready_end = ready[0];
+    state->ready_fd = ready[0];
+    state->has_ready_fd = true;
     int result = start_all(state, undo, ready[1], job_of, cookie, env, error);
     (void)close(ready[1]);
     if (result != 0)
@@ -119,7 +121,28 @@ int sq_stress_prepare(struct sq_stress_state *state, const struct sq_fault_env *
     /* They wait; none of them works before the log knows it. */
     if (env->record != NULL && env->record(env->cookie, undo, error) != 0)
         return -1;
-    return sq_stressor_await(ready_end, record->count, error);
+    return 0;
+}
+
+static void close_ready(struct sq_stress_state *state)
+{
+    if (state->has_ready_fd)
+        (void)close(state->ready_fd);
+    state->has_ready_fd = false;
+}
+
+int sq_stress_prepared(void *state, const struct sq_undo *undo, struct sq_error *error)
+{
+    struct sq_stress_state *stress = state;
+    const struct sq_stress_record *record = sq_stress_record_read(undo);
+    if (record == NULL)
+        return sq_fail(error, SQ_INTERNAL, "the stress fault was given no record of its own");
+    if (!stress->has_ready_fd)
+        return stress->ready_count == record->count;
+    int result = sq_stressor_take_ready(stress->ready_fd, record->count, &stress->ready_count, error);
+    if (result != 0)
+        close_ready(stress);
+    return result;
 }
 
 /* ---- watching ---- */
@@ -152,8 +175,8 @@ static void reap(struct sq_stress_state *state, struct sq_stress_process *proces
     bool in_time =
         state->deadline_boot_ns != 0 && sq_ns_add(sq_boot_ns(), TIMELY_NS) >= state->deadline_boot_ns;
     process->is_early = !state->is_over && !in_time;
-    process->is_oom =
-        WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && sq_host_oom_kills() > state->oom_kills_before;
+    process->is_oom = process->is_early && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL &&
+                      sq_host_oom_kills() > state->oom_kills_before;
 }
 
 void sq_stress_look(struct sq_stress_state *state, const struct sq_stress_record *record)
@@ -323,15 +346,35 @@ static void bury(const struct sq_stress_entry *entry)
         (void)waitpid((pid_t)entry->pid, NULL, WNOHANG);
 }
 
-static void wait_until_gone(const struct sq_stress_entry *entry, uint64_t until_boot_ns)
+static bool is_left(const struct sq_stress_state *state, const struct sq_stress_record *record, uint32_t i)
 {
-    struct sq_process_id id = id_of(entry);
-    sq_autoclose int pidfd = sq_process_open(&id);
-    if (pidfd < 0)
-        return;
-    struct pollfd polled = {.fd = pidfd, .events = POLLIN};
-    uint64_t left_ns = sq_ns_sub(until_boot_ns, sq_boot_ns());
-    (void)poll(&polled, 1, (int)(left_ns / SQ_NS_PER_MILLISECOND));
+    if (state != NULL && i < state->count && state->processes[i].is_reaped)
+        return false;
+    return is_alive(&record->entries[i]);
+}
+
+uint64_t sq_stress_settle(void *state, const struct sq_undo *undo)
+{
+    struct sq_stress_state *stress = state;
+    const struct sq_stress_record *record = sq_stress_record_read(undo);
+    uint64_t now_ns = sq_boot_ns();
+    uint64_t pause_ns = SETTLE_FIRST_NS;
+    if (record == NULL)
+        return 0;
+    if (stress != NULL) {
+        if (stress->gone_by_boot_ns == 0)
+            stress->gone_by_boot_ns = sq_ns_add(now_ns, GONE_WITHIN_NS);
+        if (now_ns >= stress->gone_by_boot_ns)
+            return 0;
+        if (stress->settle_pause_ns < SETTLE_MOST_NS)
+            stress->settle_pause_ns = stress->settle_pause_ns * 2 + SETTLE_FIRST_NS;
+        pause_ns = stress->settle_pause_ns;
+        sq_stress_look(stress, record);
+    }
+    for (uint32_t i = 0; i < record->count; i++)
+        if (is_left(stress, record, i))
+            return sq_ns_add(now_ns, pause_ns);
+    return 0;
 }
 
 int sq_stress_remove(void *state, const struct sq_undo *undo, struct sq_fault_report *report,
@@ -343,14 +386,11 @@ int sq_stress_remove(void *state, const struct sq_undo *undo, struct sq_fault_re
     bool all_killed = sq_stress_clean(state, undo, &unclean) == 0;
     if (check_record(record, error) != 0)
         return -1;
-    uint64_t until_ns = sq_ns_add(sq_boot_ns(), GONE_WITHIN_NS);
-    for (uint32_t i = 0; i < record->count && all_killed; i++)
-        wait_until_gone(&record->entries[i], until_ns);
     if (stress != NULL)
         sq_stress_look(stress, record);
     uint32_t left = 0;
     for (uint32_t i = 0; i < record->count; i++) {
-        if (is_alive(&record->entries[i])) {
+        if (is_left(stress, record, i)) {
             left++;
             sq_report_line(
                 report, SQ_LINE_LEFT,
@@ -372,6 +412,7 @@ int sq_stress_remove(void *state, const struct sq_undo *undo, struct sq_fault_re
 void sq_stress_release(void *state)
 {
     struct sq_stress_state *stress = state;
+    close_ready(stress);
     for (uint32_t i = 0; i < stress->count; i++)
         (void)close(stress->processes[i].pidfd);
     stress->count = 0;

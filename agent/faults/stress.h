@@ -48,6 +48,11 @@ struct sq_stress_state {
     uint64_t deadline_boot_ns;
     uint64_t seen_boot_ns; /* of the last look while all of them were alive */
     uint64_t oom_kills_before;
+    int ready_fd; /* where they say that they are set up */
+    bool has_ready_fd;
+    uint32_t ready_count;
+    uint64_t gone_by_boot_ns; /* until when their end is waited for; 0: nobody waits */
+    uint64_t settle_pause_ns;
     bool is_over; /* cleaned */
     bool has_lines;
     uint32_t line_count; /* of the report as the preview left it */
@@ -62,7 +67,7 @@ struct sq_stress_record *sq_stress_record_of(struct sq_undo *undo);
 const struct sq_stress_record *sq_stress_record_read(const struct sq_undo *undo);
 
 /*
- * Start a stressor for each of record->planned_count, wait until all are set up, and have them recorded.
+ * Start a stressor for each of record->planned_count, and have them recorded; they set themselves up.
  * `job_of` fills in the i-th; what it points to lives until it is called again.
  */
 int sq_stress_prepare(struct sq_stress_state *state, const struct sq_fault_env *env, struct sq_undo *undo,
@@ -81,7 +86,8 @@ void sq_stress_begin_status(struct sq_stress_state *state, struct sq_fault_repor
 
 /* The entries of struct sq_fault_ops. */
 uint32_t sq_stress_descriptors(const struct sq_undo *undo);
-
+int sq_stress_prepared(void *state, const struct sq_undo *undo, struct sq_error *error);
+uint64_t sq_stress_settle(void *state, const struct sq_undo *undo);
 int sq_stress_inject(void *state, const struct sq_undo *undo, uint64_t deadline_boot_ns,
                      struct sq_error *error);
 int sq_stress_renew(void *state, const struct sq_undo *undo, uint64_t deadline_boot_ns,

@@ -12,7 +12,7 @@ uint64_t sq_experiments_now(const struct sq_experiments *experiments)
     return experiments->world.now_boot_ns(experiments->world.cookie);
 }
 
-static const char *kind_name(const struct sq_experiment_fault *fault)
+const char *sq_experiment_kind_name(const struct sq_experiment_fault *fault)
 {
     const struct sq_fault_info *info = sq_fault_by_kind(fault->order.spec.kind);
     return info == NULL ? "unknown fault" : info->name;
@@ -58,7 +58,7 @@ bool sq_experiments_is_unclean(const struct sq_experiments *experiments)
     return false;
 }
 
-static void release_state(struct sq_experiment_fault *fault)
+void sq_experiment_release(struct sq_experiment_fault *fault)
 {
     if (fault->state == NULL)
         return;
@@ -71,7 +71,7 @@ static void release_state(struct sq_experiment_fault *fault)
 void sq_experiment_reset(struct sq_experiment *experiment)
 {
     for (uint32_t i = 0; i < experiment->fault_count; i++) {
-        release_state(&experiment->faults[i]);
+        sq_experiment_release(&experiment->faults[i]);
         memset(&experiment->faults[i], 0, sizeof experiment->faults[i]);
     }
     experiment->id = (struct sq_id){{0}};
@@ -106,7 +106,7 @@ static void fault_fails(struct sq_experiments *experiments, struct sq_experiment
 {
     sq_report_fail(&fault->report, error);
     sq_experiment_clean(experiments, fault, SQ_END_FAILURE);
-    sq_log(SQ_LOG_ERROR, "fault %u, %s: %s", fault->order.index, kind_name(fault), error->text);
+    sq_log(SQ_LOG_ERROR, "fault %u, %s: %s", fault->order.index, sq_experiment_kind_name(fault), error->text);
 }
 
 void sq_experiment_forbid(struct sq_experiments *experiments, struct sq_experiment_fault *fault,
@@ -166,7 +166,7 @@ int sq_experiment_inject(struct sq_experiments *experiments, struct sq_experimen
     fault->report.state = SQ_STATE_INJECTED;
     if (fault->ops->inject(fault->state, &fault->undo, fault->report.deadline_boot_ns, &error) == 0) {
         fault->attend_at_boot_ns = now_ns;
-        sq_log(SQ_LOG_INFO, "fault %u, %s: injected", fault->order.index, kind_name(fault));
+        sq_log(SQ_LOG_INFO, "fault %u, %s: injected", fault->order.index, sq_experiment_kind_name(fault));
         return 0;
     }
     fault_fails(experiments, fault, &error);
@@ -174,7 +174,7 @@ int sq_experiment_inject(struct sq_experiments *experiments, struct sq_experimen
 }
 
 /* Is it still there? An order to go on with what somebody took away is no order to be kept. */
-static int look(const struct sq_experiment_fault *fault, struct sq_error *error)
+int sq_experiment_look(const struct sq_experiment_fault *fault, struct sq_error *error)
 {
     if (fault->ops->look == NULL || fault->state == NULL)
         return 0;
@@ -184,7 +184,7 @@ static int look(const struct sq_experiment_fault *fault, struct sq_error *error)
 int sq_experiment_renew(struct sq_experiments *experiments, struct sq_experiment_fault *fault,
                         struct sq_error *error)
 {
-    if (look(fault, error) != 0) {
+    if (sq_experiment_look(fault, error) != 0) {
         fault_fails(experiments, fault, error);
         return -1;
     }
@@ -215,133 +215,25 @@ void sq_experiment_clean(struct sq_experiments *experiments, struct sq_experimen
         return;
     }
     /* Removing also cleans; what cannot even be removed ends with the deadline in the kernel. */
-    sq_log(SQ_LOG_ERROR, "fault %u, %s: %s", fault->order.index, kind_name(fault), error.text);
-}
-
-static void fault_is_left(struct sq_experiment_fault *fault, const struct sq_error *error)
-{
-    struct sq_error unclean;
-    (void)sq_fail(&unclean, SQ_UNCLEAN,
-                  "not all of it could be undone: %s; see what is left, then run `squalld --halt`",
-                  error->text);
-    sq_report_fail(&fault->report, &unclean);
-    fault->report.state = SQ_STATE_FAILED;
-    sq_log(SQ_LOG_ERROR, "fault %u, %s: %s", fault->order.index, kind_name(fault), unclean.text);
-}
-
-/* Take away what prepare made, and only then say so in the log. */
-static void remove_fault(struct sq_experiments *experiments, struct sq_experiment_fault *fault)
-{
-    struct sq_error error = {.code = SQ_SYSTEM, .text = "its removal failed"};
-    fault->removal_is_due = false;
-    /* A last look: what was gone before it was taken away did not hold until then. */
-    if (fault->report.injected_boot_ns != 0 && fault->report.code == SQ_OK && look(fault, &error) != 0)
-        sq_report_fail(&fault->report, &error);
-    /* Last counters: what they count in goes away now. */
-    if (fault->report.injected_boot_ns != 0 && fault->state != NULL)
-        fault->ops->status(fault->state, &fault->undo, &fault->report);
-    if (fault->ops->remove(fault->state, &fault->undo, &fault->report, &error) != 0) {
-        fault_is_left(fault, &error);
-        release_state(fault);
-        return;
-    }
-    fault->report.removed_boot_ns = sq_experiments_now(experiments);
-    if (fault->report.clean_boot_ns == 0)
-        fault->report.clean_boot_ns = fault->report.removed_boot_ns;
-    release_state(fault);
-    fault->report.state = fault->report.code == SQ_OK ? SQ_STATE_REVERTED : SQ_STATE_FAILED;
-    const struct sq_undo_key key = sq_experiment_key(fault);
-    if (fault->recorded && sq_undo_log_done(experiments->world.log, &key, &error) == 0)
-        fault->recorded = false;
-    else if (fault->recorded)
-        sq_log(SQ_LOG_ERROR, "fault %u is undone, but stays in the undo log: %s", fault->order.index,
-               error.text);
-    sq_log(SQ_LOG_INFO, "fault %u, %s: removed (%s)", fault->order.index, kind_name(fault),
-           sq_end_reason_name(fault->report.end_reason));
-}
-
-bool sq_experiments_removal_is_due(const struct sq_experiments *experiments)
-{
-    for (uint32_t i = 0; i < experiments->current->fault_count; i++)
-        if (experiments->current->faults[i].removal_is_due)
-            return true;
-    return false;
-}
-
-bool sq_experiments_remove_next(struct sq_experiments *experiments)
-{
-    struct sq_experiment *experiment = experiments->current;
-    for (uint32_t i = experiment->fault_count; i-- > 0;) {
-        if (!experiment->faults[i].removal_is_due)
-            continue;
-        remove_fault(experiments, &experiment->faults[i]);
-        return true;
-    }
-    return false;
-}
-
-static bool is_due_by(const struct sq_experiment_fault *fault, uint64_t now_ns)
-{
-    return fault->removal_is_due && fault->removal_at_boot_ns <= now_ns;
-}
-
-bool sq_experiments_removal_is_ready(const struct sq_experiments *experiments)
-{
-    uint64_t now_ns = sq_experiments_now(experiments);
-    for (uint32_t i = 0; i < experiments->current->fault_count; i++)
-        if (is_due_by(&experiments->current->faults[i], now_ns))
-            return true;
-    return false;
-}
-
-bool sq_experiments_remove_settled(struct sq_experiments *experiments)
-{
-    struct sq_experiment *experiment = experiments->current;
-    uint64_t now_ns = sq_experiments_now(experiments);
-    for (uint32_t i = experiment->fault_count; i-- > 0;) {
-        struct sq_experiment_fault *fault = &experiment->faults[i];
-        if (!is_due_by(fault, now_ns))
-            continue;
-        if (fault->ops->settle != NULL)
-            fault->removal_at_boot_ns = fault->ops->settle(fault->state, &fault->undo);
-        if (!is_due_by(fault, now_ns))
-            continue;
-        remove_fault(experiments, fault);
-        return true;
-    }
-    return false;
-}
-
-void sq_experiments_insist(struct sq_experiments *experiments)
-{
-    struct sq_experiment *experiment = experiments->current;
-    for (uint32_t i = experiment->fault_count; i-- > 0;) {
-        struct sq_experiment_fault *fault = &experiment->faults[i];
-        if (fault->removal_is_due && fault->report.clean_boot_ns == 0) {
-            remove_fault(experiments, fault);
-        } else if (fault->recorded && fault->report.state == SQ_STATE_FAILED && !fault->removal_is_due) {
-            fault->report.code = SQ_OK;
-            fault->report.message[0] = '\0';
-            remove_fault(experiments, fault);
-        }
-    }
+    sq_log(SQ_LOG_ERROR, "fault %u, %s: %s", fault->order.index, sq_experiment_kind_name(fault), error.text);
 }
 
 void sq_experiments_end(struct sq_experiments *experiments, enum sq_end_reason reason)
 {
     struct sq_experiment *experiment = experiments->current;
-    if (experiments->preparing.is_on) {
+    if (experiments->preparing.is_on || experiments->awaits_room) {
         experiments->preparing.is_on = false;
+        experiments->awaits_room = false;
         (void)sq_fail(&experiments->preparing.outcome, SQ_STALE,
                       "the experiment was ended while it was being prepared (%s)",
                       sq_end_reason_name(reason));
     }
     for (uint32_t i = 0; i < experiment->fault_count; i++)
         sq_experiment_clean(experiments, &experiment->faults[i], reason);
-    sq_experiments_insist(experiments);
+    sq_experiments_remove_unclean(experiments);
 }
 
-static uint64_t sooner(uint64_t a_boot_ns, uint64_t b_boot_ns)
+uint64_t sq_sooner_boot_ns(uint64_t a_boot_ns, uint64_t b_boot_ns)
 {
     if (a_boot_ns == 0)
         return b_boot_ns;
@@ -357,20 +249,22 @@ static bool wants_attention(const struct sq_experiment_fault *fault)
 uint64_t sq_experiments_next_boot_ns(const struct sq_experiments *experiments)
 {
     const struct sq_experiment *experiment = experiments->current;
-    uint64_t next_ns = experiments->preparing.is_on ? experiments->preparing.next_boot_ns : 0;
+    uint64_t next_ns = sq_experiments_next_removal_boot_ns(experiments);
+    if (experiments->preparing.is_on)
+        next_ns = sq_sooner_boot_ns(next_ns, experiments->preparing.next_boot_ns);
     for (uint32_t i = 0; i < experiment->fault_count; i++) {
         const struct sq_experiment_fault *fault = &experiment->faults[i];
-        if (fault->removal_is_due)
-            next_ns = sooner(next_ns, fault->removal_at_boot_ns);
         if (wants_attention(fault))
-            next_ns = sooner(next_ns, fault->attend_at_boot_ns);
+            next_ns = sq_sooner_boot_ns(next_ns, fault->attend_at_boot_ns);
         if (!fault_is_live(fault))
             continue;
-        next_ns = sooner(next_ns, experiment->lease_boot_ns);
+        next_ns = sq_sooner_boot_ns(next_ns, experiment->lease_boot_ns);
         if (fault->report.state == SQ_STATE_PREPARED)
-            next_ns = sooner(sooner(next_ns, fault->inject_at_boot_ns), experiment->prepared_until_boot_ns);
+            next_ns = sq_sooner_boot_ns(sq_sooner_boot_ns(next_ns, fault->inject_at_boot_ns),
+                                        experiment->prepared_until_boot_ns);
         else if (fault->report.state == SQ_STATE_INJECTED)
-            next_ns = sooner(next_ns, sq_ns_add(fault->report.injected_boot_ns, fault->order.duration_ns));
+            next_ns = sq_sooner_boot_ns(next_ns,
+                                        sq_ns_add(fault->report.injected_boot_ns, fault->order.duration_ns));
     }
     return next_ns;
 }
@@ -402,7 +296,7 @@ static void pass_live(struct sq_experiments *experiments, uint64_t now_ns)
         if (fault->report.state == SQ_STATE_PREPARED && now_ns >= experiment->prepared_until_boot_ns)
             sq_experiment_clean(experiments, fault, SQ_END_UNUSED);
     }
-    sq_experiments_insist(experiments);
+    sq_experiments_remove_unclean(experiments);
     for (uint32_t i = 0; i < experiment->fault_count; i++) {
         struct sq_experiment_fault *fault = &experiment->faults[i];
         if (fault->inject_at_boot_ns != 0 && now_ns >= fault->inject_at_boot_ns)

@@ -6,7 +6,8 @@
  * What always holds:
  * - REVERTED and FAILED are final. Nothing leads from REVERTING back.
  * - Ending is two steps. Clean: every fault, at once, with no allocation and nothing that blocks. Remove: one
- * fault at a time, whenever the event loop has nothing else to do; its DONE record comes last.
+ * fault at a time, whenever the event loop has nothing else to do; its DONE record comes last. What cannot be
+ * removed is tried again by timer, with growing pauses, until it is gone.
  * - The kernel's deadline of a fault is never beyond its lease, nor beyond injection + duration.
  */
 #ifndef SQ_INJECTOR_EXPERIMENT_H
@@ -44,6 +45,15 @@ struct sq_experiment_world {
     gid_t stressor_gid;
 };
 
+/* What could not be removed, and when that is tried again. */
+struct sq_removal_retry {
+    uint32_t failures;   /* in a row; each doubles the pause */
+    uint64_t at_boot_ns; /* 0: nothing is to be tried again */
+    uint32_t line_count; /* of the report before the first try: each says anew what is left */
+    uint32_t lines_dropped;
+    struct sq_error before; /* why the fault failed before that; SQ_OK: it did not */
+};
+
 struct sq_experiment_fault {
     struct sq_fault_order order;
     const struct sq_fault_ops *ops;
@@ -58,6 +68,8 @@ struct sq_experiment_fault {
     bool recorded;               /* its undo record is in the log and not DONE */
     bool removal_is_due;         /* clean, or could not be cleaned; remove is still to be called */
     uint64_t removal_at_boot_ns; /* not before, while nobody insists; 0: at once */
+    uint64_t removal_by_boot_ns; /* then it is removed whether it has settled or not; 0: no hurry */
+    struct sq_removal_retry retry;
 };
 
 struct sq_experiment {
@@ -93,6 +105,9 @@ struct sq_experiments {
     struct sq_ended ended; /* what is never prepared (again) */
     uint64_t
         draft_number; /* counts PREVIEWs and PREPAREs: what is looked at once for a request is told by it */
+    bool awaits_room;          /* a PREPARE waits until what was before is removed */
+    uint64_t recover_boot_ns;  /* when what an earlier life left is tried again */
+    uint32_t recover_failures; /* in a row */
 };
 
 void sq_experiments_init(struct sq_experiments *experiments, const struct sq_experiment_world *world);
@@ -104,8 +119,9 @@ void sq_experiments_init(struct sq_experiments *experiments, const struct sq_exp
 bool sq_experiments_handle(struct sq_experiments *experiments, const struct sq_request *request,
                            struct sq_reply *reply);
 
-/* True when the last PREPARE is over, however it went: *reply is filled whole. */
-bool sq_experiments_answer_prepare(struct sq_experiments *experiments, struct sq_reply *reply);
+/* True when that PREPARE is over, however it went: *reply is filled whole. `request` is the same. */
+bool sq_experiments_answer_prepare(struct sq_experiments *experiments, const struct sq_request *request,
+                                   struct sq_reply *reply);
 
 /* The reply's common fields: version, verb, instance, clock, and what is on this host. */
 void sq_experiments_fill_reply(const struct sq_experiments *experiments, enum sq_verb verb,
@@ -127,13 +143,26 @@ void sq_experiments_judge(struct sq_experiments *experiments);
 /* Clean every fault that is not over; a PREPARE on its way has failed. */
 void sq_experiments_end(struct sq_experiments *experiments, enum sq_end_reason reason);
 
-/* Remove one fault that is due, the one made last first. False: none is. */
+/* --- removal.c --- */
+
+/* Remove one fault that is due, the one made last first, whether it has settled or not. False: none is. */
 bool sq_experiments_remove_next(struct sq_experiments *experiments);
 
-/* The same, but only one that has settled: nothing of it is still on its way. */
+/*
+ * One step of removal that needs no waiting: a fault that has settled, or else one more try of what could not
+ * be removed before, or of what an earlier life of the agent left. False: there was none.
+ */
 bool sq_experiments_remove_settled(struct sq_experiments *experiments);
+
+/* There may be such a step now; there is something that was not tried yet. */
 bool sq_experiments_removal_is_ready(const struct sq_experiments *experiments);
 bool sq_experiments_removal_is_due(const struct sq_experiments *experiments);
+
+/* Remove what is due by then at the latest, whether it has settled or not. */
+void sq_experiments_hurry(struct sq_experiments *experiments, uint64_t by_boot_ns);
+
+/* The log holds more than what the current experiment accounts for: of an earlier life of the agent. */
+bool sq_experiments_has_leftovers(const struct sq_experiments *experiments);
 
 /* True while a fault is PREPARED or INJECTED. */
 bool sq_experiments_is_live(const struct sq_experiments *experiments);
@@ -171,11 +200,29 @@ void sq_experiment_forbid(struct sq_experiments *experiments, struct sq_experime
 void sq_experiment_clean(struct sq_experiments *experiments, struct sq_experiment_fault *fault,
                          enum sq_end_reason reason);
 
-/*
- * Remove at once what could not be made clean, and try again what could not be removed before. To be called
- * when everything that can be clean is.
- */
+/* Remove at once what could not be made clean. To be called when everything that can be clean is. */
+void sq_experiments_remove_unclean(struct sq_experiments *experiments);
+
+/* The same, and try again now what could not be removed before. */
 void sq_experiments_insist(struct sq_experiments *experiments);
+
+/* Undo what the log holds, when nothing is live: of an earlier life, and of the current experiment. Once;
+ * waits for nothing. 0: nothing is left. */
+int sq_experiments_recover(struct sq_experiments *experiments, struct sq_error *error);
+
+/* When sq_experiments_remove_settled has something to do; 0: never. */
+uint64_t sq_experiments_next_removal_boot_ns(const struct sq_experiments *experiments);
+
+/* The earlier of two times of which 0 means never. */
+uint64_t sq_sooner_boot_ns(uint64_t a_boot_ns, uint64_t b_boot_ns);
+
+const char *sq_experiment_kind_name(const struct sq_experiment_fault *fault);
+
+/* Is it still there and in front? 0, or -1. */
+int sq_experiment_look(const struct sq_experiment_fault *fault, struct sq_error *error);
+
+/* Give the run-time state back. */
+void sq_experiment_release(struct sq_experiment_fault *fault);
 
 /* Release what an experiment that is over holds, and forget it. */
 void sq_experiment_reset(struct sq_experiment *experiment);

@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 
 #define PAUSE_LEAST_NS (100 * SQ_NS_PER_MILLISECOND)
+#define DIES_WITHIN_MS 1000 /* else it outlives the injector by as long as it takes to die */
 #define LONG_LIFE_NS   (1 * SQ_NS_PER_SECOND)
 #define PAUSE_MOST_NS  (30 * SQ_NS_PER_SECOND)
 
@@ -236,8 +237,10 @@ void sq_front_process_kill(struct sq_front_process *front)
 {
     if (front->pid == 0)
         return;
+    struct pollfd dead = {.fd = front->pid_fd, .events = POLLIN};
     (void)kill(front->pid, SIGKILL);
-    (void)waitpid(front->pid, NULL, 0);
+    (void)poll(&dead, 1, DIES_WITHIN_MS);
+    (void)waitpid(front->pid, NULL, WNOHANG);
     close_all(front);
 }
 

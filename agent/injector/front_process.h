@@ -70,7 +70,7 @@ void sq_front_process_bury(struct sq_front_process *front, uint64_t now_boot_ns)
 /* End it so that another one, which reads the TLS files anew, is started as soon as it is buried. */
 void sq_front_process_replace(struct sq_front_process *front);
 
-/* Make an end of it, and wait for that. */
+/* Make an end of it, and wait for that, 1 s at most. */
 void sq_front_process_kill(struct sq_front_process *front);
 
 /* The same, and no further one will be started. */

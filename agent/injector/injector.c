@@ -34,6 +34,16 @@
 
 #define ROUNDS_MAX 16
 
+#define HALT_CLIENTS_MAX   4
+#define HALT_REMOVES_IN_NS (2 * SQ_NS_PER_SECOND)  /* what has not settled by then is removed all the same */
+#define STOP_REMOVES_IN_NS (10 * SQ_NS_PER_SECOND) /* TimeoutStopSec= of the service is longer */
+
+/* Who is at halt.sock and waits for the removal. */
+struct halt_client {
+    int fd;
+    bool shows; /* there was something to be ended */
+};
+
 struct injector {
     const struct sq_injector_options *options;
     struct sq_policy policy;
@@ -48,7 +58,10 @@ struct injector {
     int signal_fd;
     int timer_fd;
     int halt_fd;
-    bool was_ready; /* the front listened at least once */
+    struct halt_client halts[HALT_CLIENTS_MAX];
+    uint32_t halt_count;
+    uint64_t halts_end_boot_ns; /* they are answered by then, however it stands */
+    bool was_ready;             /* the front listened at least once */
     bool must_stop;
     bool owes_answer; /* to the front: a PREPARE is on its way */
     uint32_t rounds;  /* served while a removal was due */
@@ -86,13 +99,28 @@ static void log_recovered(void *cookie, const struct sq_undo_live *live, const s
                    report->lines[i].text);
 }
 
+/* Of the many tries only what they achieve is told. */
+static void log_undone(void *cookie, const struct sq_undo_live *live, const struct sq_fault_report *report,
+                       bool undone)
+{
+    if (undone)
+        log_recovered(cookie, live, report, undone);
+}
+
 static int recover_rest(void *cookie, struct sq_error *error)
 {
     struct injector *injector = cookie;
     if (sq_undo_log_read(&injector->log, &injector->content, error) != 0)
         return -1;
-    return sq_recover_log(&injector->log, &injector->content, sq_fault_ops_by_kind, log_recovered, NULL,
+    return sq_recover_log(&injector->log, &injector->content, sq_fault_ops_by_kind, log_undone, NULL, 0,
                           error);
+}
+
+/* Before anything is served it may wait. */
+static int recover_at_start(struct injector *injector, struct sq_error *error)
+{
+    return sq_recover_log(&injector->log, &injector->content, sq_fault_ops_by_kind, log_recovered, NULL,
+                          SQ_RECOVER_WAITS_NS, error);
 }
 
 static void log_unmatched(const char *sentence, void *cookie)
@@ -170,7 +198,8 @@ static void send_answer(struct injector *injector)
 static void pay_answer(struct injector *injector)
 {
     if (!injector->owes_answer ||
-        !sq_experiments_answer_prepare(&injector->experiments, &injector->front.ipc.reply))
+        !sq_experiments_answer_prepare(&injector->experiments, &injector->front.ipc.request,
+                                       &injector->front.ipc.reply))
         return;
     injector->owes_answer = false;
     send_answer(injector);
@@ -188,25 +217,51 @@ static void serve_front(struct injector *injector)
         injector->owes_answer = true;
 }
 
-static void serve_halt(struct injector *injector)
+/* The last word on a halt: what became of everything that was there. */
+static void finish_halt(struct injector *injector, struct halt_client *client)
 {
-    sq_autoclose int client = sq_halt_accept(injector->halt_fd);
-    if (client < 0)
-        return;
-    bool was_live = sq_experiments_is_live(&injector->experiments);
-    sq_request_clear(&injector->request);
-    injector->request.version = SQ_PROTOCOL_VERSION;
-    injector->request.verb = SQ_VERB_HALT;
-    (void)sq_experiments_handle(&injector->experiments, &injector->request, &injector->reply);
-    sq_halt_acknowledge(client);
-    while (sq_experiments_remove_next(&injector->experiments))
-        ;
-    if (was_live) {
+    if (client->shows) {
+        sq_request_clear(&injector->request);
+        injector->request.version = SQ_PROTOCOL_VERSION;
         injector->request.verb = SQ_VERB_STATUS;
         injector->request.experiment = injector->experiments.current->id;
         (void)sq_experiments_handle(&injector->experiments, &injector->request, &injector->reply);
     }
-    sq_halt_answer(client, &injector->reply);
+    sq_halt_answer(client->fd, &injector->reply);
+    sq_cleanup_close(&client->fd);
+}
+
+/* Everything is clean when this returns; whoever asked is told so, and told more when all is removed. */
+static void serve_halt(struct injector *injector)
+{
+    struct halt_client client = {.fd = sq_halt_accept(injector->halt_fd)};
+    if (client.fd < 0)
+        return;
+    sq_request_clear(&injector->request);
+    injector->request.version = SQ_PROTOCOL_VERSION;
+    injector->request.verb = SQ_VERB_HALT;
+    (void)sq_experiments_handle(&injector->experiments, &injector->request, &injector->reply);
+    sq_halt_acknowledge(client.fd);
+    client.shows = injector->reply.fault_count > 0;
+    uint64_t end_ns = sq_ns_add(sq_boot_ns(), HALT_REMOVES_IN_NS);
+    sq_experiments_hurry(&injector->experiments, end_ns);
+    if (!sq_experiments_removal_is_due(&injector->experiments) || injector->halt_count == HALT_CLIENTS_MAX) {
+        finish_halt(injector, &client);
+        return;
+    }
+    if (injector->halt_count == 0)
+        injector->halts_end_boot_ns = sq_ns_add(end_ns, SQ_NS_PER_SECOND);
+    injector->halts[injector->halt_count++] = client;
+}
+
+static void finish_halts(struct injector *injector)
+{
+    if (injector->halt_count == 0 ||
+        (sq_experiments_removal_is_due(&injector->experiments) && sq_boot_ns() < injector->halts_end_boot_ns))
+        return;
+    for (uint32_t i = 0; i < injector->halt_count; i++)
+        finish_halt(injector, &injector->halts[i]);
+    injector->halt_count = 0;
 }
 
 /* Files that cannot serve change nothing: the front goes on with what it has. */
@@ -271,6 +326,8 @@ static void arm_timer(struct injector *injector)
     uint64_t front_ns = sq_front_process_next_boot_ns(&injector->front, sq_boot_ns());
     if (front_ns != 0 && (next_ns == 0 || front_ns < next_ns))
         next_ns = front_ns;
+    if (injector->halt_count > 0)
+        next_ns = sq_sooner_boot_ns(next_ns, injector->halts_end_boot_ns);
     if (sq_timer_arm(injector->timer_fd, next_ns) != 0)
         sq_log(SQ_LOG_ERROR, "cannot arm the timer: %s", strerror(errno));
 }
@@ -303,6 +360,7 @@ static int serve_once(struct injector *injector, struct sq_error *error)
     sq_front_process_fill_polls(&injector->front, sq_boot_ns(), &polls[POLL_REQUEST], &polls[POLL_REPLY]);
     if (injector->owes_answer) /* it has one answer at a time to wait for */
         polls[POLL_REQUEST].fd = -1;
+    finish_halts(injector);
     arm_timer(injector);
     /* What is clean already is removed when nobody asks for anything. */
     int ready = poll(polls, POLL_COUNT, sq_experiments_removal_is_ready(&injector->experiments) ? 0 : -1);
@@ -392,11 +450,28 @@ static int set_up(struct injector *injector, struct sq_error *error)
     if (sq_id_make(&world.instance, error) != 0)
         return -1;
     sq_experiments_init(&injector->experiments, &world);
-    if (recover_rest(injector, &unclean) != 0)
-        sq_log(SQ_LOG_ERROR, "recovery: %s; until that is undone nothing is injected here", unclean.text);
+    if (recover_at_start(injector, &unclean) != 0)
+        sq_log(SQ_LOG_ERROR,
+               "recovery: %s; that is tried again, and until it is undone nothing is injected here",
+               unclean.text);
     load_policy(injector);
     sq_abilities_refresh(&injector->abilities, sq_boot_ns());
     return start_front(injector, error);
+}
+
+/* A loop of its own: nobody is served any more. What has settled goes first, and all waits are one. */
+static void remove_all(struct injector *injector)
+{
+    uint64_t until_ns = sq_ns_add(sq_boot_ns(), STOP_REMOVES_IN_NS);
+    sq_experiments_hurry(&injector->experiments, until_ns);
+    while (sq_experiments_removal_is_due(&injector->experiments)) {
+        if (sq_experiments_remove_settled(&injector->experiments))
+            continue;
+        if (sq_boot_ns() > until_ns && !sq_experiments_remove_next(&injector->experiments))
+            break;
+        (void)poll(NULL, 0, 1);
+    }
+    sq_experiments_insist(&injector->experiments);
 }
 
 /* Clean all at once, then remove, then let the front go. */
@@ -404,8 +479,8 @@ static int shut_down(struct injector *injector, struct sq_error *error)
 {
     sq_experiments_end(&injector->experiments, SQ_END_SHUTDOWN);
     sq_notify("STOPPING=1");
-    while (sq_experiments_remove_next(&injector->experiments))
-        ;
+    remove_all(injector);
+    finish_halts(injector);
     sq_front_process_kill(&injector->front);
     if (injector->log.live_count == 0)
         return 0;

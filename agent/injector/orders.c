@@ -100,26 +100,16 @@ void sq_requests_renew(struct sq_experiments *experiments, const struct sq_reque
     sq_requests_show(experiments, reply);
 }
 
-/* True if the log holds more than what the current experiment accounts for: of an earlier life of the agent.
- */
-static bool has_leftovers(const struct sq_experiments *experiments)
-{
-    uint32_t recorded = 0;
-    for (uint32_t i = 0; i < experiments->current->fault_count; i++)
-        recorded += experiments->current->faults[i].recorded;
-    return experiments->world.log->live_count > recorded;
-}
-
 static void report_unclean(const struct sq_experiments *experiments, struct sq_reply *reply)
 {
     struct sq_error error;
     if (sq_experiments_is_unclean(experiments))
         (void)sq_fail(&error, SQ_UNCLEAN,
                       "not everything could be undone on this host; the fault's report says what is left");
-    else if (has_leftovers(experiments))
+    else if (sq_experiments_has_leftovers(experiments))
         (void)sq_fail(&error, SQ_UNCLEAN,
                       "something of an earlier experiment is left on this host; the agent's log says what, "
-                      "`squall halt` tries again");
+                      "it is tried again, by `squall halt` at once");
     else
         return;
     sq_reply_fail(reply, &error);
@@ -149,11 +139,13 @@ void sq_requests_halt(struct sq_experiments *experiments, const struct sq_reques
     bool was_live = sq_experiments_is_live(experiments);
     struct sq_error error;
     sq_experiments_end(experiments, SQ_END_HALT);
+    sq_experiments_insist(experiments);
     if (!sq_id_equal(&request->experiment, &experiments->current->id) &&
         sq_ended_bar(&experiments->ended, &request->experiment, sq_experiments_now(experiments), &error) != 0)
         sq_reply_fail(reply, &error);
-    if (has_leftovers(experiments))
-        (void)sq_requests_make_room(experiments, &error);
+    /* What an earlier life left; without touching what is being removed in its own time. */
+    if (sq_experiments_has_leftovers(experiments) && !sq_experiments_removal_is_due(experiments))
+        (void)sq_experiments_recover(experiments, &error);
     report_unclean(experiments, reply);
     if (was_live || sq_experiments_removal_is_due(experiments) || sq_experiments_is_unclean(experiments))
         sq_requests_show(experiments, reply);
@@ -180,6 +172,6 @@ void sq_requests_status(struct sq_experiments *experiments, const struct sq_requ
             (void)sq_requests_fail_unknown(&error);
         sq_reply_fail(reply, &error);
     }
-    if (has_leftovers(experiments))
+    if (sq_experiments_has_leftovers(experiments))
         report_unclean(experiments, reply);
 }

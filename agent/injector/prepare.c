@@ -10,6 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* How long packets that are still delayed, and processes that die slowly, are waited for by what comes next.
+ */
+#define ROOM_WITHIN_NS (2 * SQ_NS_PER_SECOND)
+
 static void make_env(const struct sq_experiments *experiments, const struct sq_request *request,
                      struct sq_experiment_fault *fault, uint32_t slot);
 
@@ -205,11 +209,8 @@ static void handle_prepare_again(struct sq_experiments *experiments, const struc
 /* Nothing new while something old is left: what it touches is unknown. */
 int sq_requests_make_room(struct sq_experiments *experiments, struct sq_error *error)
 {
-    while (sq_experiments_remove_next(experiments))
-        ;
-    if (experiments->world.log->live_count == 0)
-        return 0;
-    if (experiments->world.recover(experiments->world.cookie, error) == 0)
+    sq_experiments_insist(experiments);
+    if (experiments->world.log->live_count == 0 || sq_experiments_recover(experiments, error) == 0)
         return 0;
     error->code = SQ_UNCLEAN;
     return sq_fail_in(error, "something of an earlier experiment is left on this host");
@@ -221,6 +222,11 @@ void sq_requests_prepare(struct sq_experiments *experiments, const struct sq_req
     struct sq_error error;
     if (sq_experiment_is_live(experiments->current)) {
         handle_prepare_again(experiments, request, reply);
+        return;
+    }
+    experiments->awaits_room = sq_experiments_removal_is_due(experiments);
+    if (experiments->awaits_room) {
+        sq_experiments_hurry(experiments, sq_ns_add(sq_experiments_now(experiments), ROOM_WITHIN_NS));
         return;
     }
     if (sq_ended_check_room(&experiments->ended, sq_experiments_now(experiments), &error) != 0 ||
@@ -248,14 +254,25 @@ void sq_requests_prepare(struct sq_experiments *experiments, const struct sq_req
     sq_experiments_start_preparing(experiments);
 }
 
-bool sq_experiments_answer_prepare(struct sq_experiments *experiments, struct sq_reply *reply)
+bool sq_experiments_answer_prepare(struct sq_experiments *experiments, const struct sq_request *request,
+                                   struct sq_reply *reply)
 {
     const struct sq_preparing *preparing = &experiments->preparing;
-    if (preparing->is_on)
+    if (experiments->awaits_room) {
+        if (sq_experiments_removal_is_due(experiments))
+            return false;
+        /* It came in time, and was judged when it came. */
+        sq_experiments_fill_reply(experiments, SQ_VERB_PREPARE, reply);
+        sq_requests_prepare(experiments, request, reply);
+        if (reply->code != SQ_OK)
+            return true;
+    }
+    if (experiments->awaits_room || preparing->is_on)
         return false;
     sq_experiments_fill_reply(experiments, SQ_VERB_PREPARE, reply);
     if (preparing->outcome.code != SQ_OK)
         sq_reply_fail(reply, &preparing->outcome);
-    sq_requests_show(experiments, reply);
+    if (sq_id_equal(&experiments->current->id, &request->experiment))
+        sq_requests_show(experiments, reply);
     return true;
 }

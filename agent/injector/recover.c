@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -57,27 +58,66 @@ static int remove_one(struct sq_undo_log *log, const struct sq_undo_live *live,
     return -1;
 }
 
-int sq_recover_log(struct sq_undo_log *log, const struct sq_undo_content *content,
-                   const struct sq_fault_ops *(*ops_by_kind)(enum sq_fault_kind kind), sq_recovered *told,
-                   void *cookie, struct sq_error *error)
+/* What one recovery has reached so far. */
+struct recovery {
+    struct sq_undo_log *log;
+    const struct sq_undo_content *content;
+    const struct sq_fault_ops *(*ops_by_kind)(enum sq_fault_kind kind);
+    sq_recovered *told;
+    void *cookie;
+    bool is_over[SQ_UNDO_LIVE_MAX];
+    bool was_settled[SQ_UNDO_LIVE_MAX];
+    int result;
+};
+
+/* Settled twice in a row: what has left a queue is for a moment on its way. */
+static bool is_settled(struct recovery *recovery, uint32_t i)
+{
+    const struct sq_undo_live *live = &recovery->content->live[i];
+    const struct sq_fault_ops *ops = recovery->ops_by_kind((enum sq_fault_kind)live->undo.kind);
+    if (ops == NULL || ops->settle == NULL)
+        return true;
+    bool was_settled = recovery->was_settled[i];
+    recovery->was_settled[i] = ops->settle(NULL, &live->undo) <= sq_boot_ns();
+    return was_settled && recovery->was_settled[i];
+}
+
+static void undo(struct recovery *recovery, uint32_t i, struct sq_error *error)
 {
     static struct sq_fault_report report;
-    int result = 0;
+    const struct sq_undo_live *live = &recovery->content->live[i];
+    struct sq_error own = {.code = SQ_UNCLEAN, .text = "its removal failed"};
+    const struct sq_fault_ops *ops = recovery->ops_by_kind((enum sq_fault_kind)live->undo.kind);
+    bool undone = remove_one(recovery->log, live, ops, &report, &own) == 0;
+    recovery->is_over[i] = true;
+    if (recovery->told != NULL)
+        recovery->told(recovery->cookie, live, &report, undone);
+    if (undone)
+        return;
+    if (recovery->result == 0)
+        (void)sq_fail(error, SQ_UNCLEAN, "%s", own.text);
+    recovery->result = -1;
+}
+
+int sq_recover_log(struct sq_undo_log *log, const struct sq_undo_content *content,
+                   const struct sq_fault_ops *(*ops_by_kind)(enum sq_fault_kind kind), sq_recovered *told,
+                   void *cookie, uint64_t wait_ns, struct sq_error *error)
+{
+    struct recovery recovery = {
+        .log = log, .content = content, .ops_by_kind = ops_by_kind, .told = told, .cookie = cookie};
+    uint64_t until_ns = sq_ns_add(sq_boot_ns(), wait_ns);
     clean_all(content, ops_by_kind);
-    for (uint32_t i = content->live_count; i-- > 0;) {
-        const struct sq_undo_live *live = &content->live[i];
-        struct sq_error own = {.code = SQ_UNCLEAN, .text = "its removal failed"};
-        const struct sq_fault_ops *ops = ops_by_kind((enum sq_fault_kind)live->undo.kind);
-        bool undone = remove_one(log, live, ops, &report, &own) == 0;
-        if (told != NULL)
-            told(cookie, live, &report, undone);
-        if (undone)
-            continue;
-        if (result == 0)
-            (void)sq_fail(error, SQ_UNCLEAN, "%s", own.text);
-        result = -1;
+    for (uint32_t left = content->live_count; left > 0;) {
+        for (uint32_t i = content->live_count; i-- > 0;) {
+            if (recovery.is_over[i] || (sq_boot_ns() < until_ns && !is_settled(&recovery, i)))
+                continue;
+            undo(&recovery, i, error);
+            left--;
+        }
+        if (left > 0)
+            (void)poll(NULL, 0, 2);
     }
-    return result;
+    return recovery.result;
 }
 
 int sq_recover_open_log(const struct sq_agent_config *config, struct sq_undo_log *log,
@@ -113,7 +153,7 @@ static void print_recovered(void *cookie, const struct sq_undo_live *live,
 
 int sq_recover_print(struct sq_undo_log *log, const struct sq_undo_content *content, struct sq_error *error)
 {
-    return sq_recover_log(log, content, sq_fault_ops_by_kind, print_recovered, NULL, error);
+    return sq_recover_log(log, content, sq_fault_ops_by_kind, print_recovered, NULL, SQ_RECOVER_WAITS_NS, error);
 }
 
 int sq_injector_recover(const struct sq_agent_config *config, struct sq_error *error)

@@ -22,14 +22,19 @@ int sq_recover_open_log(const struct sq_agent_config *config, struct sq_undo_log
 typedef void sq_recovered(void *cookie, const struct sq_undo_live *live, const struct sq_fault_report *report,
                           bool undone);
 
+/* How long those who serve nobody wait for what settles by itself. */
+#define SQ_RECOVER_WAITS_NS (10 * SQ_NS_PER_SECOND)
+
 /*
  * Undo everything that is live in the log: clean all, then remove all, the newest first, each with its DONE
- * record. Returns 0 when nothing is left, which includes that nothing was there; SQ_UNCLEAN with the first
- * reason otherwise: what is left stays in the log. `told` may be NULL.
+ * record. What has not settled (packets that are delayed, processes that die slowly) is waited for at most
+ * `wait_ns`, all of it together, while the rest is removed; 0: nothing is waited for. Returns 0 when nothing
+ * is left, which includes that nothing was there; SQ_UNCLEAN with the first reason otherwise: what is left
+ * stays in the log. `told` may be NULL.
  */
 int sq_recover_log(struct sq_undo_log *log, const struct sq_undo_content *content,
                    const struct sq_fault_ops *(*ops_by_kind)(enum sq_fault_kind kind), sq_recovered *told,
-                   void *cookie, struct sq_error *error);
+                   void *cookie, uint64_t wait_ns, struct sq_error *error);
 
 /*
  * Make clean what the log in `run` holds, and print it, without the lock and while its holder may be alive,

@@ -236,6 +236,6 @@ bool sq_experiments_handle(struct sq_experiments *experiments, const struct sq_r
     let_answer_leave(experiments, request);
     /* What was begun, now or by the same request before, is answered when it is there. */
     if (request->verb == SQ_VERB_PREPARE && permit == ACT && reply->code == SQ_OK)
-        return sq_experiments_answer_prepare(experiments, reply);
+        return !experiments->awaits_room && sq_experiments_answer_prepare(experiments, request, reply);
     return true;
 }

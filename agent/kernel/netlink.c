@@ -9,13 +9,11 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 
 /* What the kernel puts into one datagram of a dump (NLMSG_GOODSIZE and netlink_dump: at most 32 KiB). */
 #define RECEIVE_BYTES 32768
 
 /* The kernel answers within the call; this is for a kernel that does not. */
-#define ANSWER_SECONDS 5
 
 int sq_netlink_open(struct sq_netlink *netlink, struct sq_error *error)
 {
@@ -31,9 +29,6 @@ int sq_netlink_open_to(struct sq_netlink *netlink, int protocol, struct sq_error
     /* Kernels without these still answer, only with fewer words. */
     (void)setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof on);
     (void)setsockopt(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, &on, sizeof on);
-    struct timeval limit = {.tv_sec = ANSWER_SECONDS};
-    if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) != 0)
-        return sq_fail_errno(error, errno, "cannot set up a netlink socket");
     struct sockaddr_nl local = {.nl_family = AF_NETLINK};
     if (bind(fd, (struct sockaddr *)&local, sizeof local) != 0)
         return sq_fail_errno(error, errno, "cannot bind a netlink socket");
@@ -72,7 +67,8 @@ static ssize_t receive(struct sq_netlink *netlink, void *buffer, size_t size)
         struct iovec part = {.iov_base = buffer, .iov_len = size};
         struct msghdr header = {
             .msg_name = &from, .msg_namelen = sizeof from, .msg_iov = &part, .msg_iovlen = 1};
-        ssize_t received = recvmsg(netlink->fd, &header, 0);
+        /* The kernel has answered when the question was sent: one that was lost is not waited for. */
+        ssize_t received = recvmsg(netlink->fd, &header, MSG_DONTWAIT);
         if (received < 0 && errno == EINTR)
             continue;
         if (received < 0)

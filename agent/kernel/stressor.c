@@ -10,7 +10,6 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <linux/seccomp.h>
-#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stddef.h>
@@ -25,7 +24,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define READY_WITHIN_NS   (5 * SQ_NS_PER_SECOND)
 #define PARENT_LOOK_NS    SQ_NS_PER_SECOND /* how often a stressor that waits looks whether its parent lives */
 #define ADDRESS_SPACE_GAP (1u << 20)       /* what a stressor's stack may still grow by */
 
@@ -244,7 +242,7 @@ static _Noreturn void become_stressor(const struct sq_stressor_job *job, struct 
 static int fail_started(pid_t pid, int number, struct sq_error *error)
 {
     (void)kill(pid, SIGKILL);
-    (void)waitpid(pid, NULL, 0);
+    (void)waitpid(pid, NULL, WNOHANG); /* a zombie at worst: nobody waits for it */
     return sq_fail_errno(error, number, "cannot watch a stressor");
 }
 
@@ -272,28 +270,21 @@ int sq_stressor_start(const struct sq_stressor_job *job, struct sq_stressor_cont
     return 0;
 }
 
-int sq_stressor_await(int ready_fd, uint32_t count, struct sq_error *error)
+int sq_stressor_take_ready(int ready_fd, uint32_t count, uint32_t *ready, struct sq_error *error)
 {
-    uint64_t until_ns = sq_ns_add(sq_boot_ns(), READY_WITHIN_NS);
-    for (uint32_t ready = 0; ready < count;) {
+    while (*ready < count) {
         struct ready_message message;
-        struct pollfd polled = {.fd = ready_fd, .events = POLLIN};
-        uint64_t left_ns = sq_ns_sub(until_ns, sq_boot_ns());
-        int events = poll(&polled, 1, (int)(left_ns / SQ_NS_PER_MILLISECOND));
-        if (events < 0 && errno == EINTR)
-            continue;
-        if (events <= 0)
-            return sq_fail(error, SQ_SYSTEM, "%u of %u stressors were not ready within 5s", count - ready,
-                           count);
         ssize_t length = read(ready_fd, &message, sizeof message);
+        if (length < 0 && (errno == EAGAIN || errno == EINTR))
+            return 0;
         if (length != (ssize_t)sizeof message)
             return sq_fail(error, SQ_SYSTEM, "a stressor ended before it was ready");
         message.text[sizeof message.text - 1] = '\0';
         if (message.code != SQ_OK)
             return sq_fail(error, SQ_UNABLE, "a stressor could not be set up: %s", message.text);
-        ready++;
+        (*ready)++;
     }
-    return 0;
+    return 1;
 }
 
 static int check_capabilities(struct sq_error *error)

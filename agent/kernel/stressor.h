@@ -86,17 +86,18 @@ struct sq_stressor_control *sq_stressor_control_make(void);
 void sq_stressor_control_free(struct sq_stressor_control *control); /* NULL is fine */
 
 /*
- * Fork one. `ready_fd` is the writing end of a pipe for sq_stressor_await. *id and *pidfd are the caller's;
- * it reaps the child.
+ * Fork one. `ready_fd` is the writing end of a pipe for sq_stressor_take_ready. *id and *pidfd are the
+ * caller's; it reaps the child.
  */
 int sq_stressor_start(const struct sq_stressor_job *job, struct sq_stressor_control *control, int ready_fd,
                       struct sq_process_id *id, int *pidfd, struct sq_error *error);
 
 /*
- * Wait until `count` stressors have said that they are set up, 5 s at most. The caller has closed its own
- * copy of the writing end. SQ_UNABLE with what one of them told.
+ * Take what the stressors have said by now: *ready, 0 at first, counts those that are set up. 1: all `count`
+ * of them are, 0: not yet, -1: SQ_UNABLE with what one of them told. The reading end does not block; the
+ * caller has closed its own copy of the writing end.
  */
-int sq_stressor_await(int ready_fd, uint32_t count, struct sq_error *error);
+int sq_stressor_take_ready(int ready_fd, uint32_t count, uint32_t *ready, struct sq_error *error);
 
 /* Release those that wait, or move the deadline of those that work. One store and one wake: cannot fail. */
 void sq_stressor_set_deadline(struct sq_stressor_control *control, uint64_t deadline_boot_ns);

@@ -188,8 +188,11 @@ static struct held hold(const char *size, uint64_t bytes)
         held.tables_bytes += read_field(driver_pid(&driver, i), "status", "VmPTE");
     }
     start_ns = sq_boot_ns();
-    if (driver.ops->clean(driver.state, &driver.undo, &error) != 0 ||
-        driver.ops->remove(driver.state, &driver.undo, &driver.report, &error) != 0)
+    if (driver.ops->clean(driver.state, &driver.undo, &error) != 0)
+        driver_die("%s", error.text);
+    while (driver.ops->settle(driver.state, &driver.undo) > sq_boot_ns())
+        driver_sleep_ns(SQ_NS_PER_MILLISECOND / 4);
+    if (driver.ops->remove(driver.state, &driver.undo, &driver.report, &error) != 0)
         driver_die("%s", error.text);
     held.given_back_ms = (double)(sq_boot_ns() - start_ns) / (double)SQ_NS_PER_MILLISECOND;
     driver.ops->release(driver.state);

@@ -70,6 +70,10 @@ void driver_prepare(struct driver *driver, const char *kind, const char *setting
         driver_die("out of memory");
     must(driver->ops->preview(&driver->order, &driver->env, &driver->undo, &driver->report, &error), &error);
     must(driver->ops->prepare(driver->state, &driver->order, &driver->env, &driver->undo, &error), &error);
+    int result;
+    while ((result = driver->ops->prepared(driver->state, &driver->undo, &error)) == 0)
+        driver_sleep_ns(SQ_NS_PER_MILLISECOND);
+    must(result == 1 ? 0 : -1, &error);
 }
 
 void driver_inject(struct driver *driver, uint64_t for_ns)
@@ -82,6 +86,8 @@ void driver_end(struct driver *driver)
 {
     struct sq_error error;
     must(driver->ops->clean(driver->state, &driver->undo, &error), &error);
+    while (driver->ops->settle(driver->state, &driver->undo) > sq_boot_ns())
+        driver_sleep_ns(SQ_NS_PER_MILLISECOND);
     must(driver->ops->remove(driver->state, &driver->undo, &driver->report, &error), &error);
     driver->ops->release(driver->state);
     free(driver->state);

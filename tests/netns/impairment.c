@@ -119,9 +119,20 @@ static void release(struct impairment *impairment)
     impairment->state = NULL;
 }
 
-void impairment_stop(struct impairment *impairment)
+/* As the injector does before it removes, with a state and without. */
+static void settle(struct impairment *impairment, void *state)
+{
+    uint64_t until_ns = sq_boot_ns() + 10 * SQ_NS_PER_SECOND;
+    while (impairment->ops->settle != NULL &&
+           impairment->ops->settle(state, &impairment->undo) > sq_boot_ns() && sq_boot_ns() < until_ns)
+        (void)usleep(1000);
+}
+
+static void stop(struct impairment *impairment, bool waits)
 {
     must(impairment, impairment->ops->clean(impairment->state, &impairment->undo, &impairment->error));
+    if (waits)
+        settle(impairment, impairment->state);
     must(impairment, impairment->ops->remove(impairment->state, &impairment->undo, &impairment->report,
                                              &impairment->error));
     release(impairment);
@@ -131,9 +142,20 @@ void impairment_stop(struct impairment *impairment)
     assert_int_equal(impairment->report.proof, SQ_PROOF_PROVED);
 }
 
+void impairment_stop(struct impairment *impairment)
+{
+    stop(impairment, true);
+}
+
+void impairment_stop_at_once(struct impairment *impairment)
+{
+    stop(impairment, false);
+}
+
 int impairment_recover(struct impairment *impairment)
 {
     must(impairment, impairment->ops->clean(NULL, &impairment->undo, &impairment->error));
+    settle(impairment, NULL);
     return impairment->ops->remove(NULL, &impairment->undo, &impairment->report, &impairment->error);
 }
 

@@ -41,6 +41,9 @@ void impairment_start(struct impairment *impairment);
 /* clean, remove, release; asserts that nothing is left and that it is proved. */
 void impairment_stop(struct impairment *impairment);
 
+/* The same without waiting for what is still on its way. */
+void impairment_stop_at_once(struct impairment *impairment);
+
 /* clean and remove from the record alone, as after a crash. Returns what remove returned; asserts clean's. */
 int impairment_recover(struct impairment *impairment);
 

@@ -131,7 +131,14 @@ int stress_preview(struct stress_run *run)
 
 int stress_prepare(struct stress_run *run)
 {
-    return run->ops->prepare(run->state, &run->order, &run->env, &run->undo, &run->error);
+    int result = run->ops->prepare(run->state, &run->order, &run->env, &run->undo, &run->error);
+    if (result != 0)
+        return result;
+    /* As the injector does: asked again until it is there. */
+    uint64_t until_ns = sq_boot_ns() + 5 * SQ_NS_PER_SECOND;
+    while ((result = run->ops->prepared(run->state, &run->undo, &run->error)) == 0 && sq_boot_ns() < until_ns)
+        stress_pause(1);
+    return result == 1 ? 0 : -1;
 }
 
 int stress_inject(struct stress_run *run, uint64_t lease_ns)
@@ -149,10 +156,18 @@ void stress_clean(struct stress_run *run)
     stress_must(run, run->ops->clean(run->state, &run->undo, &run->error));
 }
 
+int stress_remove_from(struct stress_run *run, void *state, const struct sq_undo *undo)
+{
+    uint64_t until_ns = sq_boot_ns() + 10 * SQ_NS_PER_SECOND;
+    while (run->ops->settle(state, undo) > sq_boot_ns() && sq_boot_ns() < until_ns)
+        stress_pause(1);
+    return run->ops->remove(state, undo, &run->report, &run->error);
+}
+
 void stress_remove(struct stress_run *run)
 {
     run->report.proof = SQ_PROOF_NONE;
-    stress_must(run, run->ops->remove(run->state, &run->undo, &run->report, &run->error));
+    stress_must(run, stress_remove_from(run, run->state, &run->undo));
     assert_int_equal(run->report.proof, SQ_PROOF_PROVED);
 }
 

@@ -40,6 +40,9 @@ int stress_inject(struct stress_run *run, uint64_t lease_ns);
 void stress_status(struct stress_run *run);
 void stress_clean(struct stress_run *run);
 void stress_remove(struct stress_run *run);
+
+/* Wait until it has settled, and remove it; with a state, or from the record alone. */
+int stress_remove_from(struct stress_run *run, void *state, const struct sq_undo *undo);
 void stress_to_injected(struct stress_run *run, uint64_t lease_ns); /* preview, prepare, inject */
 
 /* The preview is refused so. */

@@ -578,6 +578,7 @@ static void test_policy_that_protects_nothing(void **state)
     }
     assert_int_equal(found, 3);
     assert_int_equal(ask(SQ_VERB_REVERT, 7), SQ_OK);
+    expect_removed(7, SQ_END_ORDERED);
 }
 
 int main(void)

@@ -308,7 +308,7 @@ static void test_dies_with_the_injector(void **state)
         /* And what the next life of the agent does with the record is fine. */
         run->undo = run->recorded;
         stress_must(run, run->ops->clean(NULL, &run->undo, &run->error));
-        stress_must(run, run->ops->remove(NULL, &run->undo, &run->report, &run->error));
+        stress_must(run, stress_remove_from(run, NULL, &run->undo));
         assert_int_equal(run->report.proof, SQ_PROOF_PROVED);
     }
 }
@@ -336,7 +336,7 @@ static void test_revert_from_the_record_alone(void **state)
     assert_true(stress_count_alive() > 0);
     for (int i = 0; i < 2; i++) {
         stress_must(run, run->ops->clean(NULL, &undo, &run->error));
-        stress_must(run, run->ops->remove(NULL, &undo, &run->report, &run->error));
+        stress_must(run, stress_remove_from(run, NULL, &undo));
         assert_int_equal(run->report.proof, SQ_PROOF_PROVED);
         assert_int_equal(stress_count_alive(), 0);
     }
@@ -346,7 +346,7 @@ static void test_revert_from_the_record_alone(void **state)
     stress_set(run, "percent", "50%");
     stress_must(run, stress_preview(run));
     stress_must(run, run->ops->clean(NULL, &run->undo, &run->error));
-    stress_must(run, run->ops->remove(NULL, &run->undo, &run->report, &run->error));
+    stress_must(run, stress_remove_from(run, NULL, &run->undo));
 }
 
 /* A pid that is somebody else's by now, and a record that cannot be trusted. */
@@ -362,13 +362,13 @@ static void test_the_record_is_no_licence_to_kill(void **state)
     run->undo.size += sizeof record->entries[0];
     struct sq_undo undo = run->undo;
     stress_must(run, run->ops->clean(NULL, &undo, &run->error));
-    stress_must(run, run->ops->remove(NULL, &undo, &run->report, &run->error));
+    stress_must(run, stress_remove_from(run, NULL, &undo));
     assert_true(victim_is_alive(other));
     sq_stress_record_of(&undo)->pid_namespace++;
     assert_int_equal(run->ops->clean(NULL, &undo, &run->error), -1);
     assert_non_null(strstr(run->error.text, "another pid namespace"));
     undo.layout = 99;
-    assert_int_equal(run->ops->remove(NULL, &undo, &run->report, &run->error), -1);
+    assert_int_equal(stress_remove_from(run, NULL, &undo), -1);
     assert_int_equal(run->error.code, SQ_UNCLEAN);
     run->undo.size = 0;
     (void)kill(other, SIGKILL);

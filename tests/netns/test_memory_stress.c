@@ -298,7 +298,7 @@ static void test_dies_with_the_injector(void **state)
         (void)stress_wait_gone_ns(2 * AT_ONCE_NS);
         run->undo = run->recorded;
         stress_must(run, run->ops->clean(NULL, &run->undo, &run->error));
-        stress_must(run, run->ops->remove(NULL, &run->undo, &run->report, &run->error));
+        stress_must(run, stress_remove_from(run, NULL, &run->undo));
         assert_int_equal(run->report.proof, SQ_PROOF_PROVED);
     }
     begin(run);
@@ -330,7 +330,7 @@ static void test_revert_from_the_record_alone(void **state)
     struct sq_undo undo = run->recorded;
     for (int i = 0; i < 2; i++) {
         stress_must(run, run->ops->clean(NULL, &undo, &run->error));
-        stress_must(run, run->ops->remove(NULL, &undo, &run->report, &run->error));
+        stress_must(run, stress_remove_from(run, NULL, &undo));
         assert_int_equal(run->report.proof, SQ_PROOF_PROVED);
         assert_int_equal(stress_count_alive(), 0);
     }

@@ -17,6 +17,7 @@ static struct sq_undo_content content;
 struct sq_policy policy;
 struct sq_experiments experiments;
 struct sq_request request;
+struct sq_request sent;
 struct sq_reply reply;
 int recoveries;
 uint32_t version;
@@ -241,12 +242,13 @@ int tear_down(void **state)
 /* As the event loop does: no time passes but what the experiments want to wait. */
 static void await_prepare(void)
 {
-    while (!sq_experiments_answer_prepare(&experiments, &reply)) {
+    while (!sq_experiments_answer_prepare(&experiments, &sent, &reply)) {
         uint64_t next_ns = sq_experiments_next_boot_ns(&experiments);
         assert_true(next_ns != 0);
         if (next_ns > now_ns)
             now_ns = next_ns;
         sq_experiments_tick(&experiments);
+        (void)sq_experiments_remove_settled(&experiments);
     }
 }
 
@@ -263,6 +265,7 @@ bool hand_over(enum sq_verb verb, uint8_t id)
         request.not_after_boot_ns = now_ns + SECOND;
     if (request.version >= 2 && request.prepared_until_boot_ns == 0)
         request.prepared_until_boot_ns = now_ns + 3600 * SECOND;
+    sent = request;
     bool is_answered = sq_experiments_handle(&experiments, &request, &reply);
     request = asked;
     return is_answered;

@@ -26,6 +26,7 @@ extern struct sq_undo_log undo_log;
 extern struct sq_policy policy;
 extern struct sq_experiments experiments;
 extern struct sq_request request;
+extern struct sq_request sent; /* the last one as it was handed over: a PREPARE on its way */
 extern struct sq_reply reply;
 extern uint64_t settled_ns; /* until then, something of a clean fault is still on its way */
 /* Not zero: what is drafted from now on is prepared at that time, and wants to be attended to each second. */

@@ -4,18 +4,21 @@
 
 #include <string.h>
 
+static struct sq_request begun;
+
 /* Begin to prepare two faults that will be there after so long. */
 static void begin(uint64_t after_ns)
 {
     ready_ns = now_ns + after_ns;
     order(2, 30 * SECOND);
     assert_false(hand_over(SQ_VERB_PREPARE, 1));
+    begun = sent;
     expect_calls("vvp");
     /* One fault a turn, and every turn comes at once. */
     assert_true(sq_experiments_next_boot_ns(&experiments) <= now_ns);
     pass(0);
     expect_calls("pqq");
-    assert_false(sq_experiments_answer_prepare(&experiments, &reply));
+    assert_false(sq_experiments_answer_prepare(&experiments, &begun, &reply));
     memset(&request, 0, sizeof request);
 }
 
@@ -32,7 +35,7 @@ static void test_answer_comes_when_all_is_there(void **state)
     memset(calls, 0, sizeof calls);
     /* It is asked again soon, and not all the time. */
     unsigned asked = 0;
-    while (!sq_experiments_answer_prepare(&experiments, &reply)) {
+    while (!sq_experiments_answer_prepare(&experiments, &begun, &reply)) {
         assert_true(sq_experiments_next_boot_ns(&experiments) > now_ns);
         now_ns = sq_experiments_next_boot_ns(&experiments);
         sq_experiments_tick(&experiments);
@@ -60,7 +63,7 @@ static void test_repeated(void **state)
 
 static void assert_over(enum sq_code code, const char *why)
 {
-    assert_true(sq_experiments_answer_prepare(&experiments, &reply));
+    assert_true(sq_experiments_answer_prepare(&experiments, &begun, &reply));
     assert_int_equal(reply.code, code);
     if (strstr(reply.message, why) == NULL)
         fail_msg("'%s' is not in '%s'", why, reply.message);

@@ -141,6 +141,7 @@ static void test_unclean(void **state)
     order(1, SECOND);
     assert_int_equal(ask(SQ_VERB_PREPARE, 2), SQ_UNCLEAN);
     assert_int_equal(recoveries, 1);
+    expect_calls("r");
     memset(&request, 0, sizeof request);
     assert_int_equal(ask(SQ_VERB_HALT, 0), SQ_UNCLEAN);
     expect_calls("r");
