@@ -112,8 +112,8 @@ void sq_halt_answer(int client_fd, const struct sq_reply *reply)
     for (uint32_t i = 0; i < reply->fault_count; i++) {
         /* Room for the verdict is kept whatever the faults have to say. */
         describe(&reply->faults[i], text, sizeof text - 64);
-        unclean = unclean || reply->faults[i].code == SQ_UNCLEAN ||
-                  reply->faults[i].state == SQ_STATE_REVERTING;
+        unclean =
+            unclean || reply->faults[i].code == SQ_UNCLEAN || reply->faults[i].state == SQ_STATE_REVERTING;
     }
     if (unclean && reply->message[0] != '\0')
         sq_text_append(text, sizeof text - 64, "%s\n", reply->message);
