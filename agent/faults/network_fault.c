@@ -91,7 +91,7 @@ static uint64_t settle_from_record(const struct sq_network_undo *record)
 {
     sq_autonetlink struct sq_netlink netlink = {.fd = -1};
     struct sq_network_detour_count count;
-    if (!sq_network_undo_is_here(record) || sq_netlink_open(&netlink, NULL) != 0 ||
+    if (sq_netlink_open(&netlink, NULL) != 0 || !sq_network_undo_is_here(&netlink, record) ||
         sq_network_detours_count(&netlink, record, &count) != 0 || count.held == 0)
         return 0;
     return sq_ns_add(sq_boot_ns(), SETTLE_LOOK_NS);
