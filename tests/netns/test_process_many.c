@@ -172,7 +172,7 @@ static uint64_t ask(enum sq_verb verb, uint8_t id)
     request.prepared_until_boot_ns = sq_boot_ns() + 60 * SQ_NS_PER_SECOND;
     uint64_t begin_ns = spent_ns();
     if (!sq_experiments_handle(&experiments, &request, &reply))
-        while (!sq_experiments_answer_prepare(&experiments, &reply))
+        while (!sq_experiments_answer_prepare(&experiments, &request, &reply))
             sq_experiments_tick(&experiments);
     uint64_t took_ns = spent_ns() - begin_ns;
     if (reply.code != SQ_OK)
