@@ -117,7 +117,7 @@ void sq_experiment_forbid(struct sq_experiments *experiments, struct sq_experime
     fault->report.code = SQ_OK;
     sq_report_line(&fault->report, SQ_LINE_NOTE, "%s: %s", sq_end_reason_name(SQ_END_POLICY), error->text);
     sq_experiment_clean(experiments, fault, SQ_END_POLICY);
-    sq_log(SQ_LOG_WARNING, "fault %u, %s: %s: %s", fault->order.index, kind_name(fault),
+    sq_log(SQ_LOG_WARNING, "fault %u, %s: %s: %s", fault->order.index, sq_experiment_kind_name(fault),
            sq_end_reason_name(SQ_END_POLICY), error->text);
 }
 
