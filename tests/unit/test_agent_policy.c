@@ -107,7 +107,7 @@ static void test_while_it_is_prepared(void **state)
     assert_false(hand_over(SQ_VERB_PREPARE, 1));
     policy.max_duration_ns = SECOND;
     sq_experiments_judge(&experiments);
-    assert_true(sq_experiments_answer_prepare(&experiments, &reply));
+    assert_true(sq_experiments_answer_prepare(&experiments, &sent, &reply));
     assert_int_equal(reply.code, SQ_POLICY);
     assert_non_null(strstr(reply.message, "max-duration"));
     expect_calls("vvpc");
