@@ -153,7 +153,8 @@ static void print_recovered(void *cookie, const struct sq_undo_live *live,
 
 int sq_recover_print(struct sq_undo_log *log, const struct sq_undo_content *content, struct sq_error *error)
 {
-    return sq_recover_log(log, content, sq_fault_ops_by_kind, print_recovered, NULL, SQ_RECOVER_WAITS_NS, error);
+    return sq_recover_log(log, content, sq_fault_ops_by_kind, print_recovered, NULL, SQ_RECOVER_WAITS_NS,
+                          error);
 }
 
 int sq_injector_recover(const struct sq_agent_config *config, struct sq_error *error)
