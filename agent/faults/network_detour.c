@@ -1,7 +1,6 @@
 #include "faults/network_detour.h"
 
 #include "kernel/link.h"
-#include "kernel/module.h"
 #include "kernel/netfilter.h"
 
 #include "common/clock.h"
@@ -67,18 +66,9 @@ static void tell_limit(const struct sq_network_undo *record, enum sq_tc_side sid
                        (double)netem->limit / ((double)longest_ns / (double)SQ_NS_PER_SECOND));
 }
 
-static void tell_loading(struct sq_network_undo *record, struct sq_fault_report *report)
+static void expect_loading(struct sq_network_undo *record, struct sq_fault_report *report)
 {
-    static const enum sq_kernel_part parts[] = {SQ_PART_CLSACT, SQ_PART_CLS_BPF, SQ_PART_MIRRED, SQ_PART_IFB,
-                                                SQ_PART_NETEM};
-    char names[SQ_LINE_MAX] = "";
     sq_ifb_expect_loading(&record->loading);
-    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
-        if (sq_module_state(parts[i]) != SQ_MODULE_PRESENT)
-            sq_text_append(names, sizeof names, " %s", sq_kernel_part_name(parts[i]));
-    if (names[0] != '\0')
-        sq_report_line(report, SQ_LINE_NOTE, "to prepare it loads kernel modules, which stay loaded:%s",
-                       names);
     if (record->loading.stage == SQ_IFB_WILL_LOAD && !sq_ifb_loads_here())
         sq_report_line(
             report, SQ_LINE_WARNING,
@@ -93,7 +83,7 @@ int sq_network_detours_preview(const struct sq_fault_env *env, struct sq_netem *
     sq_autonetlink struct sq_netlink netlink = {.fd = -1};
     if (check_firewall(record, error) != 0 || sq_netlink_open(&netlink, error) != 0)
         return -1;
-    tell_loading(record, report);
+    expect_loading(record, report);
     record->longest_delay_ns = netem->delay_ns + netem->jitter_ns;
     netem->limit = sq_network_detours_limit(env, record);
     if (netem->limit < SQ_NETEM_PACKETS_MIN)

@@ -2,6 +2,7 @@
 
 #include "faults/network_detour.h"
 #include "faults/network_target.h"
+#include "faults/network_tell.h"
 
 #include "common/clock.h"
 
@@ -24,6 +25,7 @@ int sq_network_preview_fault(enum sq_fault_kind kind, const struct sq_network_se
         return -1;
     if (effect->netem != NULL && sq_network_detours_preview(env, effect->netem, &record, report, error) != 0)
         return -1;
+    sq_network_tell_loading(&record, report);
     sq_network_undo_write(&record, kind, undo);
     return 0;
 }

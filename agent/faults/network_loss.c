@@ -25,7 +25,7 @@ static struct sq_network_effect effect_of(const struct sq_fault_order *order, co
 static int able(const struct sq_fault_order *order, struct sq_error *error)
 {
     (void)order;
-    return sq_tc_check_ability(error);
+    return sq_drop_check_ability(error);
 }
 
 static int preview(const struct sq_fault_order *order, const struct sq_fault_env *env, struct sq_undo *undo,

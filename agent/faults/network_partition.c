@@ -12,7 +12,7 @@ static const struct sq_network_effect everything = {.netem = NULL};
 static int able(const struct sq_fault_order *order, struct sq_error *error)
 {
     (void)order;
-    return sq_tc_check_ability(error);
+    return sq_drop_check_ability(error);
 }
 
 static int preview(const struct sq_fault_order *order, const struct sq_fault_env *env, struct sq_undo *undo,

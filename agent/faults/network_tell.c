@@ -1,5 +1,8 @@
 #include "faults/network_tell.h"
 
+#include "kernel/module.h"
+#include "kernel/tcx.h"
+
 #include "common/text.h"
 
 #include <string.h>
@@ -217,4 +220,26 @@ void sq_network_tell(const struct sq_network_view *view, struct sq_fault_report 
     tell_spared(view, report);
     tell_unrouted(view, report);
     tell_disturbance(view->record, report);
+}
+
+void sq_network_tell_loading(const struct sq_network_undo *record, struct sq_fault_report *report)
+{
+    static const struct {
+        enum sq_kernel_part part;
+        bool for_detours;
+    } parts[] = {{SQ_PART_CLSACT, false},
+                 {SQ_PART_CLS_BPF, false},
+                 {SQ_PART_MIRRED, true},
+                 {SQ_PART_IFB, true},
+                 {SQ_PART_NETEM, true}};
+    char names[SQ_LINE_MAX] = "";
+    bool detours = record->detours[SQ_TC_IN].ifindex != 0 || record->detours[SQ_TC_OUT].ifindex != 0;
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        bool needed = detours || (!parts[i].for_detours && !sq_tcx_is_used());
+        if (needed && sq_module_state(parts[i].part) != SQ_MODULE_PRESENT)
+            sq_text_append(names, sizeof names, " %s", sq_kernel_part_name(parts[i].part));
+    }
+    if (names[0] != '\0')
+        sq_report_line(report, SQ_LINE_NOTE, "to prepare it loads kernel modules, which stay loaded:%s",
+                       names);
 }

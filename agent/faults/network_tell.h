@@ -22,6 +22,9 @@ struct sq_network_view {
 
 void sq_network_tell(const struct sq_network_view *view, struct sq_fault_report *report);
 
+/* Which kernel modules preparing it would load: when the record knows its detours. */
+void sq_network_tell_loading(const struct sq_network_undo *record, struct sq_fault_report *report);
+
 /*
  * "10.0.0.0/24, 10.0.1.0/24 and 12 more"; `chosen` is a bit set over the ranges, or NULL for all of them.
  */

@@ -2,6 +2,7 @@
 
 #include "kernel/classifier.h"
 #include "kernel/module.h"
+#include "kernel/tcx.h"
 
 #include <errno.h>
 #include <linux/capability.h>
@@ -74,6 +75,13 @@ int sq_tc_check_ability(struct sq_error *error)
     if (check_privileges(error) != 0 || check_classifier(error) != 0)
         return -1;
     return check_parts(parts, sizeof parts / sizeof parts[0], error);
+}
+
+int sq_drop_check_ability(struct sq_error *error)
+{
+    if (!sq_tcx_is_used())
+        return sq_tc_check_ability(error);
+    return check_privileges(error) != 0 || check_classifier(error) != 0 ? -1 : 0;
 }
 
 int sq_netem_check_ability(struct sq_error *error)

@@ -11,6 +11,9 @@
  */
 int sq_tc_check_ability(struct sq_error *error);
 
+/* The same for the faults that only drop: where tcx is used, they need neither. */
+int sq_drop_check_ability(struct sq_error *error);
+
 /* The same for the faults that take a detour: also IFB, netem and mirred. */
 int sq_netem_check_ability(struct sq_error *error);
 

@@ -74,7 +74,8 @@ is_in() {
     ip link show squall-0-out >/dev/null 2>&1 &&
         "$squall" status --hosts /run/squall-test/hosts.yaml >/run/status 2>&1 && grep -qi injected /run/status
 }
-nothing_left() { [[ -z $(ip link show type ifb) && $(tc qdisc show dev eth0) != *clsact* ]]; }
+# ifb0 and ifb1 may be there: loading the module makes them.
+nothing_left() { [[ $(ip -o link show type ifb) != *squall* && $(tc qdisc show dev eth0) != *clsact* ]]; }
 
 mkdir -p "$disk"
 mount -t ext4 /dev/ubda "$disk" || fail 'the disk cannot be mounted'
