@@ -159,11 +159,9 @@ static enum transport transport_of(int fd)
 int listen(int fd, int backlog)
 {
     int seconds = SILENT_WITHIN_S;
-    if (table.is_on && transport_of(fd) == TLS) {
+    if (table.is_on && transport_of(fd) == TLS)
         (void)setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &seconds, sizeof seconds);
-        backlog = WAITING_MAX;
-    }
-    return (int)syscall(SYS_listen, fd, backlog);
+    return (int)syscall(SYS_listen, fd, table.is_on ? WAITING_MAX : backlog);
 }
 
 /* For nng: there is nobody; it asks again at once, so not too often. */
@@ -208,9 +206,9 @@ ssize_t readv(int fd, const struct iovec *parts, int count)
     int number = errno;
     (void)pthread_mutex_lock(&table.lock);
     struct connection *row = &table.rows[fd];
-    if (row->transport == UNIX && row->state == UNDER_WAY) {
+    if (row->state == UNDER_WAY) {
         row->heard_bytes += (size_t)got;
-        if (row->heard_bytes >= OPENING_BYTES)
+        if (row->transport == UNIX && row->heard_bytes >= OPENING_BYTES)
             set_state(row, COMPLETE);
     }
     (void)pthread_mutex_unlock(&table.lock);
@@ -225,7 +223,8 @@ int close(int fd)
     (void)pthread_mutex_lock(&table.lock);
     struct connection *row = &table.rows[fd];
     if (row->state != NOT_OURS) {
-        if (row->state == UNDER_WAY)
+        /* Who says nothing and goes only looks whether the port is open, as monitoring does. */
+        if (row->state == UNDER_WAY && row->heard_bytes > 0)
             tell(row, SQ_REFUSAL_ENDED);
         set_state(row, NOT_OURS);
     }

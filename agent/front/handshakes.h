@@ -54,7 +54,7 @@ bool sq_handshakes_complete_tls(const struct sockaddr *remote);
 bool sq_handshakes_unix_is_full(void);
 
 enum sq_refusal {
-    SQ_REFUSAL_ENDED,   /* by either side: a wrong certificate, a port scan */
+    SQ_REFUSAL_ENDED,   /* by either side, after it had said something: a wrong certificate, a scan */
     SQ_REFUSAL_SLOW,    /* dropped: not completed in time */
     SQ_REFUSAL_CROWDED, /* dropped: too many at once */
 };

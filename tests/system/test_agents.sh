@@ -107,10 +107,43 @@ second_experiment() {
     verdict 'run: a second experiment on a host that has one' 3 'web2' 'The first one'
 }
 
+# gather BYTES: 2,000 connections to web2's port, each of which says that much (printf) and no more.
+gather() {
+    rm -f "$work/gathered"
+    # shellcheck disable=SC2016 # for the shell in between
+    bash -c 'ulimit -n 4096
+        for ((i = 0; i < 2000; i++)); do
+            exec {fd}<>/dev/tcp/10.77.0.12/7433
+            # shellcheck disable=SC2059 # escapes are meant
+            [[ -z $1 ]] || printf "$1" >&"$fd"
+        done
+        : >"$2"
+        exec sleep 60' - "$1" "$work/gathered" 2>"$work/crowd" &
+    crowd=$!
+    wait_until 20 test -e "$work/gathered"
+}
+
+# A run goes on and renews, and whoever comes is served.
+crowd_at_the_port() {
+    write_experiment duration=5s lease=1s probe=none
+    sq_start "$experiment"
+    wait_injected web2
+    expect "2,000 $1 connections are there" gather "$2"
+    expect "squall hosts is served beside 2,000 $1 connections" timeout 10 squall hosts
+    expect "the fault is still in" host_is_cut web2
+    sq_wait 30
+    verdict "run: 2,000 $1 connections do not end it" 0
+    kill "$crowd"
+    wait "$crowd" 2>/dev/null || true
+}
+
 agent_not_there
 agent_hangs
 agent_hangs_in_the_middle
 another_version
 refusal_in_prepare
 second_experiment
+crowd_at_the_port silent ''
+crowd_at_the_port stalled '\x16\x03\x01\x02\x00\x01\x00'
+expect 'the agent says whom it dropped' grep -qE 'a connection from 10\.77\.[0-9.]+ was dropped' "$LAB_DIR/web2/log/squalld.log"
 tap_end
