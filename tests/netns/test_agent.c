@@ -557,6 +557,10 @@ static void test_policy_that_protects_nothing(void **state)
     assert_output_says("output", "warning: the policy protects /usr/sbin/sq-sshdd, which does not exist");
     assert_output_says("output", "warning: the policy protects unit:sq-no-such, which has neither");
     assert_output_says("output", "warning: the policy protects the interface eth0x, which is not there");
+    fixture_must(lab.host,
+                 SQUALLD " --config %s --check --json | grep -q '\"unmatched\": .\"the policy protects "
+                         "/usr/sbin/sq-sshdd, .*sq-no-such, .*the interface eth0x, which is not there\".}'",
+                 config_path);
     start_agent();
     assert_output_says("agent.log", "the policy protects /usr/sbin/sq-sshdd, which");
     (void)snprintf(text, sizeof text, policy, "/usr/sbin/sq-other");
