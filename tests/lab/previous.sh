@@ -16,25 +16,26 @@ history_of() { git -c safe.directory='*' -C "$root" "$@"; }
 
 is_built() { [[ -x $directory/agent/squalld && -x $directory/controller/squall && -e $directory/$commit ]]; }
 
-build() {
+check_history() {
     command -v git >/dev/null || die 'git is not installed, and the version before comes from the history'
     history_of cat-file -e "$commit^{commit}" 2>/dev/null ||
-        die "commit ${commit:0:10} is not in this repository's history (a tarball, or a shallow clone): no version before"
-    rm -rf "$directory/src"
-    mkdir -p "$directory/src"
-    history_of archive "$commit" | tar -x -C "$directory/src"
-    cmake -S "$directory/src" -B "$directory" -G Ninja -DCMAKE_BUILD_TYPE=Debug -DSQ_TESTS=OFF -DSQ_WERROR=OFF
-    cmake --build "$directory" --target squall squalld
-    : >"$directory/$commit"
+        die "commit ${commit:0:10} is not in the history here (a tarball, or a shallow clone): no version before to try"
+}
+
+build() {
+    rm -rf "$directory/src" &&
+        mkdir -p "$directory/src" &&
+        history_of archive "$commit" | tar -x -C "$directory/src" &&
+        cmake -S "$directory/src" -B "$directory" -G Ninja -DCMAKE_BUILD_TYPE=Debug -DSQ_TESTS=OFF -DSQ_WERROR=OFF &&
+        cmake --build "$directory" --target squall squalld &&
+        : >"$directory/$commit"
 }
 
 mkdir -p "$directory"
 exec 9>"$directory/lock"
 flock 9
 if ! is_built; then
-    build >"$directory/build.log" 2>&1 || {
-        grep '^previous: ' "$directory/build.log" >&2 || die "it does not build; see $directory/build.log"
-        exit 1
-    }
+    check_history
+    build >"$directory/build.log" 2>&1 || die "the version before does not build; see $directory/build.log"
 fi
 printf '%s\n' "$directory"

@@ -2,8 +2,8 @@
 # One protocol version apart they work together: the agents and the controller of the version before this one, each with
 # the other side of this one; and a log that the old agent wrote is undone by the new one. The lab has web1 and web2 alone.
 set -euo pipefail
-previous=$("$(dirname "${BASH_SOURCE[0]}")/../lab/previous.sh") || {
-    echo 'not ok 1 - the version before this one is there'
+previous=$("$(dirname "${BASH_SOURCE[0]}")/../lab/previous.sh" 2>&1) || {
+    echo "not ok 1 - the version before this one is there ($previous)"
     echo 1..1
     exit 1
 }

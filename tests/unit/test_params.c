@@ -413,6 +413,39 @@ static void test_collisions(void **state)
     expect_collision(&a, &spec, false);
 }
 
+/* What protocol version 1 knew, for ever; whatever else is in the table has to say when it came. */
+static const char *const version_1[] = {
+    "network.partition direction to except interface",
+    "process.kill executable comm command-line signal count percent seed",
+    "network.latency direction to except interface delay jitter",
+    "network.loss direction to except interface percent",
+    "cpu.stress percent cores",
+    "memory.stress bytes percent leave rate",
+};
+
+static bool has_word(const char *words, const char *word)
+{
+    size_t length = strlen(word);
+    for (const char *at = words; (at = strstr(at, word)) != NULL; at += length)
+        if ((at == words || at[-1] == ' ') && (at[length] == ' ' || at[length] == '\0'))
+            return true;
+    return false;
+}
+
+static void test_what_came_later_says_so(void **state)
+{
+    (void)state;
+    for (size_t f = 0; f < sq_fault_table_count; f++) {
+        const struct sq_fault_info *info = sq_fault_table[f];
+        const char *words = f < sizeof version_1 / sizeof version_1[0] ? version_1[f] : "";
+        if (has_word(words, info->name) != (info->since == 0))
+            fail_msg("%s: 'since' is %u", info->name, info->since);
+        for (size_t i = 0; i < info->param_count && info->since == 0; i++)
+            if (has_word(words, info->params[i].key) != (info->params[i].since == 0))
+                fail_msg("'%s' of %s: 'since' is %u", info->params[i].key, info->name, info->params[i].since);
+    }
+}
+
 /* An agent that is too old for a kind or a parameter: named, where the parameter is given at all. */
 static void test_what_came_later_is_named(void **state)
 {
@@ -442,6 +475,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_came_later_is_named),
+        cmocka_unit_test(test_what_came_later_says_so),
         cmocka_unit_test(test_tables_are_sound),
         cmocka_unit_test(test_unknown_names),
         cmocka_unit_test_setup(test_partition_defaults, begin_partition),
