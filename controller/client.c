@@ -432,7 +432,7 @@ static int put_bytes(struct call *call, const uint8_t *bytes, size_t length, str
     call->version = spoken != 0 ? spoken : SQ_PROTOCOL_VERSION;
     if (call->version != SQ_PROTOCOL_VERSION)
         return sq_wire_translate_request(bytes, length, call->version, &call->bytes, &call->length, error);
-    call->bytes = malloc(length);
+    call->bytes = malloc(length > 0 ? length : 1);
     if (call->bytes == NULL)
         return sq_fail(error, SQ_SYSTEM, "out of memory");
     memcpy(call->bytes, bytes, length);

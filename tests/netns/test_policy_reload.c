@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -59,7 +60,8 @@ static void expect_forbidden(const char *part)
 
 static void protect_interface(const char *name)
 {
-    (void)strcpy(fault.protection.interfaces[fault.protection.interface_count++], name);
+    (void)snprintf(fault.protection.interfaces[fault.protection.interface_count++], SQ_INTERFACE_NAME_MAX,
+                   "%s", name);
 }
 
 static void test_peers(void **state)
