@@ -1,5 +1,7 @@
 #include "impairment.h"
 
+#include "descriptors.h"
+
 #include "common/clock.h"
 #include "table/params.h"
 
@@ -108,8 +110,10 @@ static void must(struct impairment *impairment, int result)
 void impairment_start(struct impairment *impairment)
 {
     must(impairment, impairment_preview(impairment));
+    unsigned before = descriptors_open();
     must(impairment, impairment_prepare(impairment));
     impairment_inject(impairment, 60000);
+    descriptors_assert_told(impairment->ops, &impairment->undo, before);
 }
 
 static void release(struct impairment *impairment)

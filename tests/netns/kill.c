@@ -1,5 +1,7 @@
 #include "kill.h"
 
+#include "descriptors.h"
+
 #include "common/clock.h"
 #include "kernel/process.h"
 
@@ -154,7 +156,10 @@ void kill_must(struct kill_run *run, int result)
 
 int kill_prepare(struct kill_run *run)
 {
-    return kill_ops->prepare(run->state, &run->order, &run->env, &run->undo, &run->error);
+    unsigned before = descriptors_open();
+    int result = kill_ops->prepare(run->state, &run->order, &run->env, &run->undo, &run->error);
+    descriptors_assert_told(kill_ops, &run->undo, before);
+    return result;
 }
 
 int kill_inject(struct kill_run *run)

@@ -1,5 +1,7 @@
 #include "stress.h"
 
+#include "descriptors.h"
+
 #include "common/clock.h"
 #include "common/file.h"
 #include "kernel/process.h"
@@ -131,6 +133,7 @@ int stress_preview(struct stress_run *run)
 
 int stress_prepare(struct stress_run *run)
 {
+    unsigned before = descriptors_open();
     int result = run->ops->prepare(run->state, &run->order, &run->env, &run->undo, &run->error);
     if (result != 0)
         return result;
@@ -138,6 +141,7 @@ int stress_prepare(struct stress_run *run)
     uint64_t until_ns = sq_boot_ns() + 5 * SQ_NS_PER_SECOND;
     while ((result = run->ops->prepared(run->state, &run->undo, &run->error)) == 0 && sq_boot_ns() < until_ns)
         stress_pause(1);
+    descriptors_assert_told(run->ops, &run->undo, before);
     return result == 1 ? 0 : -1;
 }
 
