@@ -67,7 +67,7 @@ static const char help[] =
     "\n"
     "The agent is two processes: one without privileges that listens, and one that injects\n"
     "and listens to nobody else. SIGTERM and SIGINT revert everything and end it; SIGHUP\n"
-    "reads the policy again, and reverts what it forbids now.\n"
+    "reads the policy again.\n"
     "\n"
     "Files:\n"
     "  " CONFIG_STANDARD "   listen, tls, policy, run, state, user, group, socket-mode\n"

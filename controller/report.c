@@ -174,6 +174,12 @@ static void print_fault(const struct sq_run *run, const struct sq_run_host *host
     (void)fprintf(stream, "\n");
     if (report->message[0] != '\0')
         (void)fprintf(stream, "    %s\n", report->message);
+    if (report->code == SQ_VANISHED && report->seen_boot_ns != 0) {
+        char time[SQ_TIMESTAMP_MAX];
+        sq_record_time_format(run->options.record, sq_agent_clock_to_ours(&host->clock, report->seen_boot_ns),
+                              time);
+        (void)fprintf(stream, "    it was last seen in place at %.12s\n", time + 11);
+    }
     bool warned = print_lines(host, report, colored, stream);
     print_proof(report, info, colored, stream);
     if (was_injected(report) && !report->touched && !warned)

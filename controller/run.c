@@ -2,6 +2,7 @@
 
 #include "common/cleanup.h"
 #include "common/clock.h"
+#include "common/text.h"
 #include "common/units.h"
 #include "controller/run_state.h"
 
@@ -358,8 +359,25 @@ static void turn(struct sq_run *run)
     go_on(run);
 }
 
+/* What was gone when it was to be taken away cannot have been in until then: nothing held under it. */
+static void judge_vanished(struct sq_run *run, const struct sq_run_host *host)
+{
+    for (uint32_t i = 0; i < host->report_count && run->ending == SQ_EXIT_COMPLETED; i++) {
+        const struct sq_fault_report *report = &host->reports[i];
+        if (report->state != SQ_STATE_FAILED || report->injected_boot_ns == 0)
+            continue;
+        run->ending = SQ_EXIT_FAILED;
+        run->why[0] = '\0';
+        sq_text_append(run->why, sizeof(run->why), "%s: \"%s\" failed: %s", host->name,
+                       sq_run_step_of(run, host, report->index)->name, report->message);
+        sq_run_record_decision(run, sq_ending_name(run->ending), run->why);
+    }
+}
+
 static void settle(struct sq_run *run)
 {
+    for (uint32_t i = 0; i < run->host_count; i++)
+        judge_vanished(run, &run->hosts[i]);
     for (uint32_t i = 0; i < run->host_count; i++) {
         if (!sq_run_host_is_unclean(&run->hosts[i]))
             continue;

@@ -91,7 +91,8 @@ struct sq_classifier_constants {
 /* What the loader writes. */
 struct sq_classifier_shared {
     __u8 marks[SQ_CLASSIFIER_MARKS];         /* complete before anything is attached */
-    volatile __u64 deadline_boot_ns;         /* boot-time clock; 0 is off */
+    volatile __u64 deadline_boot_ns;         /* the kernel's own boot-time clock; 0 is off */
+    __s64 ahead_ns;                          /* how far that is ahead of the loader's: a time namespace */
     __u64 exposed[SQ_CLASSIFIER_DIRECTIONS]; /* the number of the next packet that may be lost */
 };
 

@@ -133,6 +133,45 @@ int sq_network_detours_make(struct sq_netlink *netlink, const struct sq_fault_en
     return 0;
 }
 
+static int check_detour(struct sq_netlink *netlink, const struct sq_network_undo *record,
+                        enum sq_tc_side side, struct sq_error *error)
+{
+    const struct sq_ifb *ifb = &record->detours[side];
+    char alias[SQ_TC_NAME_MAX];
+    struct sq_link link = {.up = false};
+    struct sq_netem_queue queue;
+    make_alias(record, side, alias);
+    int result = sq_ifb_find(netlink, ifb, alias);
+    if (result == SQ_IFB_OURS)
+        result = sq_link_by_index(netlink, ifb->ifindex, &link);
+    else if (result == SQ_IFB_ABSENT || result == SQ_IFB_FOREIGN)
+        result = -ENODEV;
+    if (result == -ENODEV)
+        return sq_fail(error, SQ_VANISHED,
+                       "somebody took the interface %s away, through which packets %s were led", ifb->name,
+                       side_text(side));
+    if (result == 0 && !link.up)
+        return sq_fail(error, SQ_VANISHED,
+                       "somebody switched off the interface %s, through which packets %s are led", ifb->name,
+                       side_text(side));
+    if (result == 0)
+        result = sq_netem_look(netlink, ifb->ifindex, &queue);
+    if (result == -ENOENT)
+        return sq_fail(error, SQ_VANISHED,
+                       "somebody took the netem away from %s, through which packets %s are led", ifb->name,
+                       side_text(side));
+    return result == 0 ? 0 : sq_fail_errno(error, -result, "cannot look at the interface %s", ifb->name);
+}
+
+int sq_network_detours_check(struct sq_netlink *netlink, const struct sq_network_undo *record,
+                             struct sq_error *error)
+{
+    for (enum sq_tc_side side = SQ_TC_IN; side < SQ_TC_SIDES; side++)
+        if (record->detours[side].ifindex != 0 && check_detour(netlink, record, side, error) != 0)
+            return -1;
+    return 0;
+}
+
 int sq_network_detours_count(struct sq_netlink *netlink, const struct sq_network_undo *record,
                              struct sq_network_detour_count *count)
 {

@@ -41,6 +41,10 @@ int sq_network_detours_make(struct sq_netlink *netlink, const struct sq_fault_en
                             struct sq_network_undo *record, const struct sq_netem *netem,
                             struct sq_undo *undo, struct sq_error *error);
 
+/* That the detours are there, switched on, with their queues. SQ_VANISHED names what is missing. */
+int sq_network_detours_check(struct sq_netlink *netlink, const struct sq_network_undo *record,
+                             struct sq_error *error);
+
 /* Packets in all of the record's queues, and those that were lost in each direction. */
 struct sq_network_detour_count {
     uint32_t held;

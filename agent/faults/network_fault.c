@@ -4,6 +4,8 @@
 #include "faults/network_target.h"
 #include "faults/network_tell.h"
 
+#include "kernel/tcx.h"
+
 #include "common/clock.h"
 
 #include <stdio.h>
@@ -56,7 +58,12 @@ int sq_network_prepare(struct sq_network_state *state, const struct sq_network_s
         if (sq_network_detours_make(&state->netlink, env, &record, effect->netem, undo, error) != 0)
             return -1;
     }
-    return sq_network_attach(&state->netlink, state->classifier, env, &record, undo, error);
+    if (sq_network_attach(&state->netlink, state->classifier, env, &record, undo, error) != 0)
+        return -1;
+    /* What the kernel took and does not show is no fault to begin with. */
+    state->program_ids[SQ_TC_IN] = sq_bpf_program_id(sq_classifier_program_in(state->classifier));
+    state->program_ids[SQ_TC_OUT] = sq_bpf_program_id(sq_classifier_program_out(state->classifier));
+    return sq_network_look(state, undo, error);
 }
 
 int sq_network_set_deadline(void *state, const struct sq_undo *undo, uint64_t deadline_boot_ns,

@@ -17,7 +17,8 @@
 /* Zeroed by the injector; `ready` tells whether the descriptor in it is one. */
 struct sq_network_state {
     struct sq_classifier *classifier;
-    struct sq_netlink netlink; /* opened in prepare, so that reverting needs no free descriptor */
+    struct sq_netlink netlink;         /* opened in prepare, so that reverting needs no free descriptor */
+    uint32_t program_ids[SQ_TC_SIDES]; /* what the filters must hold to be squall's own; 0: not loaded */
     bool ready;
     bool injected;
     uint64_t drained_boot_ns; /* until when packets are waited for; 0: nobody waits */
@@ -47,6 +48,7 @@ uint32_t sq_network_descriptors(const struct sq_undo *undo);
 int sq_network_set_deadline(void *state, const struct sq_undo *undo, uint64_t deadline_boot_ns,
                             struct sq_error *error);
 int sq_network_clean(void *state, const struct sq_undo *undo, struct sq_error *error);
+int sq_network_look(void *state, const struct sq_undo *undo, struct sq_error *error);
 uint64_t sq_network_settle(void *state, const struct sq_undo *undo);
 int sq_network_remove(void *state, const struct sq_undo *undo, struct sq_fault_report *report,
                       struct sq_error *error);

@@ -66,6 +66,7 @@ const struct sq_fault_ops sq_network_latency_ops = {
     .prepare = prepare,
     .inject = sq_network_set_deadline,
     .renew = sq_network_set_deadline,
+    .look = sq_network_look,
     .allowed = sq_network_allowed,
     .clean = sq_network_clean,
     .settle = sq_network_settle,

@@ -62,6 +62,7 @@ const struct sq_fault_ops sq_network_loss_ops = {
     .prepare = prepare,
     .inject = sq_network_set_deadline,
     .renew = sq_network_set_deadline,
+    .look = sq_network_look,
     .allowed = sq_network_allowed,
     .clean = sq_network_clean,
     .remove = sq_network_remove,

@@ -4,6 +4,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/text.h"
+#include "common/units.h"
 
 #include <string.h>
 
@@ -121,6 +122,34 @@ void sq_experiment_forbid(struct sq_experiments *experiments, struct sq_experime
            sq_end_reason_name(SQ_END_POLICY), error->text);
 }
 
+int sq_experiment_look(const struct sq_experiments *experiments, struct sq_experiment_fault *fault,
+                       struct sq_error *error)
+{
+    if (fault->ops->look == NULL || fault->state == NULL)
+        return 0;
+    uint64_t now_ns = sq_experiments_now(experiments);
+    if (fault->ops->look(fault->state, &fault->undo, error) == 0) {
+        fault->report.seen_boot_ns = now_ns;
+        return 0;
+    }
+    char ago[SQ_UNIT_TEXT_MAX];
+    struct sq_error found = *error;
+    if (fault->report.seen_boot_ns == 0)
+        return -1;
+    sq_duration_format_rounded(sq_ns_sub(now_ns, fault->report.seen_boot_ns), ago);
+    return sq_fail(error, found.code, "%s; %s ago all of it was seen in place", found.text, ago);
+}
+
+/* An order to go on with what somebody took away is no order to be kept. */
+int sq_experiment_insist_on(struct sq_experiments *experiments, struct sq_experiment_fault *fault,
+                            struct sq_error *error)
+{
+    if (sq_experiment_look(experiments, fault, error) == 0)
+        return 0;
+    fault_fails(experiments, fault, error);
+    return -1;
+}
+
 /* The fault that is in, and means the same targets; NULL: none. */
 static const struct sq_experiment_fault *find_rival(const struct sq_experiment *experiment,
                                                     const struct sq_experiment_fault *fault)
@@ -167,27 +196,18 @@ int sq_experiment_inject(struct sq_experiments *experiments, struct sq_experimen
     if (fault->ops->inject(fault->state, &fault->undo, fault->report.deadline_boot_ns, &error) == 0) {
         fault->attend_at_boot_ns = now_ns;
         sq_log(SQ_LOG_INFO, "fault %u, %s: injected", fault->order.index, sq_experiment_kind_name(fault));
-        return 0;
+        /* Since it was prepared, somebody may have taken it away. */
+        return sq_experiment_insist_on(experiments, fault, &error);
     }
     fault_fails(experiments, fault, &error);
     return -1;
 }
 
-/* Is it still there? An order to go on with what somebody took away is no order to be kept. */
-int sq_experiment_look(const struct sq_experiment_fault *fault, struct sq_error *error)
-{
-    if (fault->ops->look == NULL || fault->state == NULL)
-        return 0;
-    return fault->ops->look(fault->state, &fault->undo, error);
-}
-
 int sq_experiment_renew(struct sq_experiments *experiments, struct sq_experiment_fault *fault,
                         struct sq_error *error)
 {
-    if (sq_experiment_look(fault, error) != 0) {
-        fault_fails(experiments, fault, error);
+    if (sq_experiment_insist_on(experiments, fault, error) != 0)
         return -1;
-    }
     uint64_t deadline_ns = deadline_of(experiments->current, fault);
     if (deadline_ns == fault->report.deadline_boot_ns)
         return 0;

@@ -187,6 +187,10 @@ void sq_experiments_go_on_preparing(struct sq_experiments *experiments);
 /* PREPARED to INJECTED, now. On failure the fault is ended. */
 int sq_experiment_inject(struct sq_experiments *experiments, struct sq_experiment_fault *fault);
 
+/* Look, and end the fault if it is not all there. */
+int sq_experiment_insist_on(struct sq_experiments *experiments, struct sq_experiment_fault *fault,
+                            struct sq_error *error);
+
 /* Move an injected fault's deadline in the kernel to where lease and duration put it. On failure the fault is
  * ended. */
 int sq_experiment_renew(struct sq_experiments *experiments, struct sq_experiment_fault *fault,
@@ -218,8 +222,12 @@ uint64_t sq_sooner_boot_ns(uint64_t a_boot_ns, uint64_t b_boot_ns);
 
 const char *sq_experiment_kind_name(const struct sq_experiment_fault *fault);
 
-/* Is it still there and in front? 0, or -1. */
-int sq_experiment_look(const struct sq_experiment_fault *fault, struct sq_error *error);
+/*
+ * Is it still there and in front? 0, and report.seen_boot_ns is now; or -1, and *error (SQ_VANISHED) says
+ * what is missing and when all of it was seen last.
+ */
+int sq_experiment_look(const struct sq_experiments *experiments, struct sq_experiment_fault *fault,
+                       struct sq_error *error);
 
 /* Give the run-time state back. */
 void sq_experiment_release(struct sq_experiment_fault *fault);

@@ -91,10 +91,13 @@ void sq_requests_renew(struct sq_experiments *experiments, const struct sq_reque
     current->lease_boot_ns = sq_ns_add(sq_experiments_now(experiments), request->lease_ns);
     for (uint32_t i = 0; i < current->fault_count; i++) {
         struct sq_experiment_fault *fault = &current->faults[i];
-        if (fault->report.state != SQ_STATE_INJECTED)
-            continue;
         struct sq_error error;
-        if (sq_experiment_renew(experiments, fault, &error) != 0 && reply->code == SQ_OK)
+        int result = 0;
+        if (fault->report.state == SQ_STATE_INJECTED)
+            result = sq_experiment_renew(experiments, fault, &error);
+        else if (fault->report.state == SQ_STATE_PREPARED && !fault->is_being_prepared)
+            result = sq_experiment_insist_on(experiments, fault, &error);
+        if (result != 0 && reply->code == SQ_OK)
             sq_reply_fail(reply, &error);
     }
     sq_requests_show(experiments, reply);

@@ -81,7 +81,7 @@ static void remove_fault(struct sq_experiments *experiments, struct sq_experimen
         fault->removal_is_due = false;
         /* A last look: what was gone before it was taken away did not hold until then. */
         if (fault->report.injected_boot_ns != 0 && fault->report.code == SQ_OK &&
-            sq_experiment_look(fault, &error) != 0)
+            sq_experiment_look(experiments, fault, &error) != 0)
             sq_report_fail(&fault->report, &error);
         /* Last counters: what they count in goes away now. */
         if (fault->report.injected_boot_ns != 0 && fault->state != NULL)

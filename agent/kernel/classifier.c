@@ -1,5 +1,7 @@
 #include "kernel/classifier.h"
 
+#include "kernel/boot_clock.h"
+
 #include "common/cleanup.h"
 #include "common/text.h"
 
@@ -218,6 +220,12 @@ int sq_classifier_load(const struct sq_classifier_config *config, struct sq_clas
         sq_classifier__destroy(opened);
         return fail_load(error, number);
     }
+    int64_t ahead_ns;
+    if (sq_boot_clock_measure(&ahead_ns, error) != 0) {
+        sq_classifier__destroy(opened);
+        return -1;
+    }
+    opened->bss->shared.ahead_ns = ahead_ns;
     *classifier = opened;
     return 0;
 }
@@ -239,7 +247,9 @@ int sq_classifier_program_out(const struct sq_classifier *classifier)
 
 void sq_classifier_set_deadline(struct sq_classifier *classifier, uint64_t deadline_boot_ns)
 {
-    __atomic_store_n(&classifier->bss->shared.deadline_boot_ns, deadline_boot_ns, __ATOMIC_SEQ_CST);
+    struct sq_classifier_shared *shared = &classifier->bss->shared;
+    __atomic_store_n(&shared->deadline_boot_ns, sq_boot_clock_to_kernel(deadline_boot_ns, shared->ahead_ns),
+                     __ATOMIC_SEQ_CST);
 }
 
 static int sum_counters(const struct sq_classifier *classifier, uint32_t direction,

@@ -67,7 +67,10 @@ void sq_classifier_free(struct sq_classifier *classifier); /* closes descriptors
 int sq_classifier_program_in(const struct sq_classifier *classifier);
 int sq_classifier_program_out(const struct sq_classifier *classifier);
 
-/* From now on until the deadline; 0 is off. Cannot fail, cannot block. */
+/*
+ * From now on until the deadline, by this process's CLOCK_BOOTTIME also in a time namespace; 0 is off. Cannot
+ * fail, cannot block.
+ */
 void sq_classifier_set_deadline(struct sq_classifier *classifier, uint64_t deadline_boot_ns);
 
 /* Sums over all processors. */

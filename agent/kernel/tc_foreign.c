@@ -1,6 +1,7 @@
 #include "kernel/tc_foreign.h"
 
 #include "kernel/classifier.h"
+#include "kernel/tcx.h"
 
 #include "common/text.h"
 
@@ -13,8 +14,6 @@
 #include <netlink/attr.h>
 #include <stdio.h>
 #include <string.h>
-
-#define TCX_NAMED_MAX 4
 
 /* Where a kind of filter keeps its actions (the kinds of pkt_cls.h that Linux has). */
 static const struct {
@@ -223,22 +222,34 @@ static int judge(const struct sq_tc_filter *filter, void *cookie)
     return -EBUSY;
 }
 
+/* Of the programs, those that are not squall's: how many, and the first one. */
+static int count_foreign(const uint32_t *ids, int count, uint32_t *first)
+{
+    int foreign = 0;
+    for (int i = 0; i < count && i < SQ_TCX_PROGRAMS_MAX; i++)
+        if (!sq_tcx_is_own(ids[i]) && foreign++ == 0)
+            *first = ids[i];
+    return foreign;
+}
+
 static int check_tcx(uint32_t ifindex, const char *interface, enum sq_tc_side side, struct sq_error *error)
 {
-    uint32_t ids[TCX_NAMED_MAX] = {0};
-    int count = sq_tcx_programs(ifindex, side == SQ_TC_OUT, ids, TCX_NAMED_MAX);
+    uint32_t ids[SQ_TCX_PROGRAMS_MAX] = {0};
+    uint32_t first = 0;
+    int count = sq_tcx_programs(ifindex, side == SQ_TC_OUT, ids, SQ_TCX_PROGRAMS_MAX);
     if (count < 0)
         return sq_fail_errno(error, -count, "cannot ask for the tcx programs on %s", interface);
-    if (count == 0)
+    int foreign = count_foreign(ids, count, &first);
+    if (foreign == 0)
         return 0;
     char name[32];
-    (void)sq_bpf_program_name(ids[0], name, sizeof name);
+    (void)sq_bpf_program_name(first, name, sizeof name);
     return sq_fail(
         error, SQ_UNABLE,
         "the foreign tcx program %s%s%s(id %u, %s of %s, one of %d) runs before every filter and may keep "
         "packets from squall's; detach it for the time of the experiment, or name another 'interface'",
-        name[0] != '\0' ? "'" : "", name, name[0] != '\0' ? "' " : "", ids[0], sq_tc_side_name(side),
-        interface, count);
+        name[0] != '\0' ? "'" : "", name, name[0] != '\0' ? "' " : "", first, sq_tc_side_name(side),
+        interface, foreign);
 }
 
 int sq_tc_check_front(struct sq_netlink *netlink, uint32_t ifindex, const char *interface,
@@ -255,4 +266,63 @@ int sq_tc_check_front(struct sq_netlink *netlink, uint32_t ifindex, const char *
         return result == 0 ? 0 : -1;
     return sq_fail_errno(error, -result, "cannot list the %s filters of %s", sq_tc_side_name(side),
                          interface);
+}
+
+struct own_search {
+    const struct sq_tc_place *place;
+    const char *name;
+    const char *interface;
+    uint32_t program_id;
+    bool found;
+    char front[200]; /* a foreign filter in front that may keep packets from squall's; "": none */
+};
+
+static int look_for_own(const struct sq_tc_filter *filter, void *cookie)
+{
+    struct own_search *search = cookie;
+    if (filter->chain != 0)
+        return 0;
+    if (sq_tc_filter_is(filter, search->place, search->name)) {
+        struct nlattr *id = find_in(filter->options, TCA_BPF_ID);
+        search->found = id != NULL && nla_len(id) >= 4 && nla_get_u32(id) == search->program_id;
+        return 0;
+    }
+    if (sq_tc_filter_is_ours(filter) || filter->preference > search->place->preference ||
+        search->front[0] != '\0' || sq_tc_filter_only_drops_or_continues(filter))
+        return 0;
+    const struct front_search where = {.interface = search->interface, .side = search->place->side};
+    describe(&where, filter, search->front, sizeof search->front);
+    return 0;
+}
+
+int sq_tc_check_own(struct sq_netlink *netlink, const struct sq_tc_place *place, const char *name,
+                    uint32_t program_id, const char *interface, struct sq_error *error)
+{
+    struct own_search search;
+    struct sq_error front;
+    int result = -EAGAIN;
+    for (int i = 0; i < SQ_NETLINK_ATTEMPTS && result == -EAGAIN; i++) {
+        search = (struct own_search){
+            .place = place, .name = name, .interface = interface, .program_id = program_id};
+        result =
+            sq_tc_filters(netlink, place->ifindex, sq_tc_side_parent(place->side), look_for_own, &search);
+    }
+    if (result == -EINVAL || result == -ENOENT)
+        result = 0; /* there is no clsact any more */
+    if (result != 0)
+        return sq_fail_errno(error, -result, "cannot list the %s filters of %s", sq_tc_side_name(place->side),
+                             interface);
+    if (!search.found)
+        return sq_fail(error, SQ_VANISHED, "somebody took squall's filter away from %s (%s)", interface,
+                       sq_tc_side_name(place->side));
+    if (search.front[0] != '\0')
+        return sq_fail(
+            error, SQ_VANISHED,
+            "the foreign %s came in front of squall's and may accept or redirect packets before that "
+            "sees them",
+            search.front);
+    if (check_tcx(place->ifindex, interface, place->side, &front) == 0)
+        return 0;
+    return sq_fail(error, front.code == SQ_UNABLE ? SQ_VANISHED : front.code,
+                   "since the fault was prepared, %s", front.text);
 }

@@ -21,4 +21,11 @@ bool sq_tc_filter_only_drops_or_continues(const struct sq_tc_filter *filter);
 int sq_tc_check_front(struct sq_netlink *netlink, uint32_t ifindex, const char *interface,
                       enum sq_tc_side side, uint32_t preference, struct sq_error *error);
 
+/*
+ * That the filter of this place, name and program is there, and nobody in front of it may end processing by
+ * now. SQ_VANISHED says what is missing, or who came in front. Allocates nothing.
+ */
+int sq_tc_check_own(struct sq_netlink *netlink, const struct sq_tc_place *place, const char *name,
+                    uint32_t program_id, const char *interface, struct sq_error *error);
+
 #endif

@@ -2,6 +2,7 @@
 
 #include "kernel/classifier.h"
 #include "kernel/tc.h"
+#include "kernel/tcx.h"
 
 #include <errno.h>
 #include <linux/pkt_cls.h>
@@ -160,9 +161,12 @@ static int add_programs(uint32_t ifindex, enum sq_tc_side side, struct sq_tc_dig
     int count = sq_tcx_programs(ifindex, side == SQ_TC_OUT, ids, SQ_TCX_PROGRAMS_MAX);
     if (count < 0)
         return count == -ENODEV ? 0 : count;
-    for (int i = 0; i < count && i < SQ_TCX_PROGRAMS_MAX; i++)
+    for (int i = 0; i < count && i < SQ_TCX_PROGRAMS_MAX; i++) {
+        if (sq_tcx_is_own(ids[i]))
+            continue;
         digest->hash = add_number(digest->hash, ids[i]);
-    digest->count = (uint32_t)count;
+        digest->count++;
+    }
     return 0;
 }
 

@@ -19,6 +19,7 @@ struct sq_experiments experiments;
 struct sq_request request;
 struct sq_request sent;
 struct sq_reply reply;
+bool is_taken_away;
 int recoveries;
 uint32_t version;
 uint64_t settled_ns;
@@ -129,6 +130,13 @@ static int fake_prepared(void *state, const struct sq_undo *undo, struct sq_erro
     return now_ns >= ready_ns;
 }
 
+static int fake_look(void *state, const struct sq_undo *undo, struct sq_error *error)
+{
+    (void)state;
+    (void)undo;
+    return is_taken_away ? sq_fail(error, SQ_VANISHED, "somebody took it away") : 0;
+}
+
 static uint64_t fake_attend(void *state, const struct sq_undo *undo, uint64_t now_boot_ns)
 {
     (void)state;
@@ -160,6 +168,7 @@ static const struct sq_fault_ops fake_ops = {
     .prepare = fake_prepare,
     .inject = fake_inject,
     .renew = fake_renew,
+    .look = fake_look,
     .clean = fake_clean,
     .allowed = fake_allowed,
     .settle = fake_settle,
@@ -210,6 +219,7 @@ int set_up(void **state)
     memset(calls, 0, sizeof calls);
     fail_call = 0;
     fail_slot = 0;
+    is_taken_away = false;
     recoveries = 0;
     version = SQ_PROTOCOL_VERSION;
     settled_ns = 0;

@@ -31,6 +31,7 @@ extern struct sq_reply reply;
 extern uint64_t settled_ns; /* until then, something of a clean fault is still on its way */
 /* Not zero: what is drafted from now on is prepared at that time, and wants to be attended to each second. */
 extern uint64_t ready_ns;
+extern bool is_taken_away; /* by somebody else: what a fake fault made is not there any more */
 extern int recoveries;
 extern uint32_t ports_before; /* how many protected ports `allowed` was last told of, then and now */
 extern uint32_t ports_now;

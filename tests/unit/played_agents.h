@@ -31,6 +31,7 @@ enum mood {
     OLD,             /* speaks another version */
     FAILS_TO_INJECT,
     LEAVES_SOMETHING,  /* cannot undo all of it */
+    FINDS_IT_GONE,     /* somebody else took away what it made */
     GOES_AFTER_INJECT, /* dies once the fault is in */
     RESTARTS_AFTER_INJECT,
     HALTED_AFTER_INJECT,
@@ -97,6 +98,13 @@ static void end_fault(const struct agent *agent, struct fault *fault, enum sq_en
     report->removed_boot_ns = agent_now(agent);
     report->proof = SQ_PROOF_PROVED;
     report->state = SQ_STATE_REVERTED;
+    if (agent->mood != FINDS_IT_GONE)
+        return;
+    report->state = SQ_STATE_FAILED;
+    report->code = SQ_VANISHED;
+    report->proof = SQ_PROOF_CHANGED;
+    report->seen_boot_ns = report->injected_boot_ns;
+    (void)strcpy(report->message, "somebody took it away");
 }
 
 static void forbid(const struct agent *agent, struct fault *fault)

@@ -122,6 +122,40 @@ static void test_conflict(void **state)
     expect_calls("vp");
 }
 
+/* At a renewal it is failed at once; at the removal it did not hold to the end. Both say when it was there.
+ */
+static void test_vanished(void **state)
+{
+    (void)state;
+    for (uint8_t id = 1; id <= 3; id++) {
+        is_taken_away = false;
+        prepare(id, 1, 30 * SECOND);
+        if (id < 3)
+            inject(id);
+        pass(SECOND);
+        request.lease_ns = 10 * SECOND;
+        assert_int_equal(ask(SQ_VERB_RENEW, id), SQ_OK);
+        uint64_t seen_ns = now_ns;
+        pass(2 * SECOND);
+        is_taken_away = true;
+        request.lease_ns = 10 * SECOND;
+        if (id != 2) {
+            assert_int_equal(ask(SQ_VERB_RENEW, id), SQ_VANISHED);
+            assert_int_equal(reply.faults[0].state, SQ_STATE_REVERTING);
+            assert_int_equal(reply.faults[0].end_reason, SQ_END_FAILURE);
+        } else {
+            assert_int_equal(ask(SQ_VERB_REVERT, id), SQ_OK);
+        }
+        remove_all();
+        assert_int_equal(ask(SQ_VERB_STATUS, id), SQ_OK);
+        assert_int_equal(reply.faults[0].state, SQ_STATE_FAILED);
+        assert_int_equal(reply.faults[0].code, SQ_VANISHED);
+        assert_int_equal(reply.faults[0].seen_boot_ns, seen_ns);
+        assert_non_null(
+            strstr(reply.faults[0].message, "somebody took it away; 2.00s ago all of it was seen"));
+    }
+}
+
 static void test_stale(void **state)
 {
     static const enum sq_verb verbs[] = {SQ_VERB_PREPARE, SQ_VERB_INJECT, SQ_VERB_RENEW, SQ_VERB_REVERT};
@@ -324,6 +358,7 @@ int main(void)
         TEST(test_revert_before_prepare),
         TEST(test_repeats),
         TEST(test_conflict),
+        TEST(test_vanished),
         TEST(test_stale),
         TEST(test_lease),
         TEST(test_late_renewal),

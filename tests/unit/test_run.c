@@ -487,6 +487,17 @@ static void test_something_is_left(void **state)
     assert_null(strstr(report_text, "everything was removed"));
 }
 
+/* Only when it is to be taken away does the agent find that it was not there any more. */
+static void test_something_vanished(void **state)
+{
+    (void)state;
+    agents[1].mood = FINDS_IT_GONE;
+    assert_int_equal(run(no_hypothesis, "200ms"), SQ_EXIT_FAILED);
+    expect_reported("web2: \"cut\" failed: somebody took it away");
+    expect_reported("it was last seen in place at ");
+    expect_reported("changed by others: nothing left of squall's own");
+}
+
 static void expect_aborted(void)
 {
     expect_all_clean();
@@ -595,6 +606,7 @@ int main(void)
         RUN_TEST(test_one_forbids),
         RUN_TEST(test_one_forbids_beforehand),
         RUN_TEST(test_something_is_left),
+        RUN_TEST(test_something_vanished),
         RUN_TEST(test_signals_end_with_a_rollback),
         RUN_TEST(test_signal_while_preparing),
         RUN_TEST(test_signals_do_not_skip_the_rollback),
