@@ -47,7 +47,7 @@ static void add_candidate(struct sq_process_survey *survey, const struct sq_proc
 static void add_spared(struct sq_process_survey *survey, const struct sq_process *process, const char *why)
 {
     if (survey->spared < SQ_SPARED_LINES_MAX)
-        (void)snprintf(survey->spared_lines[survey->spared], SQ_LINE_MAX, "%s[%d]: %s", process->comm,
+        (void)snprintf(survey->spared_lines[survey->spared], SQ_LINE_MAX, "%.40s[%d]: %.140s", process->comm,
                        (int)process->id.pid, why);
     survey->spared++;
 }
