@@ -1,7 +1,7 @@
-/* libraries: sq_netns_fixture sq_wire sq_table sq_common nng::nng */
+/* libraries: sq_agent_fixture sq_netns_fixture sq_wire sq_table sq_common nng::nng */
 /* The whole agent, both processes, over its Unix socket, with a real partition: every way in which it ends.
  */
-#include "fixture.h"
+#include "agent.h"
 
 #include "common/cleanup.h"
 #include "common/clock.h"
@@ -10,6 +10,7 @@
 #include "table/params.h"
 #include "wire/wire.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <nng/nng.h>
 #include <nng/protocol/reqrep0/req.h>
@@ -30,237 +31,6 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-
-#define SQUALLD    SQ_BINARY_DIR "/agent/squalld"
-#define TIMEOUT_MS 5000
-
-static struct fixture lab;
-static char directory[64];
-static char config_path[128];
-static char url[128];
-static pid_t agent;
-static char *tc_before;
-static struct sq_request request;
-static struct sq_reply reply;
-static struct sq_id instance;
-
-static void write_file(const char *name, const char *text)
-{
-    char path[128];
-    (void)snprintf(path, sizeof path, "%s/%s", directory, name);
-    FILE *file = fopen(path, "we");
-    assert_non_null(file);
-    assert_true(fputs(text, file) >= 0);
-    assert_int_equal(fclose(file), 0);
-}
-
-/* Start squalld with one more argument or NULL; its output goes to `output` in the directory if that is
- * given. */
-static pid_t start(const char *argument, const char *output)
-{
-    pid_t pid = fork();
-    assert_true(pid >= 0);
-    if (pid > 0)
-        return pid;
-    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (output != NULL) {
-        char path[128];
-        (void)snprintf(path, sizeof path, "%s/%s", directory, output);
-        int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-        (void)dup2(fd, STDOUT_FILENO);
-        (void)dup2(fd, STDERR_FILENO);
-    }
-    (void)execl(SQUALLD, "squalld", "--config", config_path, argument, (char *)NULL);
-    _exit(127);
-}
-
-static int exit_status(pid_t pid)
-{
-    int status = 0;
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
-
-static int run(const char *argument)
-{
-    return exit_status(start(argument, "output"));
-}
-
-static void assert_output_says(const char *name, const char *text)
-{
-    char path[128];
-    static char content[8192];
-    (void)snprintf(path, sizeof path, "%s/%s", directory, name);
-    FILE *file = fopen(path, "re");
-    assert_non_null(file);
-    content[fread(content, 1, sizeof content - 1, file)] = '\0';
-    assert_int_equal(fclose(file), 0);
-    if (strstr(content, text) == NULL)
-        fail_msg("'%s' is not in:\n%s", text, content);
-}
-
-static int exchange(nng_socket socket, const uint8_t *bytes, size_t length, struct sq_error *error)
-{
-    nng_msg *message = NULL;
-    if (nng_socket_set_ms(socket, NNG_OPT_RECVTIMEO, TIMEOUT_MS) != 0 ||
-        nng_socket_set_ms(socket, NNG_OPT_SENDTIMEO, TIMEOUT_MS) != 0 ||
-        nng_dial(socket, url, NULL, 0) != 0 || nng_msg_alloc(&message, 0) != 0)
-        return -1;
-    if (nng_msg_append(message, bytes, length) != 0 || nng_sendmsg(socket, message, 0) != 0) {
-        nng_msg_free(message);
-        return -1;
-    }
-    if (nng_recvmsg(socket, &message, 0) != 0)
-        return -1;
-    int result = sq_wire_decode_reply(nng_msg_body(message), nng_msg_len(message), &reply, error);
-    nng_msg_free(message);
-    return result;
-}
-
-/* Send `request` and wait for the answer; false if there is none. */
-static bool try_ask(enum sq_verb verb, uint8_t experiment)
-{
-    struct sq_error error;
-    sq_autofree uint8_t *bytes = NULL;
-    size_t length;
-    nng_socket socket;
-    request.version = SQ_PROTOCOL_VERSION;
-    request.verb = verb;
-    request.instance = instance;
-    request.experiment = (struct sq_id){{experiment}};
-    request.token = (struct sq_id){{experiment, 1}};
-    request.not_after_boot_ns = sq_boot_ns() + 10 * SQ_NS_PER_SECOND;
-    request.prepared_until_boot_ns = sq_boot_ns() + 600 * SQ_NS_PER_SECOND;
-    assert_int_equal(sq_wire_encode_request(&request, &bytes, &length, &error), 0);
-    assert_int_equal(nng_req0_open(&socket), 0);
-    int result = exchange(socket, bytes, length, &error);
-    (void)nng_close(socket);
-    return result == 0;
-}
-
-static enum sq_code ask(enum sq_verb verb, uint8_t experiment)
-{
-    assert_true(try_ask(verb, experiment));
-    return reply.code;
-}
-
-static void wait_until_it_serves(void)
-{
-    memset(&request, 0, sizeof request);
-    for (int i = 0; i < 200; i++) {
-        if (try_ask(SQ_VERB_HELLO, 0)) {
-            instance = reply.instance;
-            return;
-        }
-        (void)usleep(20000);
-    }
-    fail_msg("the agent does not serve");
-}
-
-static void start_agent(void)
-{
-    agent = start(NULL, "agent.log");
-    wait_until_it_serves();
-}
-
-static pid_t front_of_agent(void)
-{
-    char *text = fixture_output(lab.host, "pgrep -P %d", (int)agent);
-    pid_t pid = (pid_t)atoi(text);
-    free(text);
-    assert_true(pid > 1);
-    return pid;
-}
-
-static void prepare(uint8_t experiment, uint64_t lease_ns, uint64_t duration_ns)
-{
-    struct sq_error error;
-    memset(&request, 0, sizeof request);
-    request.lease_ns = lease_ns;
-    (void)strcpy(request.title, "cut off");
-    request.fault_count = 1;
-    struct sq_fault_order *order = &request.faults[0];
-    order->duration_ns = duration_ns;
-    sq_spec_init(&order->spec, sq_fault_by_kind(SQ_NETWORK_PARTITION));
-    struct sq_network_selector *selector = &order->spec.partition.selector;
-    selector->to_count = 2;
-    assert_int_equal(sq_cidr_parse("10.9.0.2", &selector->to[0], &error), 0);
-    assert_int_equal(sq_cidr_parse("fd09::2", &selector->to[1], &error), 0);
-    if (ask(SQ_VERB_PREPARE, experiment) != SQ_OK)
-        fail_msg("prepare: %s", reply.message);
-    assert_int_equal(reply.faults[0].state, SQ_STATE_PREPARED);
-    memset(&request, 0, sizeof request);
-}
-
-static void assert_cut(void)
-{
-    assert_int_equal(fixture_out4(&lab, "2"), 0);
-    assert_int_equal(fixture_in6(&lab, "2"), 0);
-    assert_int_equal(fixture_out4(&lab, "3"), FIXTURE_COUNT);
-}
-
-/* To be asked after the removal: taking a clsact away stops the whole device for some 0.3 ms (qdisc_graft).
- */
-static void assert_passes(void)
-{
-    assert_int_equal(fixture_out4(&lab, "2"), FIXTURE_COUNT);
-    assert_int_equal(fixture_in6(&lab, "2"), FIXTURE_COUNT);
-}
-
-static void cut(uint8_t experiment, uint64_t lease_ns)
-{
-    prepare(experiment, lease_ns, 60 * SQ_NS_PER_SECOND);
-    if (ask(SQ_VERB_INJECT, experiment) != SQ_OK)
-        fail_msg("inject: %s", reply.message);
-    assert_int_equal(reply.faults[0].state, SQ_STATE_INJECTED);
-    assert_cut();
-}
-
-static void expect_removed(uint8_t experiment, enum sq_end_reason reason)
-{
-    for (int i = 0; i < 100; i++) {
-        assert_int_equal(ask(SQ_VERB_STATUS, experiment), SQ_OK);
-        if (reply.faults[0].state == SQ_STATE_REVERTED)
-            break;
-        (void)usleep(10000);
-    }
-    assert_int_equal(reply.faults[0].state, SQ_STATE_REVERTED);
-    assert_int_equal(reply.faults[0].end_reason, reason);
-    assert_int_equal(reply.faults[0].proof, SQ_PROOF_PROVED);
-    assert_true(reply.faults[0].clean_boot_ns <= reply.faults[0].removed_boot_ns);
-}
-
-static int set_up(void **state)
-{
-    (void)state;
-    fixture_open(&lab);
-    tc_before = fixture_tc("eth0");
-    (void)strcpy(directory, "/tmp/squall-agent-XXXXXX");
-    assert_non_null(mkdtemp(directory));
-    assert_int_equal(chmod(directory, 0755), 0);
-    assert_int_equal(mount("squall-test", directory, "tmpfs", 0, "mode=0755"), 0);
-    (void)snprintf(config_path, sizeof config_path, "%s/agent.yaml", directory);
-    (void)snprintf(url, sizeof url, "ipc://%s/run/agent.sock", directory);
-    write_file("agent.yaml",
-               "listen: ['ipc://run/agent.sock']\npolicy: policy.yaml\nrun: run\nuser: nobody\n");
-    write_file("policy.yaml", "allow: [network.partition]\nmax-duration: 2m\n");
-    agent = 0;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    if (agent > 0) {
-        (void)kill(agent, SIGKILL);
-        (void)waitpid(agent, NULL, 0);
-    }
-    (void)umount2(directory, MNT_DETACH);
-    (void)rmdir(directory);
-    fixture_assert_tc("eth0", tc_before);
-    fixture_close(&lab);
-    return 0;
-}
 
 static void test_hello(void **state)
 {
@@ -587,12 +357,7 @@ static void test_policy_that_protects_nothing(void **state)
 
 int main(void)
 {
-    fixture_require_root();
-    /* The test's tmpfs is nobody else's. */
-    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) {
-        printf("skipped: no mount namespace can be made here\n");
-        return 77;
-    }
+    agent_require();
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_hello),

@@ -1,0 +1,109 @@
+/* libraries: sq_agent_fixture sq_netns_fixture sq_table sq_common */
+/* A stressor that cannot die holds nothing up: neither the lease of a fault beside it nor a halt. */
+#include "agent.h"
+
+#include "common/cleanup.h"
+#include "common/clock.h"
+#include "table/params.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* A partition, fault 0, and a stressor, fault 1, both in; the stressor's pid. */
+static char *cut_and_stress(uint64_t lease_ns)
+{
+    write_file("policy.yaml", "allow: [network.partition, cpu.stress]\nmax-duration: 2m\n");
+    start_agent();
+    order(lease_ns, 60 * SQ_NS_PER_SECOND);
+    struct sq_fault_order *stress = &request.faults[request.fault_count++];
+    stress->index = 1;
+    stress->duration_ns = 60 * SQ_NS_PER_SECOND;
+    sq_spec_init(&stress->spec, sq_fault_by_kind(SQ_CPU_STRESS));
+    stress->spec.cpu.percent = 5;
+    stress->spec.cpu.cores.mode = SQ_CORES_COUNT;
+    stress->spec.cpu.cores.count = 1;
+    if (ask(SQ_VERB_PREPARE, 1) != SQ_OK)
+        fail_msg("prepare: %s", reply.message);
+    memset(&request, 0, sizeof request);
+    if (ask(SQ_VERB_INJECT, 1) != SQ_OK)
+        fail_msg("inject: %s", reply.message);
+    char *pid = fixture_output(lab.host, "pgrep -P %d squall-cpu | tr -d '\\n'", (int)agent);
+    assert_true(atoi(pid) > 1);
+    return pid;
+}
+
+/* Renew again and again: each answer comes at once, and the peers stay cut off. */
+static void expect_renewals(uint64_t lease_ns, uint64_t for_ns)
+{
+    uint64_t slowest_ns = 0;
+    for (uint64_t begin_ns = sq_boot_ns(); sq_boot_ns() - begin_ns < for_ns;) {
+        uint64_t asked_ns = sq_boot_ns();
+        memset(&request, 0, sizeof request);
+        request.lease_ns = lease_ns;
+        assert_int_equal(ask(SQ_VERB_RENEW, 1), SQ_OK);
+        assert_int_equal(reply.faults[0].state, SQ_STATE_INJECTED);
+        uint64_t took_ns = sq_boot_ns() - asked_ns;
+        slowest_ns = took_ns > slowest_ns ? took_ns : slowest_ns;
+        (void)usleep(50000);
+    }
+    print_message("the slowest renewal took %.1f ms\n", (double)slowest_ns / 1e6);
+    assert_true(slowest_ns < lease_ns / 2);
+    assert_cut();
+}
+
+/* One that cannot die delays neither the lease of a fault beside it nor a halt. */
+static void test_frozen_stressor_beside_a_partition(void **state)
+{
+    (void)state;
+    sq_autofree char *pid = cut_and_stress(SQ_NS_PER_SECOND);
+    if (!freeze(pid)) {
+        print_message("not tried: there is no freezer of version 1 here\n");
+        assert_int_equal(ask(SQ_VERB_REVERT, 1), SQ_OK);
+        expect_removed(1, SQ_END_ORDERED);
+        return;
+    }
+    memset(&request, 0, sizeof request);
+    request.fault_mask = 1u << 1;
+    assert_int_equal(ask(SQ_VERB_REVERT, 1), SQ_OK);
+    assert_int_equal(reply.faults[1].state, SQ_STATE_REVERTING);
+    expect_renewals(SQ_NS_PER_SECOND, 2 * SQ_NS_PER_SECOND);
+    uint64_t halted_ns = sq_boot_ns();
+    assert_int_equal(run("--halt"), 6);
+    assert_output_says("output", "the stressor with pid");
+    assert_true(sq_boot_ns() - halted_ns < 4 * SQ_NS_PER_SECOND);
+    assert_passes();
+    memset(&request, 0, sizeof request);
+    assert_int_equal(ask(SQ_VERB_STATUS, 1), SQ_OK);
+    assert_true(reply.faults[0].clean_boot_ns - halted_ns < SQ_NS_PER_SECOND / 2);
+    assert_int_equal(reply.faults[0].state, SQ_STATE_REVERTED);
+    assert_int_equal(reply.faults[1].state, SQ_STATE_FAILED);
+    assert_int_equal(reply.faults[1].code, SQ_UNCLEAN);
+    /* When it can die, it is removed, and nobody has to ask for it. */
+    thaw();
+    for (int i = 0; i < 50 && reply.faults[1].state != SQ_STATE_REVERTED; i++) {
+        (void)usleep(100000);
+        assert_int_equal(ask(SQ_VERB_STATUS, 1), SQ_OK);
+    }
+    assert_int_equal(reply.faults[1].state, SQ_STATE_REVERTED);
+    assert_int_equal(reply.faults[1].code, SQ_OK);
+    assert_int_equal(kill(agent, SIGTERM), 0);
+    assert_int_equal(exit_status(agent), 0);
+    agent = 0;
+}
+
+int main(void)
+{
+    agent_require();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_frozen_stressor_beside_a_partition, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
