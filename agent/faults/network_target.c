@@ -58,6 +58,7 @@ static int find_targets(struct sq_netlink *netlink, const struct sq_links *links
 {
     if (selector->interface[0] != '\0') {
         targets->count = 1;
+        sq_routes_note_families(selector->to, selector->to_count, routes);
         return sq_links_find(links, selector->interface, &targets->places[0].entry, error);
     }
     if (sq_routes_find(netlink, links, selector->to, selector->to_count, routes, error) != 0)

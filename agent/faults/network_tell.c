@@ -3,11 +3,14 @@
 #include "kernel/module.h"
 #include "kernel/tcx.h"
 
+#include "kernel/nat.h"
+
 #include "common/text.h"
 
 #include <string.h>
 
-#define RANGES_SHOWN 4
+#define RANGES_SHOWN       4
+#define TRANSLATIONS_SHOWN 4
 
 void sq_network_list_ranges(const struct sq_cidr *ranges, uint32_t count, const uint8_t *chosen, char *text,
                             size_t size)
@@ -213,12 +216,62 @@ static void tell_unrouted(const struct sq_network_view *view, struct sq_fault_re
     }
 }
 
+/* While this host's translations are gone through. */
+struct translations {
+    const struct sq_network_selector *selector;
+    struct sq_fault_report *report;
+    uint32_t shown;
+    uint32_t nameless;
+    char first_nameless[120];
+};
+
+/* Of a rule that means one of the peers; not of everybody, who is hit wherever packets go. */
+static void note_translation(const struct sq_nat_rule *rule, void *cookie)
+{
+    struct translations *found = cookie;
+    char text[SQ_CIDR_TEXT_MAX];
+    if (rule->destination.family == 0 && found->nameless++ == 0)
+        (void)sq_text_copy(found->first_nameless, sizeof found->first_nameless, rule->what);
+    for (uint32_t i = 0; rule->destination.family != 0 && i < found->selector->to_count; i++) {
+        const struct sq_cidr *peer = &found->selector->to[i];
+        if (peer->prefix == 0 || !sq_cidr_overlaps(peer, &rule->destination))
+            continue;
+        sq_cidr_format(&rule->destination, text);
+        if (found->shown++ < TRANSLATIONS_SHOWN)
+            sq_report_line(
+                found->report, SQ_LINE_WARNING,
+                "this host translates %s (%s): packets to it leave with another address, and are not hit "
+                "by that one; name those behind it",
+                text, rule->what);
+        return;
+    }
+}
+
+static void tell_translated(const struct sq_network_view *view, struct sq_fault_report *report)
+{
+    struct translations found = {.selector = view->selector, .report = report};
+    struct sq_error error;
+    if (sq_nat_each(note_translation, &found, &error) != 0)
+        sq_report_line(report, SQ_LINE_WARNING,
+                       "whether this host translates a peer's address cannot be told: %s", error.text);
+    if (found.shown > TRANSLATIONS_SHOWN)
+        sq_report_line(report, SQ_LINE_WARNING, "this host translates %u more that 'to' names",
+                       found.shown - TRANSLATIONS_SHOWN);
+    if (found.nameless > 0)
+        sq_report_line(
+            report, SQ_LINE_NOTE,
+            "%s translates destinations without naming them%s: if peers are among them, name those behind "
+            "them",
+            found.first_nameless, found.nameless > 1 ? ", and others do" : "");
+}
+
 void sq_network_tell(const struct sq_network_view *view, struct sq_fault_report *report)
 {
     tell_touched(view, report);
     tell_asymmetric(view, report);
     tell_spared(view, report);
     tell_unrouted(view, report);
+    tell_translated(view, report);
     tell_disturbance(view->record, report);
 }
 

@@ -228,3 +228,15 @@ int sq_routes_find(struct sq_netlink *netlink, const struct sq_links *links, con
         return -1;
     return find_family(netlink, links, 6, peers, count, routes, error);
 }
+
+void sq_routes_note_families(const struct sq_cidr *peers, size_t count, struct sq_routes *routes)
+{
+    bool known = has_family(6);
+    for (size_t i = 0; i < count && i < SQ_ROUTE_PEERS_MAX && !known; i++) {
+        if (peers[i].family != 6)
+            continue;
+        routes->no_ipv6 = true;
+        add_peer(routes->unreachable, i);
+        routes->unreachable_count++;
+    }
+}

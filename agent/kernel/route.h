@@ -51,4 +51,10 @@ struct sq_routes {
 int sq_routes_find(struct sq_netlink *netlink, const struct sq_links *links, const struct sq_cidr *peers,
                    size_t count, struct sq_routes *routes, struct sq_error *error);
 
+/*
+ * For peers whose interface is named, so that no routes are looked for: note in *routes, which is empty,
+ * those that a kernel without IPv6 cannot know.
+ */
+void sq_routes_note_families(const struct sq_cidr *peers, size_t count, struct sq_routes *routes);
+
 #endif

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -284,6 +285,39 @@ static void test_other_way_in(void **state)
     assert_false(impairment_says(&fault, SQ_LINE_NOTE, note));
 }
 
+static int uncover(void **state)
+{
+    (void)umount("/proc/self/net");
+    return tear_down(state);
+}
+
+/* A kernel without IPv6 has no /proc/net/if_inet6 (and mostly no such kernel is at hand): it is covered. */
+static void test_kernel_without_ipv6(void **state)
+{
+    (void)state;
+    assert_int_equal(unshare(CLONE_NEWNS), 0);
+    assert_int_equal(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+    if (mount("none", "/proc/self/net", "tmpfs", 0, NULL) != 0)
+        skip();
+    impairment_to(&fault, "10.9.0.2");
+    impairment_to(&fault, "2001:db8::/64");
+    impairment_to(&fault, "fd09::2");
+    assert_int_equal(impairment_preview(&fault), 0);
+    assert_true(touches("eth0"));
+    assert_true(
+        impairment_says(&fault, SQ_LINE_WARNING,
+                        "no route leads to 2 of the 3 ranges in 'to' (2001:db8::/64, fd09::2/128); this "
+                        "host's kernel has no IPv6"));
+    impairment_init(&fault, SQ_DIRECTION_BOTH, NULL);
+    impairment_to(&fault, "fd09::2");
+    impairment_assert_refused(&fault, SQ_NOBODY, "no route to fd09::2/128, and its kernel has no IPv6");
+    impairment_init(&fault, SQ_DIRECTION_BOTH, "eth0");
+    impairment_to(&fault, "10.9.0.2");
+    impairment_to(&fault, "fd09::2");
+    assert_int_equal(impairment_preview(&fault), 0);
+    assert_true(impairment_says(&fault, SQ_LINE_WARNING, "(fd09::2/128); this host's kernel has no IPv6"));
+}
+
 int main(void)
 {
     fixture_require_root();
@@ -296,6 +330,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_routing_domain, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_link_local, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_other_way_in, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_kernel_without_ipv6, set_up, uncover),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
