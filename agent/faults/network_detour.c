@@ -66,14 +66,18 @@ static void tell_limit(const struct sq_network_undo *record, enum sq_tc_side sid
                        (double)netem->limit / ((double)longest_ns / (double)SQ_NS_PER_SECOND));
 }
 
-static void expect_loading(struct sq_network_undo *record, struct sq_fault_report *report)
+static int expect_loading(struct sq_netlink *netlink, struct sq_network_undo *record,
+                          struct sq_fault_report *report, struct sq_error *error)
 {
-    sq_ifb_expect_loading(&record->loading);
+    int result = sq_ifb_expect_loading(netlink, &record->loading);
+    if (result != 0)
+        return sq_fail_errno(error, -result, "cannot list the network interfaces");
     if (record->loading.stage == SQ_IFB_WILL_LOAD && !sq_ifb_loads_here())
         sq_report_line(
             report, SQ_LINE_WARNING,
             "loading ifb makes ifb0 and ifb1 in the machine's first network namespace, where squalld "
             "cannot remove them; 'modprobe ifb numifbs=0' beforehand makes none");
+    return 0;
 }
 
 int sq_network_detours_preview(const struct sq_fault_env *env, struct sq_netem *netem,
@@ -83,7 +87,8 @@ int sq_network_detours_preview(const struct sq_fault_env *env, struct sq_netem *
     sq_autonetlink struct sq_netlink netlink = {.fd = -1};
     if (check_firewall(record, error) != 0 || sq_netlink_open(&netlink, error) != 0)
         return -1;
-    expect_loading(record, report);
+    if (expect_loading(&netlink, record, report, error) != 0)
+        return -1;
     record->longest_delay_ns = netem->delay_ns + netem->jitter_ns;
     netem->limit = sq_network_detours_limit(env, record);
     if (netem->limit < SQ_NETEM_PACKETS_MIN)

@@ -76,11 +76,32 @@ static bool read_device(const struct nlmsghdr *message, struct device *device)
     return true;
 }
 
-void sq_ifb_expect_loading(struct sq_ifb_loading *loading)
+static int notice(const struct nlmsghdr *message, void *cookie)
 {
+    bool *is_any = cookie;
+    struct device device;
+    *is_any = *is_any || read_device(message, &device);
+    return 0;
+}
+
+static int dump(struct sq_netlink *netlink, sq_netlink_visit visit, void *cookie)
+{
+    struct link_request request = {.header = {.nlmsg_len = sizeof request, .nlmsg_type = RTM_GETLINK}};
+    return sq_netlink_dump(netlink, &request.header, visit, cookie);
+}
+
+int sq_ifb_expect_loading(struct sq_netlink *netlink, struct sq_ifb_loading *loading)
+{
+    bool is_any = false;
     *loading = (struct sq_ifb_loading){0};
-    if (sq_module_state(SQ_PART_IFB) != SQ_MODULE_PRESENT)
+    if (sq_module_state(SQ_PART_IFB) == SQ_MODULE_PRESENT)
+        return 0;
+    int result = -EAGAIN;
+    for (int i = 0; i < SQ_NETLINK_ATTEMPTS && result == -EAGAIN; i++)
+        result = dump(netlink, notice, &is_any);
+    if (result == 0 && !is_any)
         loading->stage = SQ_IFB_WILL_LOAD;
+    return result;
 }
 
 bool sq_ifb_loads_here(void)
@@ -110,9 +131,8 @@ int sq_ifb_note_loading(struct sq_netlink *netlink, struct sq_ifb_loading *loadi
 {
     int result = -EAGAIN;
     for (int i = 0; i < SQ_NETLINK_ATTEMPTS && result == -EAGAIN; i++) {
-        struct link_request request = {.header = {.nlmsg_len = sizeof request, .nlmsg_type = RTM_GETLINK}};
         loading->count = 0;
-        result = sq_netlink_dump(netlink, &request.header, note, loading);
+        result = dump(netlink, note, loading);
     }
     if (result == 0)
         loading->stage = SQ_IFB_NOTED;

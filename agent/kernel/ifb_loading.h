@@ -31,8 +31,11 @@ struct sq_ifb_loading {
     } made[SQ_IFB_BY_LOADING_MAX];
 };
 
-/* Before anything is made: will making an IFB load the module? Asks nothing that loads it. */
-void sq_ifb_expect_loading(struct sq_ifb_loading *loading);
+/*
+ * Before anything is made: will making an IFB load the module? Asks nothing that loads it. Where an IFB is
+ * there already it will not, whatever else is known. 0 or -errno.
+ */
+int sq_ifb_expect_loading(struct sq_netlink *netlink, struct sq_ifb_loading *loading);
 
 /*
  * Whether those that come would come here: they do in the machine's first network namespace, wherever the

@@ -133,6 +133,13 @@ for used in no yes; do
     wait_for serves
 done
 ip link del ifb1
+
+# An IFB from before is somebody's, also where nothing tells that the module is there.
+ip link add ifb0 type ifb
+mount -t tmpfs none /sys/module
+experiment run --yes --record "$work/record.json" && [[ $(ip -o link show type ifb | wc -l) == 1 ]]
+tap $? 'an unused ifb0 from before stays'
+umount /sys/module
 kill "$agent"
 wait "$agent"
 tap $? 'the agent ends'
