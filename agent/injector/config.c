@@ -27,12 +27,17 @@ static int resolve_path(struct sq_node node, const char *text, char path[PATH_MA
 {
     const char *file = sq_document_name(node.document);
     const char *slash = strrchr(file, '/');
+    char here[PATH_MAX] = "";
+    /* nng, for one, takes no relative paths. */
+    if (text[0] != '/' && file[0] != '/' && getcwd(here, sizeof here) == NULL)
+        return sq_node_fail(node, error, SQ_SYSTEM, "cannot tell where %s stands", file);
     int length;
-    if (text[0] == '/' || slash == NULL)
+    if (text[0] == '/')
         length = snprintf(path, PATH_MAX, "%s", text);
     else
-        length = snprintf(path, PATH_MAX, "%.*s/%s", (int)(slash - file), file, text);
-    if (text[0] == '\0' || length >= PATH_MAX)
+        length = snprintf(path, PATH_MAX, "%s%s%.*s/%s", here, here[0] != '\0' && slash != NULL ? "/" : "",
+                          slash == NULL ? 0 : (int)(slash - file), file, text);
+    if (text[0] == '\0' || length < 0 || length >= PATH_MAX)
         return sq_node_fail(node, error, SQ_BAD_INPUT, "a path is empty or too long");
     return 0;
 }

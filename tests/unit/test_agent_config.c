@@ -98,6 +98,52 @@ static void test_whole(void **state)
 
 #define IPC "listen: ['ipc:///run/x.sock']\n"
 
+/* From where the file stands, also when it is named without a folder. */
+static void test_paths_are_whole(void **state)
+{
+    (void)state;
+    struct sq_error error;
+    char expected[128];
+    write_file("agent.yaml", "listen: ['ipc://agent.sock']\nrun: run\nuser: nobody\n");
+    assert_int_equal(chdir(directory), 0);
+    if (sq_agent_config_load("agent.yaml", &config, &error) != 0)
+        fail_msg("%s", error.text);
+    (void)snprintf(expected, sizeof expected, "ipc://%s/agent.sock", directory);
+    assert_string_equal(config.listen[0], expected);
+    (void)snprintf(expected, sizeof expected, "%s/run", directory);
+    assert_string_equal(config.run, expected);
+    assert_int_equal(chdir("/tmp"), 0);
+    (void)snprintf(expected, sizeof expected, "%s/agent.yaml", directory + strlen("/tmp/"));
+    if (sq_agent_config_load(expected, &config, &error) != 0)
+        fail_msg("%s", error.text);
+    (void)snprintf(expected, sizeof expected, "%s/run", directory);
+    assert_string_equal(config.run, expected);
+}
+
+/* What the front gets is what the injector has, or nothing. */
+static void test_handing_over(void **state)
+{
+    (void)state;
+    static struct sq_agent_config received;
+    struct sq_error error;
+    int fd = -1;
+    assert_int_equal(load("listen: ['ipc:///run/squall/agent.sock']\nuser: nobody\n", &error), 0);
+    assert_int_equal(sq_agent_config_seal(&config, &fd, &error), 0);
+    assert_int_equal(pwrite(fd, "x", 1, 0), -1);
+    assert_int_equal(ftruncate(fd, 0), -1);
+    for (int i = 0; i < 2; i++) {
+        memset(&received, 0, sizeof received);
+        assert_int_equal(sq_agent_config_receive(fd, &received, &error), 0);
+        assert_memory_equal(&received, &config, sizeof config);
+    }
+    (void)close(fd);
+    int pipe_fds[2];
+    assert_int_equal(pipe(pipe_fds), 0);
+    assert_int_equal(sq_agent_config_receive(pipe_fds[0], &received, &error), -1);
+    (void)close(pipe_fds[0]);
+    (void)close(pipe_fds[1]);
+}
+
 static void test_listen(void **state)
 {
     (void)state;
@@ -169,8 +215,10 @@ static void test_ports(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_whole), cmocka_unit_test(test_listen), cmocka_unit_test(test_tls),
-        cmocka_unit_test(test_rest),  cmocka_unit_test(test_ports),
+        cmocka_unit_test(test_whole),        cmocka_unit_test(test_paths_are_whole),
+        cmocka_unit_test(test_handing_over), cmocka_unit_test(test_listen),
+        cmocka_unit_test(test_tls),          cmocka_unit_test(test_rest),
+        cmocka_unit_test(test_ports),
     };
     return cmocka_run_group_tests(tests, make_directory, remove_directory);
 }
