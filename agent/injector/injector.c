@@ -123,6 +123,16 @@ static int recover_at_start(struct injector *injector, struct sq_error *error)
                           SQ_RECOVER_WAITS_NS, error);
 }
 
+/* What was made in another network namespace is undone while that may still be entered. */
+static int recover_elsewhere(struct injector *injector, struct sq_error *error)
+{
+    struct sq_error unclean; /* is told when the rest is recovered */
+    if (!sq_recover_is_elsewhere(&injector->log, &injector->content))
+        return 0;
+    (void)recover_at_start(injector, &unclean);
+    return sq_undo_log_read(&injector->log, &injector->content, error);
+}
+
 static void log_unmatched(const char *sentence, void *cookie)
 {
     (void)cookie;
@@ -426,14 +436,14 @@ static int set_up(struct injector *injector, struct sq_error *error)
     sq_descriptors_raise();
     if (sq_run_directory_make(config, error) != 0 ||
         sq_run_directory_lock(config->run, &injector->lock_fd, error) != 0 ||
-        open_events(injector, error) != 0 || sq_injector_privileges_drop(error) != 0)
+        open_events(injector, error) != 0 ||
+        sq_recover_open_log(config, &injector->log, &injector->durable_log, &injector->content, error) != 0 ||
+        recover_elsewhere(injector, error) != 0 || sq_injector_privileges_drop(error) != 0)
         return -1;
     if (!sq_run_directory_is_tmpfs(config->run))
         sq_log(SQ_LOG_WARNING,
                "%s is not on a tmpfs: a failing disk could delay a revert; choose another 'run:'",
                config->run);
-    if (sq_recover_open_log(config, &injector->log, &injector->durable_log, &injector->content, error) != 0)
-        return -1;
     struct sq_experiment_world world = {
         .now_boot_ns = clock_now,
         .ops_by_kind = sq_fault_ops_by_kind,

@@ -134,6 +134,14 @@ int sq_recover_open_log(const struct sq_agent_config *config, struct sq_undo_log
     return -1;
 }
 
+bool sq_recover_is_elsewhere(const struct sq_undo_log *log, const struct sq_undo_content *content)
+{
+    for (uint32_t i = 0; i < content->live_count; i++)
+        if (content->live[i].netns_inode != log->netns_inode)
+            return true;
+    return false;
+}
+
 static void print_recovered(void *cookie, const struct sq_undo_live *live,
                             const struct sq_fault_report *report, bool undone)
 {
@@ -167,8 +175,9 @@ int sq_injector_recover(const struct sq_agent_config *config, struct sq_error *e
         (void)printf("nothing to undo: there is no %s\n", config->run);
         return 0;
     }
-    if (sq_run_directory_lock(config->run, &lock_fd, error) != 0 || sq_injector_privileges_drop(error) != 0 ||
-        sq_recover_open_log(config, &log, &twin, &content, error) != 0)
+    if (sq_run_directory_lock(config->run, &lock_fd, error) != 0 ||
+        sq_recover_open_log(config, &log, &twin, &content, error) != 0 ||
+        (!sq_recover_is_elsewhere(&log, &content) && sq_injector_privileges_drop(error) != 0))
         return -1;
     if (content.live_count == 0)
         (void)printf("nothing to undo in %s\n", config->run);

@@ -46,4 +46,10 @@ int sq_recover_clean(const char *run, struct sq_error *error);
 /* The same, printing what became of each. */
 int sq_recover_print(struct sq_undo_log *log, const struct sq_undo_content *content, struct sq_error *error);
 
+/*
+ * Whether something in the log was made in another network namespace. To undo it there takes CAP_SYS_ADMIN,
+ * so that it has to be done before privileges are dropped.
+ */
+bool sq_recover_is_elsewhere(const struct sq_undo_log *log, const struct sq_undo_content *content);
+
 #endif

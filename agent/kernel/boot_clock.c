@@ -18,7 +18,8 @@
  */
 #define OFFSET 6
 
-/* Instructions of BPF as the headers do not spell them (linux/bpf.h, Documentation/bpf/instruction-set.rst).
+/* Instructions of BPF as the headers do not spell them; an operand is a constant unless BPF_X says otherwise
+ * (linux/bpf.h, Documentation/bpf/instruction-set.rst).
  */
 #define CALL(function)                                                                                       \
     {                                                                                                        \
@@ -41,10 +42,10 @@ static const struct bpf_insn program[] = {
     LOAD(BPF_REG_2, data),
     LOAD(BPF_REG_3, data_end),
     MOVE(BPF_REG_1, BPF_REG_2),
-    {.code = BPF_ALU64 | BPF_ADD | BPF_K, .dst_reg = BPF_REG_1, .imm = OFFSET + sizeof(uint64_t)},
+    {.code = BPF_ALU64 | BPF_ADD, .dst_reg = BPF_REG_1, .imm = OFFSET + sizeof(uint64_t)},
     {.code = BPF_JMP | BPF_JGT | BPF_X, .dst_reg = BPF_REG_1, .src_reg = BPF_REG_3, .off = 1},
     {.code = BPF_STX | BPF_MEM | BPF_DW, .dst_reg = BPF_REG_2, .src_reg = BPF_REG_0, .off = OFFSET},
-    {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 0},
+    {.code = BPF_ALU64 | BPF_MOV, .dst_reg = BPF_REG_0, .imm = 0},
     {.code = BPF_JMP | BPF_EXIT},
 };
 

@@ -210,6 +210,81 @@ static void test_recover(void **state)
     assert_output_says("output", "nothing to undo");
 }
 
+static void go_to(int namespace)
+{
+    assert_int_equal(setns(namespace, CLONE_NEWNET), 0);
+}
+
+/* What was made in another network namespace is undone in there, also by an agent that starts elsewhere. */
+static void test_recover_from_elsewhere(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        start_agent();
+        cut(1, 60 * SQ_NS_PER_SECOND);
+        kill_agent();
+        go_to(lab.original);
+        if (i == 0) {
+            int status = run("--recover");
+            go_to(lab.host);
+            assert_int_equal(status, 0);
+            assert_output_says("output", "undone: fault 0");
+            assert_output_says("output", "undone in its network namespace");
+        } else {
+            start_agent();
+            go_to(lab.host);
+            assert_output_says("agent.log", "of an earlier experiment: undone");
+        }
+        assert_passes();
+        fixture_assert_tc("eth0", tc_before);
+        tc_before = fixture_tc("eth0");
+    }
+}
+
+/* A log whose namespace is gone is resolved without a person. */
+static void test_recover_what_is_gone(void **state)
+{
+    (void)state;
+    start_agent();
+    cut(1, 60 * SQ_NS_PER_SECOND);
+    kill_agent();
+    int host = lab.host;
+    assert_int_equal(unshare(CLONE_NEWNET), 0);
+    lab.host = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    assert_int_equal(close(host), 0);
+    free(tc_before);
+    fixture_must(lab.host, "ip link add eth0 type ifb && tc qdisc add dev eth0 clsact");
+    tc_before = fixture_tc("eth0");
+    (void)usleep(300000); /* the kernel frees UDP sockets, which hold it, a little later */
+    assert_int_equal(run("--recover"), 0);
+    assert_output_says("output", "undone: fault 0");
+    assert_output_says("output", "its network namespace is gone, and all that was in it");
+}
+
+/* Somebody takes the filter away: the next renewal says so, and the fault is FAILED, not REVERTED. */
+static void test_vanished(void **state)
+{
+    (void)state;
+    start_agent();
+    cut(1, 60 * SQ_NS_PER_SECOND);
+    request.lease_ns = 10 * SQ_NS_PER_SECOND;
+    assert_int_equal(ask(SQ_VERB_RENEW, 1), SQ_OK);
+    uint64_t seen_ns = reply.faults[0].seen_boot_ns;
+    assert_true(seen_ns >= reply.faults[0].injected_boot_ns);
+    fixture_must(lab.host, "tc qdisc del dev eth0 clsact");
+    assert_int_equal(ask(SQ_VERB_RENEW, 1), SQ_VANISHED);
+    for (int i = 0; i < 100 && reply.faults[0].state != SQ_STATE_FAILED; i++) {
+        (void)usleep(10000);
+        assert_int_equal(ask(SQ_VERB_STATUS, 1), SQ_OK);
+    }
+    assert_int_equal(reply.faults[0].state, SQ_STATE_FAILED);
+    assert_int_equal(reply.faults[0].code, SQ_VANISHED);
+    assert_int_equal(reply.faults[0].end_reason, SQ_END_FAILURE);
+    assert_int_equal(reply.faults[0].seen_boot_ns, seen_ns);
+    assert_non_null(strstr(reply.faults[0].message, "somebody took squall's filter away from eth0"));
+    assert_int_equal(reply.faults[0].proof, SQ_PROOF_PROVED);
+}
+
 static void test_halt_without_agent(void **state)
 {
     (void)state;
@@ -370,6 +445,9 @@ int main(void)
         TEST(test_next_front_has_the_same_configuration),
         TEST(test_front_dies_with_the_injector),
         TEST(test_recover),
+        TEST(test_recover_from_elsewhere),
+        TEST(test_recover_what_is_gone),
+        TEST(test_vanished),
         TEST(test_halt_without_agent),
         TEST(test_restart_recovers),
         TEST(test_idle),
