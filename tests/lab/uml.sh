@@ -80,6 +80,8 @@ mount -t tmpfs run /run
 mount -t cgroup2 cgroup2 /sys/fs/cgroup 2>/dev/null
 mkdir -p /run/netns /run/kernel/lib
 ln -s /usr/lib/uml/modules /run/kernel/lib/modules
+# Tunnels make no devices of their own, which other tests do not expect.
+echo 2 >/proc/sys/net/core/fb_tunnels_only_for_init_net
 for module in veth bridge ifb sch_ingress vrf vxlan ip_gre ipip sit geneve sch_netem sch_htb sch_tbf sch_prio sch_fq_codel \
     cls_bpf cls_u32 cls_matchall act_mirred act_gact tun 8021q dummy nf_tables; do
     modprobe -q -d /run/kernel \$module || echo "uml: module \$module is missing" >>$work/output
