@@ -40,6 +40,7 @@ char *tc_before;
 struct sq_request request;
 struct sq_reply reply;
 struct sq_id instance;
+uint8_t whose = 1;
 
 void write_file(const char *name, const char *text)
 {
@@ -125,7 +126,7 @@ bool try_ask(enum sq_verb verb, uint8_t experiment)
     request.verb = verb;
     request.instance = instance;
     request.experiment = (struct sq_id){{experiment}};
-    request.token = (struct sq_id){{experiment, 1}};
+    request.token = (struct sq_id){{experiment, whose}};
     request.not_after_boot_ns = sq_boot_ns() + 10 * SQ_NS_PER_SECOND;
     request.prepared_until_boot_ns = sq_boot_ns() + 600 * SQ_NS_PER_SECOND;
     assert_int_equal(sq_wire_encode_request(&request, &bytes, &length, &error), 0);

@@ -24,6 +24,7 @@ extern char *tc_before;
 extern struct sq_request request;
 extern struct sq_reply reply;
 extern struct sq_id instance;
+extern uint8_t whose; /* of the tokens: another number is another controller's */
 
 void write_file(const char *name, const char *text);
 

@@ -430,6 +430,26 @@ static void test_policy_that_protects_nothing(void **state)
     expect_removed(7, SQ_END_ORDERED);
 }
 
+/* Over the same socket, with the same rights, and without the token: nothing but a halt. */
+static void test_another_controller(void **state)
+{
+    static const enum sq_verb verbs[] = {SQ_VERB_RENEW, SQ_VERB_INJECT, SQ_VERB_REVERT};
+    (void)state;
+    start_agent();
+    cut(1, 20 * SQ_NS_PER_SECOND);
+    whose = 2;
+    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++) {
+        request.lease_ns = 60 * SQ_NS_PER_SECOND;
+        assert_int_equal(ask(verbs[i], 1), SQ_CONFLICT);
+        assert_int_equal(reply.fault_count, 0);
+    }
+    assert_cut();
+    assert_int_equal(ask(SQ_VERB_HALT, 0), SQ_OK);
+    expect_removed(1, SQ_END_HALT);
+    whose = 1;
+    assert_passes();
+}
+
 int main(void)
 {
     agent_require();
@@ -440,6 +460,7 @@ int main(void)
         TEST(test_lease_and_duration),
         TEST(test_termination),
         TEST(test_halt),
+        TEST(test_another_controller),
         TEST(test_halts_are_logged),
         TEST(test_front_dies),
         TEST(test_next_front_has_the_same_configuration),

@@ -79,14 +79,25 @@ static void test_hex(void **state)
     assert_string_equal(text, "");
 }
 
+static void test_secrets(void **state)
+{
+    (void)state;
+    struct sq_id a = {{1, 2, [15] = 3}};
+    struct sq_id b = a;
+    assert_true(sq_id_equal_secret(&a, &b));
+    for (size_t i = 0; i < sizeof a.bytes; i++) {
+        b = a;
+        b.bytes[i] ^= 0x80;
+        assert_false(sq_id_equal_secret(&a, &b));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_make_format_parse),
-        cmocka_unit_test(test_known),
-        cmocka_unit_test(test_refuses),
-        cmocka_unit_test(test_boot),
-        cmocka_unit_test(test_hex),
+        cmocka_unit_test(test_secrets), cmocka_unit_test(test_make_format_parse),
+        cmocka_unit_test(test_known),   cmocka_unit_test(test_refuses),
+        cmocka_unit_test(test_boot),    cmocka_unit_test(test_hex),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
