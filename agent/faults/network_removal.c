@@ -193,7 +193,7 @@ struct errand {
     struct sq_error error;
 };
 
-static int run_errand(void *cookie)
+static int remove_there(void *cookie)
 {
     struct errand *errand = cookie;
     sq_autonetlink struct sq_netlink netlink = {.fd = -1};
@@ -203,31 +203,32 @@ static int run_errand(void *cookie)
     return 0;
 }
 
-static int send_errand(const char *path, struct errand *errand, const struct sq_network_undo *record,
-                       struct sq_fault_report *report, struct sq_error *error)
+static int clean_there(void *cookie)
 {
-    errand->record = *record;
-    errand->report = *report;
-    int result = sq_place_enter(&record->place, path, run_errand, errand);
-    if (result == 0 || result == 1) {
-        *report = errand->report;
-        if (result == 1)
-            *error = errand->error;
-        sq_report_line(report, SQ_LINE_NOTE, "undone in its network namespace%s%s",
-                       path[0] != '\0' ? ", " : "", path);
-    }
-    return result;
+    struct errand *errand = cookie;
+    sq_autonetlink struct sq_netlink netlink = {.fd = -1};
+    if (sq_netlink_open(&netlink, &errand->error) != 0 ||
+        sq_network_undo_clean(&netlink, &errand->record, &errand->error) != 0)
+        return 1;
+    return 0;
 }
 
-/* 0: undone, 1: it could not be, -errno: nobody went there. */
-static int remove_in(const char *path, const struct sq_network_undo *record, struct sq_fault_report *report,
-                     struct sq_error *error)
+/* 0: done, 1: it could not be, and *error says why, -errno: nobody went there. */
+static int go(const char *path, int (*work)(void *cookie), const struct sq_network_undo *record,
+              struct sq_fault_report *report, struct sq_error *error)
 {
     struct errand *errand =
         mmap(NULL, sizeof *errand, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (errand == MAP_FAILED)
         return -errno;
-    int result = send_errand(path, errand, record, report, error);
+    errand->record = *record;
+    if (report != NULL)
+        errand->report = *report;
+    int result = sq_place_enter(&record->place, path, work, errand);
+    if (result == 1)
+        *error = errand->error;
+    if (report != NULL && result >= 0)
+        *report = errand->report;
     (void)munmap(errand, sizeof *errand);
     return result;
 }
@@ -248,13 +249,16 @@ static int remove_elsewhere(const struct sq_network_undo *record, struct sq_faul
     if (state == SQ_PLACE_GONE)
         return tell_gone(report);
     if (state == SQ_PLACE_THERE)
-        result = remove_in(path, record, report, error);
+        result = go(path, remove_there, record, report, error);
     if (result == -ESTALE)
         return tell_gone(report);
-    if (result == 0 || result == 1)
+    if (result >= 0) {
+        sq_report_line(report, SQ_LINE_NOTE, "undone in its network namespace%s%s",
+                       path[0] != '\0' ? ", " : "", path);
         return -result;
+    }
     report->proof = SQ_PROOF_LEFT;
-    if (state == SQ_PLACE_THERE)
+    if (path[0] != '\0')
         sq_report_line(report, SQ_LINE_LEFT,
                        "what it made in the network namespace %.100s (%s); finish with: nsenter --net=%.100s "
                        "squalld --recover",
@@ -268,6 +272,24 @@ static int remove_elsewhere(const struct sq_network_undo *record, struct sq_faul
                    "the fault was made in another network namespace (net:[%llu]); it ends by itself at its "
                    "deadline, and the report says how to remove the rest",
                    (unsigned long long)record->place.netns_inode);
+}
+
+int sq_network_undo_clean_elsewhere(const struct sq_network_undo *record, struct sq_error *error)
+{
+    char path[SQ_PLACE_PATH_MAX];
+    enum sq_place_state state = sq_place_find(&record->place, path);
+    int result = state == SQ_PLACE_GONE    ? 0
+                 : state == SQ_PLACE_THERE ? go(path, clean_there, record, NULL, error)
+                                           : -EPERM;
+    if (result == 0 || result == -ESTALE)
+        return 0;
+    if (result == 1)
+        return -1;
+    return sq_fail(
+        error, SQ_UNCLEAN,
+        "the fault was made in another network namespace, net:[%llu]%s%s; it ends by itself at its "
+        "deadline",
+        (unsigned long long)record->place.netns_inode, path[0] != '\0' ? ", " : "", path);
 }
 
 int sq_network_undo_remove(struct sq_netlink *netlink, const struct sq_network_undo *record,

@@ -150,8 +150,7 @@ int sq_network_undo_clean(struct sq_netlink *netlink, const struct sq_network_un
                           struct sq_error *error)
 {
     if (!sq_network_undo_is_here(netlink, record))
-        return sq_fail(error, SQ_UNCLEAN,
-                       "the fault was made in another network namespace; it ends by itself at its deadline");
+        return sq_network_undo_clean_elsewhere(record, error);
     int result = 0;
     for (uint32_t i = 0; i < record->interface_count; i++)
         if (clean_interface(netlink, record, i, error) != 0)

@@ -95,6 +95,12 @@ int sq_network_undo_clean(struct sq_netlink *netlink, const struct sq_network_un
                           struct sq_error *error);
 
 /*
+ * The same for what was made in another network namespace, by a process that enters it if it may. One that is
+ * gone is clean.
+ */
+int sq_network_undo_clean_elsewhere(const struct sq_network_undo *record, struct sq_error *error);
+
+/*
  * Take away all that squall made, compare with what was there before. See `remove` in fault.h. Packets that
  * are still on a detour are lost: `settle` says when there are none. What was made in another network
  * namespace is undone in there by a process of its own if this one may enter it (CAP_SYS_ADMIN); it is undone

@@ -165,6 +165,11 @@ static void test_namespace_is_elsewhere(void **state)
     char *before = fixture_tc("eth0");
     die_with_a_fault();
     go_to(lab.original);
+    int cleaned = shared->ops->clean(NULL, &shared->undo, &shared->error);
+    go_to(lab.host);
+    must(cleaned);
+    assert_int_equal(fixture_out4(&lab, "2"), FIXTURE_COUNT);
+    go_to(lab.original);
     int removed = remove_it();
     go_to(lab.host);
     must(removed);
@@ -197,6 +202,8 @@ static void test_namespace_that_may_not_be_entered(void **state)
     pid_t child = fork();
     if (child == 0) {
         drop_admin();
+        if (shared->ops->clean(NULL, &shared->undo, &shared->error) == 0)
+            _exit(2);
         _exit(remove_it() == 0 ? 0 : 1);
     }
     int status;
