@@ -185,9 +185,9 @@ struct sq_fault_ops {
 
     /*
      * After clean: when may remove be called so that it need not wait and loses nothing, such as packets that
-     * are still delayed? 0 or past: now; else ask again at that time (boot-time clock). Ends within a bound
-     * of the kind's own. Whoever cannot wait calls remove at once. Neither blocks nor allocates. NULL: always
-     * now.
+     * are still delayed? 0, or past when it was called: now; else ask again at that time (boot-time clock).
+     * Ends within a bound of the kind's own. Whoever cannot wait calls remove at once. Neither blocks nor
+     * allocates. NULL: always now.
      */
     uint64_t (*settle)(void *state, const struct sq_undo *undo);
 

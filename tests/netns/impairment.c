@@ -127,9 +127,12 @@ static void release(struct impairment *impairment)
 static void settle(struct impairment *impairment, void *state)
 {
     uint64_t until_ns = sq_boot_ns() + 10 * SQ_NS_PER_SECOND;
-    while (impairment->ops->settle != NULL &&
-           impairment->ops->settle(state, &impairment->undo) > sq_boot_ns() && sq_boot_ns() < until_ns)
+    uint64_t now_ns = sq_boot_ns();
+    while (impairment->ops->settle != NULL && impairment->ops->settle(state, &impairment->undo) > now_ns &&
+           now_ns < until_ns) {
         (void)usleep(1000);
+        now_ns = sq_boot_ns();
+    }
 }
 
 static void stop(struct impairment *impairment, bool waits)

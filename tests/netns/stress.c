@@ -163,8 +163,11 @@ void stress_clean(struct stress_run *run)
 int stress_remove_from(struct stress_run *run, void *state, const struct sq_undo *undo)
 {
     uint64_t until_ns = sq_boot_ns() + 10 * SQ_NS_PER_SECOND;
-    while (run->ops->settle(state, undo) > sq_boot_ns() && sq_boot_ns() < until_ns)
+    uint64_t now_ns = sq_boot_ns();
+    while (run->ops->settle(state, undo) > now_ns && now_ns < until_ns) {
         stress_pause(1);
+        now_ns = sq_boot_ns();
+    }
     return run->ops->remove(state, undo, &run->report, &run->error);
 }
 
