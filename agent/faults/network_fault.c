@@ -202,7 +202,8 @@ uint64_t sq_network_count_chance(struct sq_network_state *state, const struct sq
         sq_classifier_totals(state->classifier, &totals[SQ_TC_IN], &totals[SQ_TC_OUT], NULL) != 0)
         return 0;
     for (enum sq_tc_side side = SQ_TC_IN; side < SQ_TC_SIDES; side++)
-        if (sq_network_undo_uses(&record, side))
+        /* On lo packets of either direction are met on the one side. */
+        if (sq_network_undo_uses(&record, side) || totals[side].hit > 0)
             count(report, "lost", side, totals[side].lost);
     return totals[SQ_TC_IN].lost + totals[SQ_TC_OUT].lost;
 }

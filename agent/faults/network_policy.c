@@ -1,11 +1,14 @@
 #include "faults/network_policy.h"
 
 #include "common/cleanup.h"
+#include "common/text.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define NAMES_SHOWN 4
 
 /* Tunnels of which only the far end is known, asked for together. */
 struct tunnels {
@@ -145,18 +148,32 @@ static int check_peers(const struct sq_network_selector *selector, const struct 
     return 0;
 }
 
+/* Tunnels that lead nobody knows where: protected ones, and those that are to be hit beside protected ones.
+ */
 static void tell_unknown(const struct sq_links *links, const struct sq_protection *protection,
+                         const struct sq_network_place *places, uint32_t place_count,
                          struct sq_fault_report *report)
 {
+    char names[80] = "";
+    uint32_t count = 0;
     for (uint32_t j = 0; j < protection->interface_count; j++) {
         const struct sq_links_entry *kept = protected_entry(links, protection, j);
-        if (kept != NULL && kept->tunnel == SQ_LINK_TUNNEL_UNKNOWN)
+        if (kept == NULL || kept->tunnel != SQ_LINK_TUNNEL_UNKNOWN)
+            continue;
+        if (count++ < NAMES_SHOWN)
+            sq_text_append(names, sizeof names, "%s%s", count > 1 ? ", " : "", kept->link.name);
+    }
+    if (count > 0)
+        sq_report_line(report, SQ_LINE_WARNING,
+                       "the policy protects %s%s, of which cannot be told by which interface its packets "
+                       "leave: protect that one too, and the far ends as peers",
+                       names, count > NAMES_SHOWN ? " and others" : "");
+    for (uint32_t i = 0; i < place_count && protection->interface_count > 0; i++)
+        if (places[i].entry->tunnel == SQ_LINK_TUNNEL_UNKNOWN)
             sq_report_line(
                 report, SQ_LINE_WARNING,
-                "the policy protects %s, a tunnel of which cannot be told by which interface its packets "
-                "leave: protect that one too, and the far ends as peers",
-                kept->link.name);
-    }
+                "%s is a tunnel of which cannot be told whether its packets leave by a protected interface",
+                places[i].entry->link.name);
 }
 
 int sq_network_check_policy(struct sq_netlink *netlink, struct sq_links *links,
@@ -169,6 +186,6 @@ int sq_network_check_policy(struct sq_netlink *netlink, struct sq_links *links,
     if (check_interfaces(links, protection, places, place_count, error) != 0 ||
         check_peers(selector, protection, error) != 0)
         return -1;
-    tell_unknown(links, protection, report);
+    tell_unknown(links, protection, places, place_count, report);
     return 0;
 }

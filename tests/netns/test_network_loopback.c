@@ -87,6 +87,22 @@ static void test_spared(void **state)
     impairment_stop(&fault);
 }
 
+/* There and back are two packets, and each runs the risk once. */
+static void test_loss(void **state)
+{
+    (void)state;
+    impairment_init_kind(&fault, SQ_NETWORK_LOSS, SQ_DIRECTION_BOTH, "lo");
+    fault.order.spec.loss.percent = 50;
+    impairment_to(&fault, "10.6.2.1");
+    impairment_start(&fault);
+    unsigned arrived = send_it("10.6.1.1", "10.6.2.1") + send_it("10.6.2.1", "10.6.1.1");
+    assert_int_equal(impairment_counter(&fault, "exposed-out"), FIXTURE_COUNT);
+    assert_int_equal(impairment_counter(&fault, "exposed-in"), FIXTURE_COUNT);
+    assert_int_equal(impairment_counter(&fault, "lost-out") + impairment_counter(&fault, "lost-in"),
+                     2 * FIXTURE_COUNT - arrived);
+    impairment_stop(&fault);
+}
+
 /* 50 ms, in both directions, are 50 ms for each packet. */
 static void test_delay(void **state)
 {
@@ -115,6 +131,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_each_direction, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_spared, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_loss, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_delay, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -125,7 +125,11 @@ static void test_tunnels(void **state)
     impairment_assert_refused(&fault, SQ_POLICY, "interface eth0 carries the packets of tunnel");
     hit_while_protected("eth0", "many");
     assert_int_equal(impairment_preview(&fault), 0);
-    assert_true(impairment_says(&fault, SQ_LINE_WARNING, "the policy protects many, a tunnel"));
+    assert_true(
+        impairment_says(&fault, SQ_LINE_WARNING, "the policy protects many, of which cannot be told"));
+    hit_while_protected("many", "eth1");
+    assert_int_equal(impairment_preview(&fault), 0);
+    assert_true(impairment_says(&fault, SQ_LINE_WARNING, "many is a tunnel of which cannot be told whether"));
 }
 
 /* The same of the tunnels that only other kernels have. */
