@@ -216,7 +216,7 @@ int sq_classifier_load(const struct sq_classifier_config *config, struct sq_clas
     if (opened != NULL)
         number = -load(opened, config);
     (void)libbpf_set_print(before);
-    if (number != 0) {
+    if (number != 0 || opened == NULL) {
         sq_classifier__destroy(opened);
         return fail_load(error, number);
     }

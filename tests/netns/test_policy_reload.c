@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -111,6 +112,8 @@ static void test_interfaces(void **state)
     fixture_must(lab.host, "ip link delete eth0");
     protect_interface("eth0");
     expect_allowed();
+    fault.ops->release(fault.state);
+    free(fault.state);
 }
 
 static void test_memory(void **state)
