@@ -215,7 +215,7 @@ static void look_at_process(const struct visit *visit, const char *name)
         return;
     }
     process.fd = fd;
-    (void)snprintf(process.name, sizeof process.name, "/proc/%s", name);
+    (void)snprintf(process.name, sizeof process.name, "/proc/%.48s", name);
     look_at_namespace(&process, "");
     if (!visit->search->found)
         look_at_mounts(&process);
