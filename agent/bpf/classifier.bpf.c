@@ -221,7 +221,7 @@ static __always_inline int decide(struct __sk_buff *skb, const struct transport 
         counter->lost++;
     }
     /* To no interface: the kernel drops it, and no sender hears of it (kernel/tcx.c tries that). */
-    if (direction == SQ_CLASSIFIER_OUT && constants.redirects_nowhere)
+    if (constants.redirects_nowhere && (direction == SQ_CLASSIFIER_OUT || constants.loopback != 0))
         return (int)bpf_redirect(0, 0);
     return constants.verdict_hit;
 }

@@ -15,8 +15,10 @@
  */
 #define OWN_DESCRIPTORS 24
 
-#define SETTLE_LOOK_NS (5 * SQ_NS_PER_MILLISECOND)
-#define EMPTY_LOOK_NS  SQ_NS_PER_MILLISECOND
+#define SETTLE_LOOK_NS  (5 * SQ_NS_PER_MILLISECOND)
+#define EMPTY_LOOK_NS   SQ_NS_PER_MILLISECOND
+#define TCX_LOOK_NS     (2 * SQ_NS_PER_MILLISECOND)
+#define TCX_GONE_MAX_NS SQ_NS_PER_SECOND
 
 int sq_network_preview_fault(enum sq_fault_kind kind, const struct sq_network_selector *selector,
                              const struct sq_network_effect *effect, const struct sq_fault_env *env,
@@ -53,6 +55,9 @@ int sq_network_prepare(struct sq_network_state *state, const struct sq_network_s
     if (sq_network_load(&state->netlink, selector, &effect->chance, env, &record, &state->classifier,
                         error) != 0)
         return -1;
+    /* What stands on tcx is told by `prepared`. */
+    if (record.attachment == SQ_NETWORK_TCX)
+        return sq_network_tcx_begin(&state->tcx, state->classifier, env, &record, undo, error);
     if (effect->netem != NULL) {
         effect->netem->limit = sq_network_detours_limit(env, &record);
         if (sq_network_detours_make(&state->netlink, env, &record, effect->netem, undo, error) != 0)
@@ -64,6 +69,18 @@ int sq_network_prepare(struct sq_network_state *state, const struct sq_network_s
     state->program_ids[SQ_TC_IN] = sq_bpf_program_id(sq_classifier_program_in(state->classifier));
     state->program_ids[SQ_TC_OUT] = sq_bpf_program_id(sq_classifier_program_out(state->classifier));
     return sq_network_look(state, undo, error);
+}
+
+int sq_network_prepared(void *state, const struct sq_undo *undo, struct sq_error *error)
+{
+    struct sq_network_state *network = state;
+    struct sq_network_undo record;
+    if (sq_network_undo_read(undo, &record, error) != 0)
+        return -1;
+    if (record.attachment != SQ_NETWORK_TCX)
+        return 1;
+    int result = sq_network_tcx_prepared(&network->tcx, error);
+    return result != 1 || sq_network_look(state, undo, error) == 0 ? result : -1;
 }
 
 int sq_network_set_deadline(void *state, const struct sq_undo *undo, uint64_t deadline_boot_ns,
@@ -90,7 +107,13 @@ int sq_network_clean(void *state, const struct sq_undo *undo, struct sq_error *e
     }
     struct sq_network_undo record;
     sq_autonetlink struct sq_netlink netlink = {.fd = -1};
-    if (sq_network_undo_read(undo, &record, error) != 0 || sq_netlink_open(&netlink, error) != 0)
+    if (sq_network_undo_read(undo, &record, error) != 0)
+        return -1;
+    if (record.attachment == SQ_NETWORK_TCX) {
+        sq_network_tcx_end(NULL, &record);
+        return 0;
+    }
+    if (sq_netlink_open(&netlink, error) != 0)
         return -1;
     return sq_network_undo_clean(&netlink, &record, error);
 }
@@ -106,6 +129,19 @@ static uint64_t settle_from_record(const struct sq_network_undo *record)
     return sq_ns_add(sq_boot_ns(), SETTLE_LOOK_NS);
 }
 
+/* Closing the programs' links takes the guard's end some 10 ms each. */
+static uint64_t settle_tcx(struct sq_network_state *network, const struct sq_network_undo *record)
+{
+    struct sq_network_tcx *tcx = network != NULL && network->ready ? &network->tcx : NULL;
+    sq_network_tcx_end(tcx, record);
+    if (sq_network_tcx_is_gone(tcx, record))
+        return 0;
+    uint64_t now_ns = sq_boot_ns(); /* after the questions: they may have taken their time */
+    if (network != NULL && network->drained_boot_ns == 0)
+        network->drained_boot_ns = sq_ns_add(now_ns, TCX_GONE_MAX_NS);
+    return network != NULL && now_ns >= network->drained_boot_ns ? 0 : sq_ns_add(now_ns, TCX_LOOK_NS);
+}
+
 /* Empty once is not yet empty: what has left the queue is for a moment in the hands of the IFB. */
 uint64_t sq_network_settle(void *state, const struct sq_undo *undo)
 {
@@ -113,7 +149,11 @@ uint64_t sq_network_settle(void *state, const struct sq_undo *undo)
     struct sq_network_undo record;
     struct sq_network_detour_count count;
     uint64_t now_ns = sq_boot_ns();
-    if (sq_network_undo_read(undo, &record, NULL) != 0 || !sq_network_has_detour(&record))
+    if (sq_network_undo_read(undo, &record, NULL) != 0)
+        return 0;
+    if (record.attachment == SQ_NETWORK_TCX)
+        return settle_tcx(network, &record);
+    if (!sq_network_has_detour(&record))
         return 0;
     if (network == NULL || !network->ready)
         return settle_from_record(&record);
@@ -125,8 +165,8 @@ uint64_t sq_network_settle(void *state, const struct sq_undo *undo)
     bool was_empty = network->is_empty;
     network->is_empty = count.held == 0;
     if (count.held != 0)
-        return sq_ns_add(now_ns, SETTLE_LOOK_NS);
-    return was_empty ? 0 : sq_ns_add(now_ns, EMPTY_LOOK_NS);
+        return sq_ns_add(sq_boot_ns(), SETTLE_LOOK_NS);
+    return was_empty ? 0 : sq_ns_add(sq_boot_ns(), EMPTY_LOOK_NS);
 }
 
 int sq_network_remove(void *state, const struct sq_undo *undo, struct sq_fault_report *report,
@@ -136,17 +176,21 @@ int sq_network_remove(void *state, const struct sq_undo *undo, struct sq_fault_r
     struct sq_network_undo record;
     if (sq_network_undo_read(undo, &record, error) != 0)
         return -1;
+    sq_network_tcx_end(network != NULL && network->ready ? &network->tcx : NULL, &record);
     if (network != NULL && network->ready)
         return sq_network_undo_remove(&network->netlink, &record, report, error);
     sq_autonetlink struct sq_netlink netlink = {.fd = -1};
-    if (sq_netlink_open(&netlink, error) != 0)
+    if (sq_netlink_open(&netlink, error) != 0 ||
+        sq_network_undo_remove(&netlink, &record, report, error) != 0)
         return -1;
-    return sq_network_undo_remove(&netlink, &record, report, error);
+    sq_network_tcx_forget(&record);
+    return 0;
 }
 
 void sq_network_release(void *state)
 {
     struct sq_network_state *network = state;
+    sq_network_tcx_release(&network->tcx);
     sq_classifier_free(network->classifier);
     network->classifier = NULL;
     if (network->ready)

@@ -7,6 +7,7 @@
 
 #include "faults/fault.h"
 #include "faults/network_target.h"
+#include "faults/network_tcx.h"
 #include "faults/network_undo.h"
 
 #include "kernel/classifier.h"
@@ -19,6 +20,7 @@ struct sq_network_state {
     struct sq_classifier *classifier;
     struct sq_netlink netlink;         /* opened in prepare, so that reverting needs no free descriptor */
     uint32_t program_ids[SQ_TC_SIDES]; /* what the filters must hold to be squall's own; 0: not loaded */
+    struct sq_network_tcx tcx;         /* of a fault that stands there */
     bool ready;
     bool injected;
     uint64_t drained_boot_ns; /* until when packets are waited for; 0: nobody waits */
@@ -45,6 +47,7 @@ int sq_network_preview_fault(enum sq_fault_kind kind, const struct sq_network_se
 uint32_t sq_network_descriptors(const struct sq_undo *undo);
 
 /* The operations of fault.h; `state` is a struct sq_network_state, or NULL. */
+int sq_network_prepared(void *state, const struct sq_undo *undo, struct sq_error *error);
 int sq_network_set_deadline(void *state, const struct sq_undo *undo, uint64_t deadline_boot_ns,
                             struct sq_error *error);
 int sq_network_clean(void *state, const struct sq_undo *undo, struct sq_error *error);

@@ -32,7 +32,8 @@ static int look_at_interface(struct sq_network_state *network, const struct sq_n
             name);
     if (result != 0)
         return sq_fail_errno(error, -result, "cannot look at the interface %s", name);
-    for (enum sq_tc_side side = SQ_TC_IN; side < SQ_TC_SIDES; side++)
+    for (enum sq_tc_side side = SQ_TC_IN; side < SQ_TC_SIDES && record->attachment == SQ_NETWORK_CLSACT;
+         side++)
         if (sq_network_undo_uses(record, side) && look_at_side(network, record, i, side, error) != 0)
             return -1;
     return 0;
@@ -46,8 +47,13 @@ int sq_network_look(void *state, const struct sq_undo *undo, struct sq_error *er
         return 0;
     if (sq_network_undo_read(undo, &record, error) != 0)
         return -1;
+    /* What it says then is of the time before: the interfaces may have gone since. */
+    if (network->tcx.is_ending)
+        return sq_network_tcx_look(&network->tcx, &record, error);
     for (uint32_t i = 0; i < record.interface_count; i++)
         if (look_at_interface(network, &record, i, error) != 0)
             return -1;
+    if (record.attachment == SQ_NETWORK_TCX)
+        return sq_network_tcx_look(&network->tcx, &record, error);
     return sq_network_detours_check(&network->netlink, &record, error);
 }

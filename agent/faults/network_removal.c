@@ -1,5 +1,6 @@
 /* Taking a network fault away, from its record alone, and comparing the host with what was there before. */
 #include "faults/network_detour.h"
+#include "faults/network_tcx.h"
 #include "faults/network_undo.h"
 
 #include "kernel/link.h"
@@ -20,8 +21,26 @@ struct removal {
     bool differs;
 };
 
+/* The guard that holds it was ended; its end takes a moment, and nobody waits for it here. */
+static void tell_program(struct removal *removal, uint32_t i, enum sq_tc_side side)
+{
+    const struct sq_network_undo *record = removal->record;
+    removal->left++;
+    sq_report_line(
+        removal->report, SQ_LINE_LEFT,
+        "%s: a tcx program (id %u, %s), switched off; it goes with process %u; finish with: kill -KILL %u",
+        record->interfaces[i].name, record->programs[side], sq_tc_side_name(side), record->guard_pid,
+        record->guard_pid);
+}
+
 static void remove_filters(struct removal *removal, uint32_t i)
 {
+    if (removal->record->attachment == SQ_NETWORK_TCX) {
+        for (enum sq_tc_side side = SQ_TC_IN; side < SQ_TC_SIDES; side++)
+            if (sq_network_tcx_is_attached(removal->record, i, side))
+                tell_program(removal, i, side);
+        return;
+    }
     char name[SQ_TC_NAME_MAX];
     sq_network_undo_filter_name(removal->record, i, name);
     for (enum sq_tc_side side = SQ_TC_IN; side < SQ_TC_SIDES; side++) {

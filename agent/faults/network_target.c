@@ -6,6 +6,7 @@
 #include "kernel/links.h"
 #include "kernel/route.h"
 #include "kernel/tc_foreign.h"
+#include "kernel/tcx.h"
 
 #include "common/cleanup.h"
 #include "common/text.h"
@@ -100,6 +101,9 @@ static int check_interface(struct sq_netlink *netlink, const struct sq_network_u
                            const struct sq_link *link, struct sq_error *error)
 {
     struct sq_tc_clsact clsact;
+    /* In front of everybody, whoever that is: what drops lets nothing past anybody's firewall. */
+    if (record->attachment == SQ_NETWORK_TCX)
+        return 0;
     int result = sq_tc_find_clsact(netlink, link->ifindex, &clsact);
     if (result != 0)
         return sq_fail_errno(error, -result, "cannot read the queueing disciplines of %s", link->name);
@@ -124,7 +128,7 @@ static int check_interface(struct sq_netlink *netlink, const struct sq_network_u
     return 0;
 }
 
-static int record_interface(struct sq_netlink *netlink, const struct sq_link *link,
+static int record_interface(struct sq_netlink *netlink, const struct sq_link *link, bool needs_clsact,
                             struct sq_network_undo_interface *interface, struct sq_error *error)
 {
     interface->ifindex = link->ifindex;
@@ -139,7 +143,7 @@ static int record_interface(struct sq_netlink *netlink, const struct sq_link *li
         return sq_fail_errno(error, -result, "cannot read the traffic control of %s", link->name);
     if (tenants.made_by_squall)
         interface->before.had_clsact = 0; /* another fault of squall's made it; the last one removes it */
-    interface->makes_clsact = interface->before.had_clsact == 0;
+    interface->makes_clsact = needs_clsact && interface->before.had_clsact == 0;
     return 0;
 }
 
@@ -148,7 +152,8 @@ static int fill_record(struct sq_netlink *netlink, const struct sq_fault_env *en
 {
     for (uint32_t i = 0; i < targets->count; i++)
         if (check_interface(netlink, record, &targets->places[i].entry->link, error) != 0 ||
-            record_interface(netlink, &targets->places[i].entry->link, &record->interfaces[i], error) != 0)
+            record_interface(netlink, &targets->places[i].entry->link,
+                             record->attachment == SQ_NETWORK_CLSACT, &record->interfaces[i], error) != 0)
             return -1;
     char experiment[SQ_ID_TEXT_MAX];
     sq_id_format(&env->experiment, experiment);
@@ -178,6 +183,7 @@ int sq_network_preview(const struct sq_network_selector *selector, bool detours,
         .preference = SQ_TC_PREFERENCE + env->slot,
         .handle = SQ_TC_HANDLE + env->slot,
         .interface_count = targets.count,
+        .attachment = !detours && sq_tcx_is_used() ? SQ_NETWORK_TCX : SQ_NETWORK_CLSACT,
     };
     sq_place_here(netlink.fd, &record->place);
     if (fill_record(&netlink, env, &targets, record, error) != 0)
@@ -239,6 +245,7 @@ int sq_network_load(struct sq_netlink *netlink, const struct sq_network_selector
         .ethernet = traits.ethernet,
         .loopback_in = traits.loopback && (selector->direction & SQ_DIRECTION_IN) != 0,
         .loopback_out = traits.loopback && (selector->direction & SQ_DIRECTION_OUT) != 0,
+        .for_tcx = record->attachment == SQ_NETWORK_TCX,
         .redirects = record->detours[SQ_TC_IN].ifindex != 0 || record->detours[SQ_TC_OUT].ifindex != 0,
         .detour_out = record->detours[SQ_TC_OUT].ifindex,
         .lose_percent = chance->lose_percent,

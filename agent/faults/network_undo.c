@@ -33,7 +33,8 @@ int sq_network_undo_read(const struct sq_undo *undo, struct sq_network_undo *rec
             "know; undo it with the version that wrote it, or look for 'squall/' in 'tc filter show'",
             undo->layout, undo->size);
     bool valid = record->interface_count <= SQ_NETWORK_INTERFACES_MAX &&
-                 record->direction >= SQ_DIRECTION_IN && record->direction <= SQ_DIRECTION_BOTH &&
+                 record->attachment <= SQ_NETWORK_TCX && record->direction >= SQ_DIRECTION_IN &&
+                 record->direction <= SQ_DIRECTION_BOTH &&
                  sq_text_is_terminated(record->filter_name, sizeof record->filter_name);
     valid = valid && record->loading.stage <= SQ_IFB_NOTED && record->loading.count <= SQ_IFB_BY_LOADING_MAX;
     for (enum sq_tc_side side = SQ_TC_IN; valid && side < SQ_TC_SIDES; side++)

@@ -32,6 +32,12 @@ struct sq_network_undo_interface {
     struct sq_tc_snapshot before;
 };
 
+/* How the programs stand on the interfaces. */
+enum sq_network_attachment {
+    SQ_NETWORK_CLSACT = 0, /* filters on clsact, behind everybody's */
+    SQ_NETWORK_TCX = 1     /* in front of everybody's, held by a guard: only for what drops */
+};
+
 struct sq_network_undo {
     struct sq_place place;
     uint32_t direction; /* enum sq_direction */
@@ -41,6 +47,10 @@ struct sq_network_undo {
     char filter_name[SQ_TC_NAME_MAX];   /* without SQ_TC_NAME_MADE */
     uint64_t longest_delay_ns;          /* how long a packet may be on its way through a detour */
     struct sq_ifb detours[SQ_TC_SIDES]; /* by direction; index 0: the fault has none */
+    uint32_t attachment;                /* enum sq_network_attachment */
+    uint32_t programs[SQ_TC_SIDES];     /* on tcx: the kernel's numbers of them; 0: not loaded yet */
+    uint32_t guard_pid;                 /* on tcx: who holds them; 0: not started yet */
+    uint64_t guard_start_ticks;
     struct sq_network_undo_interface interfaces[SQ_NETWORK_INTERFACES_MAX];
     struct sq_ifb_loading loading; /* what comes with the kernel module that the detours need */
 };

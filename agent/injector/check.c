@@ -9,6 +9,7 @@
 #include "common/clock.h"
 #include "common/text.h"
 #include "common/units.h"
+#include "faults/network_tcx.h"
 #include "faults/protection.h"
 #include "injector/abilities.h"
 #include "injector/policy.h"
@@ -219,6 +220,7 @@ int sq_injector_check(const struct sq_agent_config *config, bool json, struct sq
     /* What root alone may read is looked at as squalld looks at it when it starts. */
     look_at_certificates(&findings, config);
     look_at_run(&findings, config);
+    sq_network_try_host();
     if (sq_injector_privileges_drop(error) != 0)
         return -1;
     sq_policy_load(&findings.policy, config->policy);

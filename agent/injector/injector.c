@@ -4,6 +4,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/text.h"
+#include "faults/network_tcx.h"
 #include "faults/protection.h"
 #include "injector/abilities.h"
 #include "injector/descriptors.h"
@@ -434,6 +435,7 @@ static int set_up(struct injector *injector, struct sq_error *error)
     if (sq_tls_state_load(&injector->tls, config, &is_new, error) != 0)
         return -1;
     sq_descriptors_raise();
+    sq_network_try_host();
     if (sq_run_directory_make(config, error) != 0 ||
         sq_run_directory_lock(config->run, &injector->lock_fd, error) != 0 ||
         open_events(injector, error) != 0 ||

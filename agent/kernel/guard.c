@@ -111,11 +111,7 @@ static int drop_capabilities(struct sq_error *error)
 static int set_up(struct self *self, struct sq_error *error)
 {
     const struct sq_guard_job *job = self->job;
-    (void)setsid();
-    (void)prctl(PR_SET_NAME, job->name, 0, 0, 0);
-    ignore_endings();
-    if (keep_files(self, error) != 0 || make_timers(self, error) != 0 ||
-        (job->set_up != NULL && job->set_up(job->cookie, error) != 0))
+    if (job->set_up != NULL && job->set_up(job->cookie, error) != 0)
         return -1;
     return job->way == SQ_GUARD_WITH_INJECTOR ? drop_capabilities(error) : 0;
 }
@@ -141,8 +137,8 @@ static bool take_orders(const struct self *self)
     return length != 0;
 }
 
-/* Until the injector is gone or the deadline has passed. */
-static void wait_for_end(const struct self *self)
+/* Until the injector is gone or the deadline has passed. False at the first order, if that is waited for. */
+static bool wait_for_end(const struct self *self, bool first_order)
 {
     struct pollfd polled[] = {
         {.fd = self->ends.parent, .events = POLLIN},
@@ -153,12 +149,16 @@ static void wait_for_end(const struct self *self)
         if (poll(polled, 3, -1) < 0) {
             if (errno == EINTR)
                 continue;
-            return;
+            return true;
         }
         if (polled[0].revents != 0 || polled[2].revents != 0)
-            return;
-        if (polled[1].revents != 0 && !take_orders(self))
-            return;
+            return true;
+        if (polled[1].revents == 0)
+            continue;
+        if (!take_orders(self))
+            return true;
+        if (first_order)
+            return false;
     }
 }
 
@@ -170,7 +170,14 @@ static _Noreturn void become_guard(struct self *self)
     if (self->job->way == SQ_GUARD_WITH_INJECTOR &&
         (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0 || getppid() != self->parent))
         _exit(ENDED_NO_PARENT);
-    bool is_ready = set_up(self, &error) == 0;
+    (void)setsid();
+    (void)prctl(PR_SET_NAME, self->job->name, 0, 0, 0);
+    ignore_endings();
+    bool is_ready = keep_files(self, &error) == 0 && make_timers(self, &error) == 0;
+    if (is_ready && wait_for_end(self, true))
+        _exit(ENDED_NO_PARENT);
+    bool has_begun = is_ready;
+    is_ready = is_ready && set_up(self, &error) == 0;
     message.code = (uint32_t)error.code;
     if (!is_ready)
         (void)sq_text_copy(message.text, sizeof message.text, error.text);
@@ -179,9 +186,9 @@ static _Noreturn void become_guard(struct self *self)
     if (!is_ready && self->job->way == SQ_GUARD_WITH_INJECTOR)
         _exit(ENDED_NO_SET_UP);
     if (is_ready)
-        wait_for_end(self);
+        (void)wait_for_end(self, false);
     /* Also after half a set-up: whatever it had made by then. */
-    if (self->job->way == SQ_GUARD_AFTER_INJECTOR && self->job->undo != NULL)
+    if (has_begun && self->job->way == SQ_GUARD_AFTER_INJECTOR && self->job->undo != NULL)
         self->job->undo(self->job->cookie);
     _exit(is_ready ? 0 : ENDED_NO_SET_UP);
 }
@@ -281,6 +288,11 @@ int sq_guard_start(const struct sq_guard_job *job, struct sq_guard *guard, struc
     sq_cleanup_close(&guard->order_fd);
     *guard = (struct sq_guard){0};
     return -1;
+}
+
+int sq_guard_go(const struct sq_guard *guard)
+{
+    return sq_guard_set_deadline(guard, 0);
 }
 
 int sq_guard_ready(struct sq_guard *guard, struct sq_error *error)

@@ -11,9 +11,9 @@
  * the first kind is killed by the kernel and the second undoes. A guard that cannot follow a renewal
  * (stopped, say) ends when the lease that it last knew of does.
  *
- * A guard is known to undo records by pid and start time. It ignores the signals that end a service, so that
- * it is the injector that decides, and keeps no descriptor but those it is given: not the undo log's lock,
- * not the front's pipes.
+ * It is forked blocked: the caller records its pid and start time, and lets it go; until then it has made
+ * nothing. It ignores the signals that end a service, so that it is the injector that decides, and keeps no
+ * descriptor but those it is given: not the undo log's lock, not the front's pipes.
  */
 #ifndef SQ_KERNEL_GUARD_H
 #define SQ_KERNEL_GUARD_H
@@ -28,7 +28,7 @@
 
 enum sq_guard_way { SQ_GUARD_WITH_INJECTOR, SQ_GUARD_AFTER_INJECTOR };
 
-/* What it is to be and do. Copied by fork: the caller may forget it. */
+/* What it is to be and do. Copied by fork: the caller may forget it. It begins when it is told to go. */
 struct sq_guard_job {
     const char *name; /* its comm, at most 15 bytes */
     enum sq_guard_way way;
@@ -56,8 +56,11 @@ struct sq_guard {
 
 #define SQ_GUARD_DESCRIPTORS 4 /* that one holds in the injector at most */
 
-/* Fork one. Errors: SQ_SYSTEM. */
+/* Fork one, which waits to be told to go. Errors: SQ_SYSTEM. */
 int sq_guard_start(const struct sq_guard_job *job, struct sq_guard *guard, struct sq_error *error);
+
+/* Let it begin. Does not wait; -1 if it is gone already. */
+int sq_guard_go(const struct sq_guard *guard);
 
 /* 1: it is set up, 0: not yet, -1: it failed, or has ended; `error` says what it told. */
 int sq_guard_ready(struct sq_guard *guard, struct sq_error *error);

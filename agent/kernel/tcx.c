@@ -63,7 +63,19 @@ struct own {
     _Atomic uint32_t id; /* 0: free */
     _Atomic uint32_t rank;
 };
-static struct own *owns;
+static struct own alone[SQ_TCX_OWN_MAX];
+static struct own *owns = alone;
+
+static void share_owns(void)
+{
+    void *page = owns == alone
+                     ? mmap(NULL, sizeof alone, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)
+                     : MAP_FAILED;
+    if (page == MAP_FAILED)
+        return;
+    memcpy(page, alone, sizeof alone);
+    owns = page;
+}
 
 bool sq_tcx_is_used(void)
 {
@@ -73,6 +85,8 @@ bool sq_tcx_is_used(void)
 void sq_tcx_use(bool use)
 {
     is_used = use;
+    if (use)
+        share_owns();
 }
 
 uint32_t sq_bpf_program_id(int program_fd)
@@ -84,13 +98,6 @@ uint32_t sq_bpf_program_id(int program_fd)
 
 int sq_tcx_own_add(uint32_t id, uint32_t rank, struct sq_error *error)
 {
-    if (owns == NULL) {
-        void *page = mmap(NULL, SQ_TCX_OWN_MAX * sizeof *owns, PROT_READ | PROT_WRITE,
-                          MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-        if (page == MAP_FAILED)
-            return sq_fail_errno(error, errno, "cannot remember a BPF program");
-        owns = page;
-    }
     for (int i = 0; i < SQ_TCX_OWN_MAX; i++) {
         if (atomic_load(&owns[i].id) != 0)
             continue;
@@ -103,7 +110,7 @@ int sq_tcx_own_add(uint32_t id, uint32_t rank, struct sq_error *error)
 
 static struct own *find_own(uint32_t id)
 {
-    for (int i = 0; owns != NULL && id != 0 && i < SQ_TCX_OWN_MAX; i++)
+    for (int i = 0; id != 0 && i < SQ_TCX_OWN_MAX; i++)
         if (atomic_load(&owns[i].id) == id)
             return &owns[i];
     return NULL;
@@ -228,7 +235,7 @@ static bool try_it(void)
 void sq_tcx_try(void)
 {
     int status = 1;
-    is_used = false;
+    sq_tcx_use(false);
     pid_t child = fork();
     if (child == 0) {
         (void)alarm(TRIAL_SECONDS);
@@ -239,5 +246,5 @@ void sq_tcx_try(void)
     while (waitpid(child, &status, 0) < 0)
         if (errno != EINTR)
             return;
-    is_used = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    sq_tcx_use(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }

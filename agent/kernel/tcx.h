@@ -35,7 +35,7 @@ uint32_t sq_bpf_program_id(int program_fd);
 
 /*
  * Which programs are squall's own, known to this process and to the guards that it forks, also afterwards.
- * sq_tcx_own_add fails with SQ_LIMIT or SQ_SYSTEM.
+ * Nothing is allocated. sq_tcx_own_add fails with SQ_LIMIT.
  */
 int sq_tcx_own_add(uint32_t id, uint32_t rank, struct sq_error *error);
 void sq_tcx_own_remove(uint32_t id);

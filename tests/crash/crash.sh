@@ -13,6 +13,7 @@ datagrams=$LAB_DIR/datagrams
 run_output=$LAB_DIR/run-output
 watcher=
 controller=
+on_tcx=no
 
 write_experiment() {
     cat >"$experiment" <<'END'
@@ -50,9 +51,9 @@ victims() {
     esac
 }
 
-# What is left behind when nobody but the kernel ended the fault, and how it is removed.
+# What is left behind when nobody but the kernel ended the fault, and how it is removed. Of what stood on tcx: nothing.
 check_recovery() {
-    if as_before >/dev/null; then
+    if [[ $on_tcx == no ]] && as_before >/dev/null; then
         echo "nothing was left for --recover, though nobody was alive to remove it"
         return 1
     fi
@@ -94,6 +95,8 @@ crash_once() {
         echo "there is no process of this kind to kill"
         return
     }
+    on_tcx=no
+    if stands_on_tcx "$victim_host"; then on_tcx=yes; fi
     killed_ns=$(prober now)
     # shellcheck disable=SC2086 # a list of numbers
     kill -KILL $doomed

@@ -1,9 +1,12 @@
 #include "impairment.h"
 
+#include "common/clock.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -49,8 +52,8 @@ void impairment_assert_reverting_allocates_nothing(struct impairment *impairment
     assert_true(allocations > before);
     before = allocations;
     assert_int_equal(ops->clean(impairment->state, &impairment->undo, &impairment->error), 0);
-    if (ops->settle != NULL)
-        (void)ops->settle(impairment->state, &impairment->undo);
+    while (ops->settle != NULL && ops->settle(impairment->state, &impairment->undo) > sq_boot_ns())
+        usleep(1000);
     assert_int_equal(
         ops->remove(impairment->state, &impairment->undo, &impairment->report, &impairment->error), 0);
     assert_int_equal(allocations, before);

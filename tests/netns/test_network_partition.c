@@ -4,6 +4,7 @@
 #include "impairment.h"
 
 #include "common/clock.h"
+#include "kernel/tcx.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -460,5 +461,23 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_most_peers, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_two_faults_on_one_interface, set_up, tear_down),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    /* The same program; what its attachment has to do with. */
+    const struct CMUnitTest on_tcx[] = {
+        cmocka_unit_test_setup_teardown(test_both_directions, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_prepared_alone_does_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_protected_ports_pass_at_either_end, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_tagged_packets, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_device_without_link_layer, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_deadline_and_renewal, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_sender_sees_no_error, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_most_peers, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_two_faults_on_one_interface, set_up, tear_down),
+    };
+    int failures = cmocka_run_group_tests_name("clsact", tests, NULL, NULL);
+    sq_tcx_try();
+    if (sq_tcx_is_used())
+        failures += cmocka_run_group_tests_name("tcx", on_tcx, NULL, NULL);
+    else
+        print_message("on tcx: not checked, this kernel has none\n");
+    return failures;
 }

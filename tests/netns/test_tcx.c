@@ -168,6 +168,7 @@ static void test_guard_holds_the_link(void **state)
                                .set_up = attach_and_hold,
                                .cookie = classifier};
     assert_int_equal(sq_guard_start(&job, &guard, &error), 0);
+    assert_int_equal(sq_guard_go(&guard), 0);
     int ready = 0;
     for (int i = 0; i < WITHIN_MS && ready == 0; i++) {
         usleep(1000);
