@@ -226,7 +226,7 @@ static int add_multipath(struct sq_route_table *table, struct sq_route_way *way,
         if (result != 0)
             return result;
         left -= (int)RTNH_ALIGN(hop->rtnh_len);
-        hop = RTNH_NEXT(hop);
+        hop = (const void *)((const char *)hop + RTNH_ALIGN(hop->rtnh_len));
     }
     return 0;
 }
