@@ -54,8 +54,12 @@ static int read_kernel(int program_fd, uint64_t *kernel_ns)
 {
     uint8_t packet[PACKET_BYTES] = {0};
     uint8_t answer[PACKET_BYTES] = {0};
-    LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = packet, .data_size_in = sizeof packet,
-                .data_out = answer, .data_size_out = sizeof answer, .repeat = 1);
+    struct bpf_test_run_opts options = {.sz = sizeof options,
+                                        .data_in = packet,
+                                        .data_size_in = sizeof packet,
+                                        .data_out = answer,
+                                        .data_size_out = sizeof answer,
+                                        .repeat = 1};
     int result = bpf_prog_test_run_opts(program_fd, &options);
     memcpy(kernel_ns, answer + OFFSET, sizeof *kernel_ns);
     return result != 0 ? result : *kernel_ns == 0 ? -EPROTO : 0;
