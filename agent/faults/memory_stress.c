@@ -18,6 +18,9 @@
 #define FLOOR_PART        20 /* 5 % of the memory */
 #define SHARE_LEAST_BYTES (UINT64_C(512) << 20)
 #define SHARES_MAX        4
+/* What the agent needs for itself within its control group, and how often it looks whether it has it. */
+#define GROUP_LEAST_BYTES (UINT64_C(4) << 20)
+#define ATTEND_EVERY_NS   (200 * SQ_NS_PER_MILLISECOND)
 
 struct memory_state {
     struct sq_stress_state stress;
@@ -111,12 +114,13 @@ static int check_room(const struct amount *amount, struct sq_error *error)
                        amount->floor_is_policy ? "the policy" : "a policy that says nothing else", floor);
     }
     uint64_t group_bytes = sq_cgroup_memory_left_bytes();
+    group_bytes -= group_bytes > GROUP_LEAST_BYTES ? GROUP_LEAST_BYTES : group_bytes;
     if (needed > group_bytes) {
         sq_size_format_rounded(group_bytes, left);
         return sq_fail(
             error, SQ_UNABLE,
             "%s of memory are asked for, but the agent's own control group allows only %s more; raise "
-            "its MemoryMax=",
+            "its MemoryMax= and MemoryHigh=",
             wanted, left);
     }
     return 0;
@@ -251,6 +255,22 @@ static int memory_allowed(void *state, const struct sq_fault_order *order, const
                    floor);
 }
 
+/*
+ * A limit of the agent's own control group that came, or was lowered, while the fault is in: the stressors
+ * and the agent share it, and above memory.high the kernel holds back whoever asks for memory. So they go
+ * first.
+ */
+static uint64_t memory_attend(void *state, const struct sq_undo *undo, uint64_t now_boot_ns)
+{
+    struct memory_state *memory = state;
+    if (memory->stress.is_over)
+        return 0;
+    if (sq_cgroup_memory_left_bytes() > GROUP_LEAST_BYTES)
+        return sq_ns_add(now_boot_ns, ATTEND_EVERY_NS);
+    sq_stress_give_way(&memory->stress, undo);
+    return 0;
+}
+
 static void report_held(struct memory_state *memory, const struct sq_stress_record *record,
                         struct sq_fault_report *report)
 {
@@ -304,6 +324,7 @@ const struct sq_fault_ops sq_memory_stress_ops = {
     .inject = sq_stress_inject,
     .renew = sq_stress_renew,
     .allowed = memory_allowed,
+    .attend = memory_attend,
     .clean = sq_stress_clean,
     .settle = sq_stress_settle,
     .remove = sq_stress_remove,

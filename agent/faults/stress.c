@@ -195,9 +195,12 @@ void sq_stress_look(struct sq_stress_state *state, const struct sq_stress_record
         state->seen_boot_ns = sq_boot_ns();
 }
 
-static const char *why_early(const struct sq_stress_process *process)
+static const char *why_early(const struct sq_stress_state *state, const struct sq_stress_process *process)
 {
     int status = process->wait_status;
+    if (state->gave_way)
+        return "was ended, because the agent's control group has no more memory (its MemoryMax= and "
+               "MemoryHigh=)";
     if (process->is_oom)
         return "was ended by the kernel's OOM killer, it seems";
     if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
@@ -225,7 +228,7 @@ uint32_t sq_stress_report_early(const struct sq_stress_state *state, const struc
             continue;
         if (early++ < EARLY_LINES_MAX)
             sq_report_line(report, SQ_LINE_WARNING, "%s[%u] is gone before its time: it %s", name,
-                           record->entries[i].pid, why_early(&state->processes[i]));
+                           record->entries[i].pid, why_early(state, &state->processes[i]));
     }
     return early;
 }
@@ -254,7 +257,7 @@ int sq_stress_inject(void *state, const struct sq_undo *undo, uint64_t deadline_
     for (uint32_t i = 0; i < stress->count; i++)
         if (stress->processes[i].is_reaped)
             return sq_fail(error, SQ_SYSTEM, "a stressor (pid %u) is gone already: it %s",
-                           record->entries[i].pid, why_early(&stress->processes[i]));
+                           record->entries[i].pid, why_early(stress, &stress->processes[i]));
     stress->deadline_boot_ns = deadline_boot_ns;
     if (stress->injected_boot_ns == 0)
         stress->injected_boot_ns = sq_boot_ns();
@@ -273,7 +276,7 @@ int sq_stress_renew(void *state, const struct sq_undo *undo, uint64_t deadline_b
     for (uint32_t i = 0; i < stress->count; i++)
         if (stress->processes[i].is_early && !stress->processes[i].is_oom)
             return sq_fail(error, SQ_SYSTEM, "a stressor (pid %u) is gone before its time: it %s",
-                           record->entries[i].pid, why_early(&stress->processes[i]));
+                           record->entries[i].pid, why_early(stress, &stress->processes[i]));
     stress->deadline_boot_ns = deadline_boot_ns;
     sq_stressor_set_deadline(stress->control, deadline_boot_ns);
     return 0;
@@ -287,6 +290,16 @@ static int kill_one(const struct sq_stress_state *state, const struct sq_stress_
     struct sq_process_id id = id_of(&record->entries[i]);
     sq_autoclose int pidfd = sq_process_open(&id);
     return pidfd < 0 ? -1 : sq_process_signal(pidfd, SIGKILL);
+}
+
+void sq_stress_give_way(struct sq_stress_state *state, const struct sq_undo *undo)
+{
+    const struct sq_stress_record *record = sq_stress_record_read(undo);
+    if (record == NULL)
+        return;
+    state->gave_way = true;
+    for (uint32_t i = 0; i < record->count; i++)
+        (void)kill_one(state, record, i);
 }
 
 static int check_record(const struct sq_stress_record *record, struct sq_error *error)

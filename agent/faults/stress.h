@@ -53,7 +53,8 @@ struct sq_stress_state {
     uint32_t ready_count;
     uint64_t gone_by_boot_ns; /* until when their end is waited for; 0: nobody waits */
     uint64_t settle_pause_ns;
-    bool is_over; /* cleaned */
+    bool is_over;  /* cleaned */
+    bool gave_way; /* ended by squall itself, so that the agent goes on */
     bool has_lines;
     uint32_t line_count; /* of the report as the preview left it */
 };
@@ -80,6 +81,9 @@ void sq_stress_look(struct sq_stress_state *state, const struct sq_stress_record
 /* A line for each that ended early, the first few of them. Returns how many there were. */
 uint32_t sq_stress_report_early(const struct sq_stress_state *state, const struct sq_stress_record *record,
                                 const char *name, struct sq_fault_report *report);
+
+/* Kill them before their time, because the agent itself needs what they use. */
+void sq_stress_give_way(struct sq_stress_state *state, const struct sq_undo *undo);
 
 /* Take away the lines of the last status, so that they are written anew. */
 void sq_stress_begin_status(struct sq_stress_state *state, struct sq_fault_report *report);

@@ -159,22 +159,28 @@ static uint64_t reclaimable_bytes(const char *directory)
     return 0;
 }
 
-static void look_at_memory(const char *directory, void *cookie)
+/* What one limit of a control group leaves of it. At memory.high nobody is killed, but all are held back. */
+static void look_at_limit(const char *directory, const char *limit_file, const char *used_file,
+                          uint64_t *left)
 {
-    uint64_t *left = cookie;
     uint64_t limit;
     uint64_t used;
-    bool known = (read_number(directory, "memory.max", &limit, NULL) &&
-                  read_number(directory, "memory.current", &used, NULL)) ||
-                 (read_number(directory, "memory.limit_in_bytes", &limit, NULL) &&
-                  read_number(directory, "memory.usage_in_bytes", &used, NULL));
-    if (!known || limit >= NO_LIMIT_LEAST)
+    if (!read_number(directory, limit_file, &limit, NULL) || limit >= NO_LIMIT_LEAST ||
+        !read_number(directory, used_file, &used, NULL))
         return;
     uint64_t reclaimable = reclaimable_bytes(directory);
     used = used > reclaimable ? used - reclaimable : 0;
     uint64_t here = limit > used ? limit - used : 0;
     if (here < *left)
         *left = here;
+}
+
+static void look_at_memory(const char *directory, void *cookie)
+{
+    uint64_t *left = cookie;
+    look_at_limit(directory, "memory.max", "memory.current", left);
+    look_at_limit(directory, "memory.high", "memory.current", left);
+    look_at_limit(directory, "memory.limit_in_bytes", "memory.usage_in_bytes", left);
 }
 
 static void look_at_quota(const char *directory, void *cookie)

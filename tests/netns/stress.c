@@ -336,6 +336,11 @@ bool stress_enter_group(const char *controller, const char *v1, const char *v2)
     return false;
 }
 
+bool stress_limit_group(const char *file, const char *value)
+{
+    return write_text(group, file, value);
+}
+
 void stress_leave_group(void)
 {
     (void)write_text(group_parent, "cgroup.procs", "0");

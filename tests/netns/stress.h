@@ -76,6 +76,8 @@ void stress_unfake_file(const char *path);
  * controller in either hierarchy. False: neither is there. stress_leave_group moves back and removes it.
  */
 bool stress_enter_group(const char *controller, const char *v1, const char *v2);
+/* A file of the group that was entered. */
+bool stress_limit_group(const char *file, const char *value);
 void stress_leave_group(void);
 
 /*

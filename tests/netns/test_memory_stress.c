@@ -211,6 +211,54 @@ static void test_refuses_more_than_its_control_group_allows(void **state)
     stress_leave_group();
 }
 
+/* Above memory.high nobody is killed, but the agent would be held back with its stressors. */
+static void test_memory_high_counts(void **state)
+{
+    struct stress_run *run = *state;
+    begin(run);
+    stress_set(run, "bytes", "200MiB");
+    if (!stress_enter_group("memory", "no.such.file 0", "memory.high 104857600")) {
+        print_message("skipped: no memory.high here\n");
+        skip();
+    }
+    stress_refused(run, SQ_UNABLE,
+                   "200MiB of memory are asked for, but the agent's own control group allows only ");
+    stress_leave_group();
+}
+
+/* The limit comes when the memory is taken already: the stressors give way, and the agent goes on. */
+static void test_limit_that_comes_later(void **state)
+{
+    struct stress_run *run = *state;
+    begin(run);
+    stress_set(run, "bytes", "200MiB");
+    if (!stress_enter_group("memory", "memory.limit_in_bytes -1", "memory.high max")) {
+        print_message("skipped: no control group for memory here\n");
+        skip();
+    }
+    stress_to_injected(run, 30 * SQ_NS_PER_SECOND);
+    while (stress_status(run), stress_counter(run, "held-bytes") < 200 * MIB)
+        stress_pause(5);
+    assert_true(run->ops->attend(run->state, &run->undo, sq_boot_ns()) > sq_boot_ns());
+    uint64_t begin_ns = sq_boot_ns();
+    if (!stress_limit_group("memory.high", "104857600")) {
+        stress_clean(run);
+        stress_remove(run);
+        stress_leave_group();
+        print_message("skipped: no memory.high here\n");
+        skip();
+    }
+    assert_int_equal(run->ops->attend(run->state, &run->undo, sq_boot_ns()), 0);
+    (void)stress_wait_gone_ns(5 * SQ_NS_PER_SECOND);
+    print_message("free %.1f ms after the limit came\n", (double)(sq_boot_ns() - begin_ns) / 1e6);
+    assert_int_equal(run->ops->renew(run->state, &run->undo, sq_boot_ns() + SQ_NS_PER_SECOND, &run->error),
+                     -1);
+    assert_non_null(strstr(run->error.text, "control group has no more memory"));
+    stress_clean(run);
+    stress_remove(run);
+    stress_leave_group();
+}
+
 /* While it grows, others may take what was available. */
 static void test_stops_growing_at_the_floor(void **state)
 {
@@ -361,6 +409,8 @@ static int run_all(void)
         STRESS_TEST(test_refuses_more_than_there_is),
         STRESS_TEST(test_keeps_the_floor),
         STRESS_TEST(test_refuses_more_than_its_control_group_allows),
+        STRESS_TEST(test_memory_high_counts),
+        STRESS_TEST(test_limit_that_comes_later),
         STRESS_TEST(test_stops_growing_at_the_floor),
         STRESS_TEST(test_growth),
         STRESS_TEST(test_ends_at_the_deadline),
