@@ -3,6 +3,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "injector/own_memory.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -108,6 +109,7 @@ void sq_experiments_go_on_preparing(struct sq_experiments *experiments)
     if (missing < 0)
         return;
     if (missing == 0) {
+        sq_own_memory_take();
         finish(experiments, &(struct sq_error){.code = SQ_OK});
         return;
     }

@@ -201,6 +201,23 @@ static int load(struct sq_classifier *classifier, const struct sq_classifier_con
     return result != 0 ? result : fill(classifier, config);
 }
 
+/*
+ * Room for one counter of each processor, which are read while a fault ends as well. Taken once, and kept:
+ * every classifier's are read one after the other.
+ */
+static struct sq_classifier_counters *counters_room(int *processors)
+{
+    static struct sq_classifier_counters *values;
+    static int count;
+    if (values == NULL) {
+        count = libbpf_num_possible_cpus();
+        if (count > 0)
+            values = calloc((size_t)count, sizeof *values);
+    }
+    *processors = count;
+    return values;
+}
+
 int sq_classifier_load(const struct sq_classifier_config *config, struct sq_classifier **classifier,
                        struct sq_error *error)
 {
@@ -211,6 +228,8 @@ int sq_classifier_load(const struct sq_classifier_config *config, struct sq_clas
                        SQ_CLASSIFIER_PEERS_MAX, SQ_CLASSIFIER_EXEMPT_MAX, SQ_CLASSIFIER_PORTS_MAX);
     libbpf_print_fn_t before = libbpf_set_print(keep_complaint);
     complaint[0] = '\0';
+    int processors;
+    (void)counters_room(&processors);
     struct sq_classifier *opened = sq_classifier__open();
     int number = opened == NULL ? errno : 0;
     if (opened != NULL)
@@ -255,12 +274,10 @@ void sq_classifier_set_deadline(struct sq_classifier *classifier, uint64_t deadl
 static int sum_counters(const struct sq_classifier *classifier, uint32_t direction,
                         struct sq_classifier_totals *totals, struct sq_error *error)
 {
-    int processors = libbpf_num_possible_cpus();
-    if (processors <= 0)
-        return sq_fail_errno(error, -processors, "cannot count the processors");
-    sq_autofree struct sq_classifier_counters *values = calloc((size_t)processors, sizeof *values);
+    int processors;
+    struct sq_classifier_counters *values = counters_room(&processors);
     if (values == NULL)
-        return sq_fail_errno(error, ENOMEM, "cannot read the counters");
+        return sq_fail(error, SQ_SYSTEM, "cannot read the counters of every processor");
     int result = bpf_map_lookup_elem(bpf_map__fd(classifier->maps.counters), &direction, values);
     if (result != 0)
         return sq_fail_errno(error, -result, "cannot read the counters");

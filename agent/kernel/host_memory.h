@@ -22,7 +22,8 @@ int sq_host_memory_read(struct sq_host_memory *memory, struct sq_error *error);
 
 /*
  * How much more this process's control groups let it use, the narrowest of them; UINT64_MAX: there is no
- * limit. memory.high counts like memory.max. Looks at cgroup v2 and v1 where systemd mounts them, below /sys/fs/cgroup.
+ * limit. memory.high counts like memory.max. Looks at cgroup v2 and v1 where systemd mounts them, below
+ * /sys/fs/cgroup.
  */
 uint64_t sq_cgroup_memory_left_bytes(void);
 
