@@ -186,8 +186,9 @@ struct sq_fault_ops {
     /*
      * After clean: when may remove be called so that it need not wait and loses nothing, such as packets that
      * are still delayed? 0, or past when it was called: now; else ask again at that time (boot-time clock).
-     * Ends within a bound of the kind's own. Whoever cannot wait calls remove at once. Neither blocks nor
-     * allocates. NULL: always now.
+     * Ends within a bound of the kind's own; without a state (after a crash) the caller bounds it. Whoever
+     * cannot wait calls remove at once, and again later if something is left. Neither blocks nor allocates.
+     * NULL: always now.
      */
     uint64_t (*settle)(void *state, const struct sq_undo *undo);
 

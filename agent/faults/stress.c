@@ -181,7 +181,6 @@ static void reap(struct sq_stress_state *state, struct sq_stress_process *proces
 
 void sq_stress_look(struct sq_stress_state *state, const struct sq_stress_record *record)
 {
-    uint32_t alive = 0;
     for (uint32_t i = 0; i < state->count; i++) {
         struct sq_stress_process *process = &state->processes[i];
         pid_t pid = (pid_t)record->entries[i].pid;
@@ -189,10 +188,7 @@ void sq_stress_look(struct sq_stress_state *state, const struct sq_stress_record
             continue;
         process->cpu_ns = read_cpu_ns(pid, process->cpu_ns);
         reap(state, process, pid);
-        alive += !process->is_reaped;
     }
-    if (alive == state->count)
-        state->seen_boot_ns = sq_boot_ns();
 }
 
 static const char *why_early(const struct sq_stress_state *state, const struct sq_stress_process *process)

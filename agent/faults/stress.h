@@ -46,7 +46,6 @@ struct sq_stress_state {
     struct sq_stress_process processes[SQ_STRESSORS_MAX];
     uint64_t injected_boot_ns;
     uint64_t deadline_boot_ns;
-    uint64_t seen_boot_ns; /* of the last look while all of them were alive */
     uint64_t oom_kills_before;
     int ready_fd; /* where they say that they are set up */
     bool has_ready_fd;
