@@ -25,7 +25,7 @@ int sq_network_preview_fault(enum sq_fault_kind kind, const struct sq_network_se
                              struct sq_undo *undo, struct sq_fault_report *report, struct sq_error *error)
 {
     struct sq_network_undo record;
-    if (sq_network_preview(selector, effect->netem != NULL, env, &record, report, error) != 0)
+    if (sq_network_preview(kind, selector, effect->netem != NULL, env, &record, report, error) != 0)
         return -1;
     if (effect->netem != NULL && sq_network_detours_preview(env, effect->netem, &record, report, error) != 0)
         return -1;

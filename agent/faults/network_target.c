@@ -162,7 +162,17 @@ static int fill_record(struct sq_netlink *netlink, const struct sq_fault_env *en
     return 0;
 }
 
-int sq_network_preview(const struct sq_network_selector *selector, bool detours,
+/*
+ * Where the fault stands among squall's own: by its kind, then by its slot. What drops comes before what
+ * leads away, so that a packet is lost or delayed, whichever fault was made first.
+ */
+static uint32_t rank_of(enum sq_fault_kind kind, uint32_t slot)
+{
+    uint32_t order = kind == SQ_NETWORK_PARTITION ? 0 : kind == SQ_NETWORK_LOSS ? 1 : 2;
+    return order * SQ_FAULTS_MAX + slot;
+}
+
+int sq_network_preview(enum sq_fault_kind kind, const struct sq_network_selector *selector, bool detours,
                        const struct sq_fault_env *env, struct sq_network_undo *record,
                        struct sq_fault_report *report, struct sq_error *error)
 {
@@ -180,8 +190,8 @@ int sq_network_preview(const struct sq_network_selector *selector, bool detours,
     *record = (struct sq_network_undo){
         /* On lo each packet goes out and comes in, and is to be met once. */
         .direction = targets.places[0].entry->link.loopback ? SQ_DIRECTION_OUT : selector->direction,
-        .preference = SQ_TC_PREFERENCE + env->slot,
-        .handle = SQ_TC_HANDLE + env->slot,
+        .preference = SQ_TC_PREFERENCE + rank_of(kind, env->slot),
+        .handle = SQ_TC_HANDLE + rank_of(kind, env->slot),
         .interface_count = targets.count,
         .attachment = !detours && sq_tcx_is_used() ? SQ_NETWORK_TCX : SQ_NETWORK_CLSACT,
     };

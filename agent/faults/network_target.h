@@ -13,7 +13,7 @@
  * touches and spares, and fill the record. With `detours`, where a packet must not pass two of the
  * interfaces, refuse that too. Reads only. Errors: SQ_POLICY, SQ_UNABLE, SQ_NOBODY, SQ_LIMIT.
  */
-int sq_network_preview(const struct sq_network_selector *selector, bool detours,
+int sq_network_preview(enum sq_fault_kind kind, const struct sq_network_selector *selector, bool detours,
                        const struct sq_fault_env *env, struct sq_network_undo *record,
                        struct sq_fault_report *report, struct sq_error *error);
 

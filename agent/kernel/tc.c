@@ -13,8 +13,6 @@
 #include <netlink/msg.h>
 #include <string.h>
 
-#define SLOTS_MAX 16 /* preferences behind SQ_TC_PREFERENCE that are squall's */
-
 struct tc_request {
     struct nlmsghdr header;
     struct tcmsg info;
@@ -272,8 +270,8 @@ int sq_tc_remove_filter(struct sq_netlink *netlink, const struct sq_tc_place *pl
 bool sq_tc_filter_is_ours(const struct sq_tc_filter *filter)
 {
     return filter->chain == 0 && filter->preference >= SQ_TC_PREFERENCE &&
-           filter->preference < SQ_TC_PREFERENCE + SLOTS_MAX && filter->handle >= SQ_TC_HANDLE &&
-           filter->handle < SQ_TC_HANDLE + SLOTS_MAX && strcmp(filter->kind, "bpf") == 0 &&
+           filter->preference < SQ_TC_PREFERENCE + SQ_TC_OWN_MAX && filter->handle >= SQ_TC_HANDLE &&
+           filter->handle < SQ_TC_HANDLE + SQ_TC_OWN_MAX && strcmp(filter->kind, "bpf") == 0 &&
            strncmp(filter->name, SQ_TC_NAME_PREFIX, strlen(SQ_TC_NAME_PREFIX)) == 0;
 }
 

@@ -2,8 +2,8 @@
  * clsact and the filters on it: what squall makes, how it is recognised, and what else is there. See tc(8).
  *
  * Squall's filters are `bpf` filters in chain 0 with
- *   preference  SQ_TC_PREFERENCE + slot, behind all but the last few that tc(8) knows
- *   handle      SQ_TC_HANDLE + slot ("SQ" in its upper half)
+ *   preference  SQ_TC_PREFERENCE + rank, behind all but the last few that tc(8) knows
+ *   handle      SQ_TC_HANDLE + rank ("SQ" in its upper half)
  *   name        "squall/EXPERIMENT/SLOT", with "/clsact" behind it where squall made the clsact too
  * and only a filter that bears all three as they stand in an undo record is ever removed.
  *
@@ -23,6 +23,7 @@
 struct nlattr; /* of libnl */
 
 #define SQ_TC_PREFERENCE  0xffe0u
+#define SQ_TC_OWN_MAX     31 /* preferences from there on that are squall's: all but the last */
 #define SQ_TC_HANDLE      0x53510000u
 #define SQ_TC_NAME_MAX    64
 #define SQ_TC_NAME_PREFIX "squall/"

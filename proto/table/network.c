@@ -85,12 +85,15 @@ const struct sq_network_selector *sq_spec_selector(const struct sq_fault_spec *s
     }
 }
 
-/* Of whichever kinds: a packet that two faults mean would meet the one whose filter stands first. */
+/*
+ * Of different kinds, each does its own to a packet that both mean: what drops comes first, what is left is
+ * delayed. Two of the same kind would be one with other numbers.
+ */
 static bool network_faults_collide(const struct sq_fault_spec *a, const struct sq_fault_spec *b)
 {
     const struct sq_network_selector *first = sq_spec_selector(a);
     const struct sq_network_selector *second = sq_spec_selector(b);
-    return first != NULL && second != NULL && selectors_collide(first, second);
+    return a->kind == b->kind && first != NULL && second != NULL && selectors_collide(first, second);
 }
 
 static int check_network(const struct sq_fault_spec *spec, const char **culprit, struct sq_error *error)

@@ -143,12 +143,12 @@ static void test_collisions_across_kinds(void **state)
         parse("title: t\nmethod:\n"
               "- {name: a, fault: network.latency, targets: {count: 1}, with: {to: 10.0.0.0/8, delay: 1ms}, "
               "duration: 10s}\n"
-              "- {name: b, fault: network.loss, targets: {count: 1}, with: {to: 10.0.0.1, percent: 1%}, "
+              "- {name: b, fault: network.latency, targets: {count: 1}, with: {to: 10.0.0.1, delay: 2ms}, "
               "duration: 10s, at: 5s}\n",
               &error));
     static const char network[] =
         "e.yaml:4:3: the step 'b' collides with 'a' on line 3: the same hosts, the same "
-        "targets of network.latency and network.loss, and overlapping times";
+        "targets of network.latency, and overlapping times";
     if (strcmp(error.text, network) != 0)
         fail_msg("%s", error.text);
     assert_null(parse(

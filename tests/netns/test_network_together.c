@@ -1,0 +1,183 @@
+/* libraries: sq_netns_fixture sq_faults sq_kernel sq_table sq_common m */
+/*
+ * Several network faults on the same peers at a time: what drops comes before what delays, whatever their
+ * slots and whichever was made first, and each does its own to a packet once.
+ */
+#include "fixture.h"
+#include "impairment.h"
+#include "probe.h"
+
+#include "common/clock.h"
+#include "kernel/tcx.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define DELAY_MS 40.0
+#define PERCENT  30.0
+#define PACKETS  1000u
+
+static struct fixture lab;
+static struct impairment first;
+static struct impairment second;
+static bool has_netem;
+
+static int set_up(void **state)
+{
+    (void)state;
+    fixture_open(&lab);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    fixture_close(&lab);
+    return 0;
+}
+
+static void init(struct impairment *fault, enum sq_fault_kind kind, uint32_t slot, const char *peers4)
+{
+    impairment_init_kind(fault, kind, SQ_DIRECTION_BOTH, "eth0");
+    fault->env.slot = slot;
+    fault->env.experiment = (struct sq_id){{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}};
+    impairment_to(fault, peers4);
+    impairment_to(fault, "fd09::2");
+    if (kind == SQ_NETWORK_LOSS)
+        fault->order.spec.loss.percent = PERCENT;
+    if (kind == SQ_NETWORK_LATENCY)
+        fault->order.spec.latency.delay_ns = (uint64_t)(DELAY_MS * (double)SQ_NS_PER_MILLISECOND);
+}
+
+static void start_both(bool first_goes_first)
+{
+    char *before = fixture_tc("eth0");
+    assert_int_equal(impairment_preview(&first), 0);
+    assert_int_equal(impairment_preview(&second), 0);
+    assert_int_equal(impairment_prepare(first_goes_first ? &first : &second), 0);
+    assert_int_equal(impairment_prepare(first_goes_first ? &second : &first), 0);
+    impairment_inject(&first, 60000);
+    impairment_inject(&second, 60000);
+    assert_int_equal(first.ops->look(first.state, &first.undo, &first.error), 0);
+    assert_int_equal(second.ops->look(second.state, &second.undo, &second.error), 0);
+    free(before);
+}
+
+/* A partition of one peer within a range that loses some: no packet of that peer runs the other's risk. */
+static void cut_and_lose(uint32_t slot, bool partition_goes_first)
+{
+    char *before = fixture_tc("eth0");
+    init(&first, SQ_NETWORK_PARTITION, slot, "10.9.0.2");
+    init(&second, SQ_NETWORK_LOSS, 1 - slot, "10.9.0.0/24");
+    start_both(partition_goes_first);
+    assert_int_equal(fixture_out4(&lab, "2"), 0);
+    assert_int_equal(fixture_in4(&lab, "2"), 0);
+    assert_int_equal(impairment_counter(&first, "dropped-out"), FIXTURE_COUNT);
+    assert_int_equal(impairment_counter(&second, "matched-out"), 0);
+    assert_int_equal(impairment_counter(&second, "matched-in"), 0);
+    unsigned passed = fixture_out4(&lab, "3");
+    assert_int_equal(impairment_counter(&second, "exposed-out"), FIXTURE_COUNT);
+    assert_int_equal(impairment_counter(&second, "lost-out"), FIXTURE_COUNT - passed);
+    impairment_stop(&first);
+    (void)fixture_out4(&lab, "2");
+    assert_int_equal(impairment_counter(&second, "exposed-out"), 2 * FIXTURE_COUNT);
+    impairment_stop(&second);
+    fixture_assert_tc("eth0", before);
+}
+
+static void test_partition_and_loss(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++)
+        cut_and_lose((uint32_t)(i & 1), (i & 2) != 0);
+}
+
+/* Lost once, by the chance that was asked for; what is left is late. */
+static void assert_lost_and_late(const char *from, const char *to)
+{
+    static struct probe_result result;
+    struct probe probe = {.from = from, .to = to, .count = PACKETS, .gap_us = 200, .wait_ms = 300};
+    probe_run(&lab, &probe, &result);
+    double lost = PACKETS - result.received;
+    double expected = PACKETS * PERCENT / 100;
+    double slack = 3.89 * sqrt(expected * (1 - PERCENT / 100)); /* 99.99 % */
+    print_message("from %s to %s: %.0f of %u lost, delays from %.2f ms\n", from, to, lost, PACKETS,
+                  result.delays_ms[0]);
+    assert_true(fabs(lost - expected) <= slack);
+    assert_true(result.delays_ms[0] > DELAY_MS - 0.1);
+    assert_true(result.delays_ms[0] < DELAY_MS + 20); /* not twice */
+}
+
+/* Every packet that ran the risk was lost or delayed, and none did twice. */
+static void assert_account(uint64_t at_least)
+{
+    static const char *const sides[] = {"in", "out"};
+    for (int i = 0; i < 2; i++) {
+        char name[32];
+        (void)snprintf(name, sizeof name, "exposed-%s", sides[i]);
+        uint64_t exposed = impairment_counter(&second, name);
+        (void)snprintf(name, sizeof name, "lost-%s", sides[i]);
+        uint64_t lost = impairment_counter(&second, name);
+        (void)snprintf(name, sizeof name, "delayed-%s", sides[i]);
+        assert_int_equal(exposed - lost, impairment_counter(&first, name));
+        assert_true(exposed >= at_least);
+    }
+}
+
+static void delay_and_lose(uint32_t slot, bool latency_goes_first)
+{
+    char *before = fixture_tc("eth0");
+    init(&first, SQ_NETWORK_LATENCY, slot, "10.9.0.2");
+    init(&second, SQ_NETWORK_LOSS, 1 - slot, "10.9.0.2");
+    start_both(latency_goes_first);
+    assert_lost_and_late("10.9.0.1", "10.9.0.2");
+    assert_lost_and_late("10.9.0.2", "10.9.0.1");
+    assert_account(PACKETS);
+    assert_int_equal(impairment_counter(&second, "exposed-out"), PACKETS);
+    assert_lost_and_late("fd09::1", "fd09::2");
+    assert_lost_and_late("fd09::2", "fd09::1");
+    assert_account(2 * PACKETS);
+    /* TCP, which sends again: whether it comes through is its own business. */
+    (void)fixture_tcp_works(&lab, "10.9.0.2", "10.9.0.1", 7000);
+    assert_account(2 * PACKETS + 1);
+    assert_int_equal(fixture_out4(&lab, "3"), FIXTURE_COUNT);
+    assert_int_equal(fixture_in4(&lab, "3"), FIXTURE_COUNT);
+    impairment_stop(&first);
+    impairment_stop(&second);
+    fixture_assert_tc("eth0", before);
+}
+
+static void test_latency_and_loss(void **state)
+{
+    (void)state;
+    if (!has_netem) {
+        print_message("not checked: this kernel has no netem\n");
+        skip();
+    }
+    delay_and_lose(0, true);
+    delay_and_lose(1, false);
+}
+
+int main(void)
+{
+    fixture_require_root();
+    has_netem =
+        system("unshare -n sh -c 'ip link add ifb9 type ifb && tc qdisc add dev ifb9 root netem delay 1ms' "
+               "2>/dev/null") == 0;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_partition_and_loss, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_latency_and_loss, set_up, tear_down),
+    };
+    int failures = cmocka_run_group_tests_name("clsact", tests, NULL, NULL);
+    sq_tcx_try();
+    if (sq_tcx_is_used())
+        failures += cmocka_run_group_tests_name("tcx", tests, NULL, NULL);
+    return failures;
+}
