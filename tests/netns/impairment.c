@@ -88,14 +88,17 @@ int impairment_preview(struct impairment *impairment)
                                     &impairment->report, &impairment->error);
 }
 
-int impairment_prepare(struct impairment *impairment)
+int impairment_begin(struct impairment *impairment)
 {
     impairment->state = calloc(1, impairment->ops->state_size);
     assert_non_null(impairment->state);
-    int result = impairment->ops->prepare(impairment->state, &impairment->order, &impairment->env,
-                                          &impairment->undo, &impairment->error);
-    if (result != 0 || impairment->ops->prepared == NULL)
-        return result;
+    return impairment->ops->prepare(impairment->state, &impairment->order, &impairment->env,
+                                    &impairment->undo, &impairment->error);
+}
+
+int impairment_await(struct impairment *impairment)
+{
+    int result = impairment->ops->prepared == NULL ? 1 : 0;
     for (int i = 0; i < PREPARED_WITHIN_MS && result == 0; i++) {
         result = impairment->ops->prepared(impairment->state, &impairment->undo, &impairment->error);
         if (result == 0)
@@ -104,6 +107,11 @@ int impairment_prepare(struct impairment *impairment)
     if (result == 0)
         fail_msg("not prepared within %d ms", PREPARED_WITHIN_MS);
     return result > 0 ? 0 : -1;
+}
+
+int impairment_prepare(struct impairment *impairment)
+{
+    return impairment_begin(impairment) == 0 ? impairment_await(impairment) : -1;
 }
 
 void impairment_inject(struct impairment *impairment, unsigned milliseconds)

@@ -33,6 +33,9 @@ void impairment_spare(struct impairment *impairment, const char *controller, uin
 
 int impairment_preview(struct impairment *impairment); /* the result, and impairment->error */
 int impairment_prepare(struct impairment *impairment);
+/* Its two halves: what keeps the injector busy, and what it then only asks for. */
+int impairment_begin(struct impairment *impairment);
+int impairment_await(struct impairment *impairment);
 void impairment_inject(struct impairment *impairment, unsigned milliseconds);
 
 /* preview, prepare, inject for 60 s; all must succeed. */
