@@ -1,5 +1,5 @@
 /*
- * The detour that delays packets or loses some: an IFB for each direction with a netem queue at its root, to
+ * The detour that delays packets: an IFB for each direction with a netem queue at its root, to
  * which the fault's filters redirect what they match, on all of its interfaces. A packet comes back from it
  * to the interface it was taken from. Shared by the kinds that need netem.
  */

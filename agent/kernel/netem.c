@@ -31,13 +31,6 @@ _Static_assert(TABLE_SIZE == 2 * TABLE_SCALE, "a table of steps of one covers mi
 /* Room for the table and everything else. */
 #define MESSAGE_BYTES (TABLE_SIZE * sizeof(int16_t) + 4096)
 
-static uint32_t loss_of(double percent)
-{
-    if (percent <= 0)
-        return 0;
-    return percent >= 100 ? UINT32_MAX : (uint32_t)(percent / 100 * (double)UINT32_MAX + 0.5);
-}
-
 static int put_table(struct nl_msg *message)
 {
     struct nlattr *table = nla_reserve(message, TCA_NETEM_DELAY_DIST, TABLE_SIZE * (int)sizeof(int16_t));
@@ -57,7 +50,7 @@ static int put_netem(struct nl_msg *message, uint32_t ifindex, const struct sq_n
         .tcm_parent = TC_H_ROOT,
     };
     /* Delays go into the attributes behind it, which count in nanoseconds. */
-    const struct tc_netem_qopt options = {.limit = netem->limit, .loss = loss_of(netem->loss_percent)};
+    const struct tc_netem_qopt options = {.limit = netem->limit};
     if (nlmsg_append(message, &info, sizeof info, NLMSG_ALIGNTO) != 0 ||
         nla_put_string(message, TCA_KIND, "netem") != 0)
         return -1;

@@ -1,5 +1,5 @@
 /*
- * The netem queueing discipline on a device of squall's own: delay, jitter and loss. See tc-netem(8).
+ * The netem queueing discipline on a device of squall's own: delay and jitter. See tc-netem(8).
  * sq_netem_look is for the revert path: nothing allocated.
  */
 #ifndef SQ_KERNEL_NETEM_H
@@ -21,9 +21,8 @@
 
 struct sq_netem {
     uint64_t delay_ns;
-    uint64_t jitter_ns;  /* delays are drawn evenly from delay - jitter to delay + jitter */
-    double loss_percent; /* each packet by chance of its own */
-    uint32_t limit;      /* packets held at a time; what comes beyond them is lost */
+    uint64_t jitter_ns; /* delays are drawn evenly from delay - jitter to delay + jitter */
+    uint32_t limit;     /* packets held at a time; what comes beyond them is lost */
 };
 
 /* Make it the root of the device. SQ_UNABLE if the kernel has no netem, with what to do about it. */
@@ -32,7 +31,7 @@ int sq_netem_add(struct sq_netlink *netlink, uint32_t ifindex, const struct sq_n
 
 struct sq_netem_queue {
     uint32_t held; /* packets in it now */
-    uint64_t lost; /* packets lost since it was made, by chance or because the limit was reached */
+    uint64_t lost; /* packets lost since it was made, because the limit was reached */
 };
 
 /* 0; -ENOENT: there is no netem at the device's root; or another -errno. */

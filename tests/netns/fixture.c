@@ -41,7 +41,7 @@ void fixture_require_root(void)
 }
 
 /* In a process of its own: makes a netem queue in a network namespace that ends with it. */
-static bool kernel_has_netem(void)
+bool fixture_has_netem(void)
 {
     return system(
                "unshare -n sh -c 'ip link add ifb9 type ifb && tc qdisc add dev ifb9 root netem delay 1ms' "
@@ -51,7 +51,7 @@ static bool kernel_has_netem(void)
 void fixture_require_netem(bool wanted)
 {
     fixture_require_root();
-    if (kernel_has_netem() == wanted)
+    if (fixture_has_netem() == wanted)
         return;
     printf("skipped: this kernel has %s\n", wanted ? "no netem" : "netem, and nothing is missing");
     exit(SKIPPED);

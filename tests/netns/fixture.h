@@ -24,6 +24,7 @@ void fixture_require_root(void);
 
 /* The same if the kernel lacks netem, or if it has it while the test is about its absence. */
 void fixture_require_netem(bool wanted);
+bool fixture_has_netem(void);
 
 void fixture_open(struct fixture *fixture); /* leaves the process in `host` */
 void fixture_close(struct fixture *fixture);

@@ -168,9 +168,7 @@ static void test_latency_and_loss(void **state)
 int main(void)
 {
     fixture_require_root();
-    has_netem =
-        system("unshare -n sh -c 'ip link add ifb9 type ifb && tc qdisc add dev ifb9 root netem delay 1ms' "
-               "2>/dev/null") == 0;
+    has_netem = fixture_has_netem();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_partition_and_loss, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_latency_and_loss, set_up, tear_down),
