@@ -3,8 +3,9 @@
 #
 #   uml_netns.sh BUILD netem    those that need netem; a run in which all of them were skipped has failed, since that
 #                               kernel is here because it has netem
-#   uml_netns.sh BUILD kernel   those to which kernels make a difference: traffic control, the classifier, stressors in
-#                               control groups of version 2, the agent as a whole; with SQ_UML_ALL=yes all that are left
+#   uml_netns.sh BUILD packets  those that send packets past filters, to which kernels make a difference
+#   uml_netns.sh BUILD kernel   others to which they do: identities, stressors in control groups of version 2, the agent as
+#                               a whole; with SQ_UML_ALL=yes all that are left
 #
 # Prints each program's output, then one line "uml: NAME ok|failed|skipped, SECONDS s"; exits with the number of failures.
 set -uo pipefail
@@ -15,9 +16,10 @@ passed=0
 
 part_of() {
     case $1 in
-    test_network_latency* | test_network_loopback) echo netem ;;
-    test_network_detour_refused | test_network_loss | test_network_partition | test_network_partition_foreign | \
-        test_network_identity | test_network_protected | test_network_vanished | test_network_ways | test_tc | \
+    test_network_latency* | test_network_loopback | test_network_together) echo netem ;;
+    test_network_loss | test_network_partition | test_network_partition_foreign | test_network_ways | test_tc) \
+        echo packets ;;
+    test_network_detour_refused | test_network_identity | test_network_protected | test_network_vanished | \
         test_classifier | test_stressor | test_memory_stress | test_agent) echo kernel ;;
     *) if [ "${SQ_UML_ALL:-no}" = yes ]; then echo kernel; fi ;;
     esac
