@@ -193,7 +193,7 @@ static void test_rules(void **state)
     impairment_to(&fault, "10.7.0.9");
     assert_cut(way_to4("10.8.1.1", "10.7.0.9"));
     assert_cut(way_to4("10.9.0.1", "10.7.0.9"));
-    static const char *const others[] = {"fwmark 7", "uidrange 33-33", "iif eth0", "ipproto tcp dport 80",
+    static const char *const others[] = {"fwmark 7", "uidrange 33-33", "iif eth0", "ipproto 6 dport 80",
                                          "not to 10.1.0.0/16"};
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
         fixture_must(lab.host, "ip rule del lookup 77 && ip rule add %s lookup 77", others[i]);
