@@ -91,7 +91,7 @@ static int read_targets(struct sq_node step, struct sq_targets *targets, struct 
     static const char *const keys[] = {"labels", "hosts", "count", "percent", "seed"};
     static const char explicit[] =
         "the blast radius must be explicit: expected at least one of 'labels', 'hosts', "
-        "'count' and 'percent' (percent: 100%% means every host)";
+        "'count' and 'percent' (percent: 100% means every host)";
     struct sq_node node = sq_node_get(step, "targets");
     if (!sq_node_is_there(node))
         return sq_node_fail(step, error, SQ_BAD_INPUT, "'targets' is missing; %s", explicit);

@@ -43,6 +43,8 @@ static int check_mode(const char *path, struct sq_error *error)
     struct stat status;
     if (stat(path, &status) != 0)
         return sq_fail(error, SQ_BAD_INPUT, "%s: %s", path, strerrordesc_np(errno));
+    if (!S_ISREG(status.st_mode))
+        return sq_fail(error, SQ_BAD_INPUT, "%s is no plain file, and reading it might never end", path);
     if ((status.st_mode & S_IWOTH) != 0)
         return sq_fail(
             error, SQ_BAD_INPUT,

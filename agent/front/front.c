@@ -254,6 +254,8 @@ int sq_front_run(const struct sq_front_options *options, struct sq_error *error)
     struct front front = {.injector = {.in_fd = options->in_fd, .out_fd = options->out_fd}};
     const int kept[] = {options->in_fd, options->out_fd, options->ready_fd};
     pid_t parent = getppid();
+    (void)prctl(PR_SET_NAME,
+                "squalld-front");  /* it was started as /proc/self/exe, and would be called `exe` */
     (void)mallopt(M_ARENA_MAX, 1); /* each of nng's threads would take a heap of its own, and keep it */
     if (settle_signals(error) != 0 || sq_front_close_others(kept, sizeof kept / sizeof kept[0], error) != 0 ||
         start(options, parent, &front, error) != 0)

@@ -113,7 +113,9 @@ static void look_at_run(struct findings *findings, const struct sq_agent_config 
     if (sq_run_directory_check(config->run, &problem) != 0)
         note(findings, &problem);
     else if (sq_run_directory_path(config->run, "", path, &problem) != 0 ||
-             sq_undo_log_peek(path, &content, &problem) != 0)
+             sq_undo_log_peek(path, false, &content, &problem) != 0)
+        note(findings, &problem);
+    if (sq_undo_log_peek(config->state, true, &content, &problem) != 0)
         note(findings, &problem);
 }
 
@@ -191,7 +193,7 @@ static void print_text(const struct findings *findings, const struct sq_agent_co
     }
     sq_protection_each_unmatched(&findings->policy.protection, print_unmatched, NULL);
     if (!findings->tmpfs)
-        (void)printf("warning: %s is not on a tmpfs, or not there yet; choose a 'run:' on one\n",
+        (void)printf("warning: %s is not on a tmpfs; choose a 'run:' on one\n",
                      config->run);
     for (uint32_t i = 0; i < findings->problem_count; i++)
         (void)printf("PROBLEM: %s\n", findings->problems[i].text);

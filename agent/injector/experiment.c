@@ -241,6 +241,9 @@ void sq_experiment_clean(struct sq_experiments *experiments, struct sq_experimen
 void sq_experiments_end(struct sq_experiments *experiments, enum sq_end_reason reason)
 {
     struct sq_experiment *experiment = experiments->current;
+    /* What waits is not on this host yet; all the same it must never begin when it is sent once more. */
+    if (experiments->awaits_room)
+        (void)sq_ended_bar(&experiments->ended, &experiments->waiting, sq_experiments_now(experiments), NULL);
     if (experiments->preparing.is_on || experiments->awaits_room) {
         experiments->preparing.is_on = false;
         experiments->awaits_room = false;

@@ -105,7 +105,8 @@ struct sq_experiments {
     struct sq_ended ended; /* what is never prepared (again) */
     uint64_t
         draft_number; /* counts PREVIEWs and PREPAREs: what is looked at once for a request is told by it */
-    bool awaits_room; /* a PREPARE waits until what was before is removed */
+    bool awaits_room; /* a PREPARE waits until what was before is removed ... */
+    struct sq_id waiting;      /* ... of this experiment */
     uint64_t recover_boot_ns;  /* when what an earlier life left is tried again */
     uint32_t recover_failures; /* in a row */
 };

@@ -226,6 +226,7 @@ void sq_requests_prepare(struct sq_experiments *experiments, const struct sq_req
     }
     experiments->awaits_room = sq_experiments_removal_is_due(experiments);
     if (experiments->awaits_room) {
+        experiments->waiting = request->experiment;
         sq_experiments_hurry(experiments, sq_ns_add(sq_experiments_now(experiments), ROOM_WITHIN_NS));
         return;
     }

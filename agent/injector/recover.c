@@ -215,7 +215,7 @@ int sq_recover_clean(const char *run, struct sq_error *error)
     int result = 0;
     for (size_t i = 0; i < sizeof directories / sizeof directories[0]; i++) {
         struct sq_error own;
-        if (sq_undo_log_peek(directories[i], &content, &own) != 0)
+        if (sq_undo_log_peek(directories[i], false, &content, &own) != 0)
             result = sq_fail(error, SQ_UNCLEAN, "%s", own.text);
         for (uint32_t j = 0; j < content.live_count; j++)
             if (clean_and_print(&content.live[j], &own) != 0)

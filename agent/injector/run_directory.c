@@ -124,7 +124,16 @@ int sq_run_directory_check(const char *run, struct sq_error *error)
 bool sq_run_directory_is_tmpfs(const char *path)
 {
     struct statfs status;
-    return statfs(path, &status) == 0 && status.f_type == TMPFS_MAGIC;
+    char above[PATH_MAX];
+    if (!sq_text_copy(above, sizeof above, path))
+        return false;
+    while (statfs(above, &status) != 0) {
+        char *slash = strrchr(above, '/');
+        if (errno != ENOENT || slash == NULL || slash == above)
+            return false;
+        *slash = '\0';
+    }
+    return status.f_type == TMPFS_MAGIC;
 }
 
 static int fail_locked(const char *run, int fd, struct sq_error *error)

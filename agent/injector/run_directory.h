@@ -31,7 +31,7 @@ int sq_run_directory_make_own(const char *run, struct sq_error *error);
 /* The path of a file in <run>/squalld. SQ_BAD_INPUT: it is too long. */
 int sq_run_directory_path(const char *run, const char *file, char path[PATH_MAX], struct sq_error *error);
 
-/* True if `path` is on a tmpfs, where a full disk cannot stop a revert. */
+/* True if `path`, or what it would be made in, is on a tmpfs, where a full disk cannot stop a revert. */
 bool sq_run_directory_is_tmpfs(const char *path);
 
 /*

@@ -40,32 +40,58 @@ static bool sweep_all(void)
     return is_clean;
 }
 
+/* Throw away those of the three logs that cannot be read. True if there was one. */
+static int discard_damaged(const struct sq_agent_config *config, const char *own_directory, bool is_clean,
+                           bool *was_damaged, struct sq_error *error)
+{
+    static struct sq_undo_content content;
+    const struct {
+        const char *directory;
+        bool durable;
+    } logs[] = {{own_directory, false}, {config->run, false}, {config->state, true}};
+    struct sq_error unread;
+    for (size_t i = 0; i < sizeof logs / sizeof logs[0]; i++) {
+        if (logs[i].directory[0] == '\0' ||
+            sq_undo_log_peek(logs[i].directory, logs[i].durable, &content, &unread) == 0)
+            continue;
+        *was_damaged = true;
+        (void)printf("%s/undo.log cannot be read: %s\n", logs[i].directory, unread.text);
+        if (!is_clean)
+            continue;
+        if (sq_undo_log_discard(logs[i].directory, error) != 0)
+            return -1;
+        (void)printf("starting a new log in its place; what it held that bears no mark cannot be found\n");
+    }
+    return 0;
+}
+
 int sq_injector_sweep(const struct sq_agent_config *config, struct sq_error *error)
 {
     static struct sq_undo_log log;
     static struct sq_undo_log twin;
     static struct sq_undo_content content;
     char own_directory[PATH_MAX];
-    struct sq_error unread;
+    bool was_damaged = false;
     sq_autoclose int lock_fd = -1;
     log.fd = twin.fd = -1;
     if (sq_run_directory_make_own(config->run, error) != 0 ||
         sq_run_directory_path(config->run, "", own_directory, error) != 0 ||
         sq_run_directory_lock(config->run, &lock_fd, error) != 0 || sq_injector_privileges_drop(error) != 0)
         return -1;
-    bool is_read = sq_recover_open_log(config, &log, &twin, &content, &unread) == 0;
-    int result = 0;
-    if (is_read)
-        result = sq_recover_print(&log, &content, error);
-    else
-        (void)printf("the log cannot be read: %s\n", unread.text);
+    /* What can be read is undone from its records first: they tell more than marks do. */
+    if (sq_recover_open_log(config, &log, &twin, &content, error) == 0 &&
+        sq_recover_print(&log, &content, error) != 0)
+        (void)printf("LEFT: %s\n", error->text);
     sq_undo_log_close(&log);
-    if (!sweep_all())
-        return sq_fail(error, SQ_UNCLEAN, "not everything that bears squall's marks could be removed");
-    if (is_read || result != 0)
-        return result;
-    (void)printf("starting a new log\n");
-    if (sq_undo_log_discard(own_directory, error) != 0)
+    bool is_clean = sweep_all();
+    if (discard_damaged(config, own_directory, is_clean, &was_damaged, error) != 0)
         return -1;
-    return sq_undo_log_discard(config->run, error);
+    if (!is_clean)
+        return sq_fail(error, SQ_UNCLEAN, "not everything that bears squall's marks could be removed");
+    /* And what stands in the others beside a damaged one, or could not be undone before the sweep. */
+    if (sq_recover_open_log(config, &log, &twin, &content, error) != 0)
+        return -1;
+    int result = sq_recover_print(&log, &content, error);
+    sq_undo_log_close(&log);
+    return result;
 }

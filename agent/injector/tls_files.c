@@ -43,10 +43,14 @@ int sq_tls_state_load(struct sq_tls_state *state, const struct sq_agent_config *
             return -1;
     if (sq_certificates_check(&files, &loaded.facts, error) != 0)
         return -1;
-    if (sq_certificates_check_time(&files, sq_real_ns(), &late) != 0)
-        sq_log(SQ_LOG_WARNING, "%s", late.text);
     for (int i = 0; i < SQ_TLS_FILES; i++)
         *is_new = *is_new || !is_same(&loaded.files[i], &state->files[i]);
+    if (sq_certificates_check_time(&files, sq_real_ns(), &late) != 0) {
+        /* At start they are better than none: the Unix socket works. Those in use are better than they. */
+        if (*is_new && state->files[0].inode != 0)
+            return sq_fail(error, SQ_BAD_INPUT, "%s", late.text);
+        sq_log(SQ_LOG_WARNING, "%s", late.text);
+    }
     *state = loaded;
     return 0;
 }

@@ -29,7 +29,8 @@ struct sq_tls_state {
 /*
  * Judge the configuration's files; without TLS there is nothing to judge. 0: *state tells of them, and
  * *is_new whether they are others than it told of before. SQ_BAD_INPUT: they cannot serve, and *state is what
- * it was. Files that are only out of date are said in the log.
+ * it was. Files that are only out of date are said in the log at the start; later
+ * they cannot take the place of others.
  */
 int sq_tls_state_load(struct sq_tls_state *state, const struct sq_agent_config *config, bool *is_new,
                       struct sq_error *error);

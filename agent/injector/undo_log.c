@@ -91,7 +91,8 @@ int sq_undo_log_read(const struct sq_undo_log *log, struct sq_undo_content *cont
     return read_fd(log->fd, log->size_bytes, log->durable ? NULL : &log->boot, content, error);
 }
 
-int sq_undo_log_peek(const char *directory, struct sq_undo_content *content, struct sq_error *error)
+int sq_undo_log_peek(const char *directory, bool durable, struct sq_undo_content *content,
+                     struct sq_error *error)
 {
     char path[PATH_MAX];
     struct sq_id boot;
@@ -106,7 +107,8 @@ int sq_undo_log_peek(const char *directory, struct sq_undo_content *content, str
         return sq_fail_errno(error, errno, "cannot open the undo log %s", path);
     if (check_file(fd, path, error) != 0 || sq_id_of_boot(&boot, error) != 0)
         return -1;
-    return status.st_size == 0 ? 0 : read_fd(fd, (size_t)status.st_size, &boot, content, error);
+    return status.st_size == 0 ? 0
+                               : read_fd(fd, (size_t)status.st_size, durable ? NULL : &boot, content, error);
 }
 
 static int sync_log(const struct sq_undo_log *log)

@@ -176,7 +176,8 @@ int sq_undo_log_join(struct sq_undo_log *log, struct sq_undo_log *twin, const ch
 int sq_undo_log_discard(const char *directory, struct sq_error *error);
 
 /* What the log in `directory` holds, read without the lock and without changing anything. No log: nothing. */
-int sq_undo_log_peek(const char *directory, struct sq_undo_content *content, struct sq_error *error);
+int sq_undo_log_peek(const char *directory, bool durable, struct sq_undo_content *content,
+                     struct sq_error *error);
 
 /* Read the file again: what is still live. */
 int sq_undo_log_read(const struct sq_undo_log *log, struct sq_undo_content *content, struct sq_error *error);

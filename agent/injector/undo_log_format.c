@@ -217,6 +217,20 @@ static bool is_zero(const uint8_t *bytes, size_t size)
     return true;
 }
 
+/* Version 1 emptied its file by zeros over the first record; behind them only what it wrote itself can stand.
+ */
+static int check_emptied(const uint8_t *bytes, size_t size, struct sq_error *error)
+{
+    struct sq_undo_header header;
+    for (size_t at = 0; size - at >= sizeof header; at += 8) {
+        memcpy(&header, bytes + at, sizeof header);
+        if (header.magic == SQ_UNDO_MAGIC && header.version > 1 &&
+            record_is_intact(bytes + at, size - at, &header))
+            return fail_damaged(0, "its start is missing, and records stand behind it", error);
+    }
+    return 0;
+}
+
 /* Nothing says where the records of version 1 end, so that their end has to prove itself. */
 static int check_end_of_version_1(const uint8_t *bytes, size_t size, struct sq_undo_content *content,
                                   struct sq_error *error)
@@ -228,7 +242,8 @@ static int check_end_of_version_1(const uint8_t *bytes, size_t size, struct sq_u
     if (used == 0)
         content->version = 0;
     if (used == 0)
-        return content->torn ? fail_damaged(0, "it begins with no record", error) : 0;
+        return content->torn ? fail_damaged(0, "it begins with no record", error)
+                             : check_emptied(bytes, size, error);
     if (size - used < sizeof header)
         return content->torn ? fail_damaged(used, "a record is cut short", error) : 0;
     memcpy(&header, bytes + used, sizeof header);

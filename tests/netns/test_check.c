@@ -105,6 +105,9 @@ static void test_policy(void **state)
     gate_says(2, "did you mean 'allow'");
     must(shell("echo 'allow: []' >policy.yaml && chmod 666 policy.yaml"));
     gate_says(2, "policy.yaml can be written by everybody");
+    must(shell("rm policy.yaml && mkfifo policy.yaml"));
+    gate_says(2, "policy.yaml is no plain file");
+    must(shell("rm policy.yaml"));
     must(shell("! $squalld --check --json --config agent.yaml"));
     assert_non_null(strstr(output, "\"ok\": false"));
 }
@@ -151,6 +154,20 @@ static void test_run_directory(void **state)
     assert_int_equal(shell("timeout 5 $squalld --config agent.yaml"), 6);
     assert_int_equal(shell("$squalld --recover --config agent.yaml"), 6);
     must(shell("grep -q 'who wrote it' run/squalld/undo.log")); /* nothing was reset */
+}
+
+/* The log on disk is damaged, and the one of this boot is not: the way out is the same, and leads out. */
+static void test_damaged_durable_log(void **state)
+{
+    (void)state;
+    must(shell(
+        "mkdir -p -m 700 state && head -c 4096 /dev/urandom >state/undo.log && chmod 600 state/undo.log"));
+    gate_says(6, "the undo log is damaged");
+    assert_int_equal(shell("$squalld --recover --config agent.yaml"), 6);
+    must(shell("$squalld --recover --sweep --config agent.yaml"));
+    assert_non_null(strstr(output, "state/undo.log cannot be read"));
+    gate_says(0, "allowed");
+    must(shell("$squalld --recover --config agent.yaml && rm -r state"));
 }
 
 static pid_t start_agent(void)
@@ -212,6 +229,12 @@ static void test_reload(void **state)
                " | grep web2 && exit 0; sleep 0.05; "
                "done; cat agent.log; exit 1",
                (int)agent));
+    must(shell("cp old.pem agent.pem && cp old.key agent.key && kill -HUP %d && for i in $(seq 50); do grep "
+               "-q 'ended at' "
+               "agent.log && break; sleep 0.05; done; grep -q 'old.pem ended at\\|agent.pem ended at' "
+               "agent.log && " SERIAL,
+               (int)agent));
+    assert_non_null(strstr(output, "web2"));
     assert_int_equal(kill(agent, SIGTERM), 0);
     int status;
     assert_int_equal(waitpid(agent, &status, 0), agent);
@@ -227,8 +250,13 @@ int main(void)
         system("mount --make-rprivate / && ip link set lo up") != 0)
         return 77;
     const struct CMUnitTest tests[] = {
-        TEST(test_good),         TEST(test_policy),        TEST(test_unable),
-        TEST(test_certificates), TEST(test_run_directory), TEST(test_halt_without_configuration),
+        TEST(test_good),
+        TEST(test_policy),
+        TEST(test_unable),
+        TEST(test_certificates),
+        TEST(test_run_directory),
+        TEST(test_damaged_durable_log),
+        TEST(test_halt_without_configuration),
         TEST(test_reload),
     };
     return cmocka_run_group_tests(tests, make_all, remove_all);

@@ -147,6 +147,10 @@ static void test_new_experiment_waits(void **state)
     assert_int_equal(reply.fault_count, 0);
     turn_until(now_ns + 5 * SECOND);
     expect_calls("rx");
+    /* Nor does it begin when it is sent once more. */
+    order(1, 30 * SECOND);
+    assert_int_equal(ask(SQ_VERB_PREPARE, 3), SQ_STALE);
+    expect_calls("");
 }
 
 /* Of an earlier life of the agent. */

@@ -305,6 +305,11 @@ static void test_version_1(void **state)
     memset(copy + ends[1], 0, ends[2] - ends[1]);
     assert_int_equal(parse(copy, sizeof copy), -1);
     assert_int_equal(content.live_count, 1);
+    /* No version 1 emptied what version 2 wrote. */
+    size_t newer = make_image(3, ends);
+    memset(image, 0, sizeof(struct sq_undo_start));
+    memset(image + sizeof(struct sq_undo_start), 0, ends[1]);
+    assert_int_equal(parse(image, newer), -1);
     /* Nothing was ever there, or it was emptied. */
     memset(copy, 0, sizeof(struct sq_undo_header));
     assert_int_equal(parse(copy, sizeof copy), 0);
