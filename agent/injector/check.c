@@ -193,8 +193,7 @@ static void print_text(const struct findings *findings, const struct sq_agent_co
     }
     sq_protection_each_unmatched(&findings->policy.protection, print_unmatched, NULL);
     if (!findings->tmpfs)
-        (void)printf("warning: %s is not on a tmpfs; choose a 'run:' on one\n",
-                     config->run);
+        (void)printf("warning: %s is not on a tmpfs; choose a 'run:' on one\n", config->run);
     for (uint32_t i = 0; i < findings->problem_count; i++)
         (void)printf("PROBLEM: %s\n", findings->problems[i].text);
 }
