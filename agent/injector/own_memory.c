@@ -8,6 +8,12 @@
 #define STACK_BYTES (256u * 1024) /* more than any call takes */
 #define LINE_BYTES  512
 
+/*
+ * Nothing that squalld fills is as large: what is has only been reserved, such as the memory of a sanitizer,
+ * and taking all of that would take the machine's.
+ */
+#define MAPPING_BYTES_MAX (16ul << 20)
+
 /* Let the stack grow to what it may need, one page after the other. */
 static void grow_stack(void)
 {
@@ -22,7 +28,7 @@ static void take_mapping(const char *line)
     unsigned long end;
     char permissions[5];
     if (sscanf(line, "%lx-%lx %4s", &start, &end, permissions) != 3 || permissions[3] != 'p' ||
-        strstr(line, "[v") != NULL)
+        strstr(line, "[v") != NULL || end - start > MAPPING_BYTES_MAX)
         return;
     int advice = MADV_POPULATE_WRITE;
     if (permissions[1] != 'w' && permissions[2] == 'x')
