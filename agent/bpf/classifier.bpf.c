@@ -20,7 +20,9 @@
 #include <bpf/bpf_helpers.h>
 
 #define FRAGMENT_OFFSET_MASK  0x1fff /* RFC 791: in units of 8 bytes */
+#define FRAGMENT_MORE         0x2000
 #define FRAGMENT_OFFSET_MASK6 0xfff8 /* RFC 8200, section 4.5 */
+#define FRAGMENT_MORE6        0x0001
 #define EXTENSIONS_MAX        6
 #define VLAN_TAGS_MAX         2
 #define MAC_TYPE_OFFSET       12
@@ -93,6 +95,7 @@ struct transport {
     __u32 base;   /* enum bpf_hdr_start_off that offset counts from */
     __u32 offset; /* of the transport header */
     __u8 protocol;
+    __u8 is_fragment;
     __u8 later_fragment; /* it has no transport header */
 };
 
@@ -168,9 +171,13 @@ static __always_inline int is_spared(struct __sk_buff *skb, const struct transpo
                                      __u64 peer_first, __u64 peer_last, __u32 family, __u32 direction)
 {
     /*
-     * A later fragment has no ports to be judged by. Letting it pass makes no difference to the fault:
-     * without its first fragment, which is judged, no datagram arrives.
+     * A later fragment has no ports to be judged by. What drops lets it pass, which makes no difference:
+     * without its first fragment, which is judged, no datagram arrives. On a detour that would be a loss, as
+     * whoever puts the datagram together does not wait long. So all its fragments take it, whatever the
+     * ports: the first as well, which gains nothing by being early.
      */
+    if (transport->is_fragment && constants.redirects)
+        return 0;
     if (transport->later_fragment)
         return 1;
     __u8 protocol = transport->protocol;
@@ -280,6 +287,7 @@ static __always_inline int classify4(struct __sk_buff *skb, __u32 base, __u32 of
         .base = base,
         .offset = offset + header.ihl * 4u,
         .protocol = header.protocol,
+        .is_fragment = (header.frag_off & bpf_htons(FRAGMENT_OFFSET_MASK | FRAGMENT_MORE)) != 0,
         .later_fragment = (header.frag_off & bpf_htons(FRAGMENT_OFFSET_MASK)) != 0,
     };
     __u32 peer = direction == SQ_CLASSIFIER_OUT ? header.daddr : header.saddr;
@@ -308,6 +316,7 @@ static __always_inline void find_transport6(struct __sk_buff *skb, struct transp
         if (protocol == IPPROTO_FRAGMENT) {
             transport->offset += 8;
             __u16 position = (__u16)((head[2] << 8) | head[3]);
+            transport->is_fragment = (position & (FRAGMENT_OFFSET_MASK6 | FRAGMENT_MORE6)) != 0;
             if ((position & FRAGMENT_OFFSET_MASK6) != 0) {
                 transport->later_fragment = 1;
                 return;

@@ -77,6 +77,7 @@ struct sq_classifier_constants {
     __u64 mask6[2];
     __s32 verdict_miss; /* of a packet that the fault does not mean */
     __s32 verdict_hit;  /* of one that it means */
+    __u32 redirects;    /* the filter's action leads it away, to come back */
     __u32 has_ports;    /* protected ports or spared sessions exist */
     __u32 has_exempt;   /* exempt4 or exempt6 holds something */
     __u32 session_count;

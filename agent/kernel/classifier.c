@@ -184,6 +184,7 @@ static int load(struct sq_classifier *classifier, const struct sq_classifier_con
                        : config->for_tcx ? TC_ACT_SHOT
                                          : TC_ACT_STOLEN,
         .verdict_miss = config->redirects ? 0 : TC_ACT_UNSPEC,
+        .redirects = config->redirects,
         .redirects_nowhere = config->for_tcx,
         .has_ports = config->port_count > 0 || config->session_count > 0,
         .has_exempt = config->exempt[0].count + config->exempt[1].count > 0,

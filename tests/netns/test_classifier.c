@@ -24,7 +24,8 @@
 #define RANGES     40
 #define ADDRESSES  400
 #define SEED       20261126u
-#define FRAME_MOST 64
+#define FRAME_MOST 96
+#define PROTECTED  53
 
 struct frame {
     uint32_t length;
@@ -285,6 +286,86 @@ static void test_short_frames(void **state)
     assert_true(taken > 0);
 }
 
+/* Part of a datagram; with is_first alone it is all of it. */
+struct part {
+    bool is_first;
+    bool more;
+};
+
+/* UDP from port 1000 to `port`, with a fragment header also where IPv6 needs none. */
+static struct frame make_part(const struct sq_cidr *source, const struct sq_cidr *destination,
+                              const struct part *part, uint16_t port)
+{
+    struct frame frame = make_frame(source, destination, 0);
+    bool is_v4 = source->family == 4;
+    uint16_t position = part->is_first ? 0 : 16; /* bytes, a multiple of 8 */
+    uint8_t *at = frame.bytes + 14;
+    if (is_v4) {
+        at[6] = part->more ? 0x20 : 0;
+        at[7] = (uint8_t)(position / 8);
+    } else {
+        at[6] = 44;
+        at[40] = 17;
+        at[43] = (uint8_t)(position | (part->more ? 1 : 0));
+        frame.length += 8;
+    }
+    at = frame.bytes + frame.length;
+    const uint8_t ports[] = {1000 >> 8, 1000 & 0xff, (uint8_t)(port >> 8), (uint8_t)port, 0, 8, 0, 0};
+    if (part->is_first) /* the bytes of a later one mean nothing */
+        memcpy(at, ports, sizeof ports);
+    frame.length += sizeof ports;
+    return frame;
+}
+
+static struct sq_classifier *load_ports(const struct sq_cidr peers[2], bool redirects, bool has_ports)
+{
+    static const uint16_t port = PROTECTED;
+    struct sq_error error;
+    struct sq_classifier_config config = {
+        .redirects = redirects, .peers = {peers, 2}, .ports = &port, .port_count = has_ports ? 1 : 0};
+    struct sq_classifier *classifier = NULL;
+    if (sq_classifier_load(&config, &classifier, &error) != 0)
+        fail_msg("%s", error.text);
+    sq_classifier_set_deadline(classifier, sq_boot_ns() + 600 * SQ_NS_PER_SECOND);
+    return classifier;
+}
+
+/* Each of the 4 bits of `bits` is one property of the packet. */
+static void judge_part(const struct sq_classifier *classifier, bool redirects, bool has_ports, unsigned bits)
+{
+    const char *family_address = (bits & 1) != 0 ? "10.0.0.2" : "fd00::2";
+    struct sq_cidr peer = parse(family_address);
+    struct sq_cidr own = parse((bits & 1) != 0 ? "10.0.0.1" : "fd00::1");
+    struct part part = {.is_first = (bits & 2) != 0, .more = (bits & 4) != 0};
+    bool is_protected = (bits & 8) != 0;
+    bool is_fragment = part.more || !part.is_first;
+    bool is_hit = !has_ports || (redirects && is_fragment) || (part.is_first && !is_protected);
+    int hit = redirects ? -1 : TC_ACT_STOLEN;
+    int miss = redirects ? 0 : TC_ACT_UNSPEC;
+    uint16_t port = is_protected ? PROTECTED : PROTECTED + 1;
+    struct frame out = make_part(&own, &peer, &part, port);
+    struct frame in = make_part(&peer, &own, &part, port);
+    if (verdict(sq_classifier_program_out(classifier), &out) != (is_hit ? hit : miss) ||
+        verdict(sq_classifier_program_in(classifier), &in) != (is_hit ? hit : miss))
+        fail_msg("%s, first %d, more %d, protected %d, redirects %d, ports matter %d: is it hit? %d",
+                 family_address, part.is_first, part.more, is_protected, redirects, has_ports, is_hit);
+}
+
+/* What drops judges the first fragment, what delays takes all of a datagram alike. */
+static void test_fragments(void **state)
+{
+    (void)state;
+    const struct sq_cidr peers[2] = {parse("10.0.0.2"), parse("fd00::2")};
+    for (unsigned mode = 0; mode < 4; mode++) {
+        bool redirects = (mode & 1) != 0;
+        bool has_ports = (mode & 2) != 0;
+        struct sq_classifier *classifier = load_ports(peers, redirects, has_ports);
+        for (unsigned bits = 0; bits < 16; bits++)
+            judge_part(classifier, redirects, has_ports, bits);
+        sq_classifier_free(classifier);
+    }
+}
+
 int main(void)
 {
     fixture_require_root();
@@ -294,6 +375,7 @@ int main(void)
         cmocka_unit_test(test_every_pair_says_the_same),
         cmocka_unit_test(test_one_family),
         cmocka_unit_test(test_short_frames),
+        cmocka_unit_test(test_fragments),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -25,6 +25,9 @@
 #define TRIES     20
 #define BULK_SIZE (4u << 20)
 
+#define LARGE_COUNT 30
+#define LARGE_SIZE  8000 /* in fragments */
+
 static struct fixture lab;
 static struct impairment fault;
 static char *before;
@@ -404,6 +407,52 @@ static void test_tcp_transfer(void **state)
     assert_nothing_left();
 }
 
+/* How many large datagrams arrive. None of the sockets' buffers is too small for all of them. */
+static unsigned send_large(const char *from, const char *to)
+{
+    static char datagram[LARGE_SIZE];
+    const int bytes = 4 << 20;
+    int receiver = fixture_socket(&lab, to, 5000, SOCK_DGRAM);
+    int sender = fixture_socket(&lab, from, 0, SOCK_DGRAM);
+    struct sockaddr_storage address;
+    socklen_t length = sizeof address;
+    unsigned received = 0;
+    assert_int_equal(setsockopt(receiver, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof bytes), 0);
+    assert_int_equal(setsockopt(sender, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof bytes), 0);
+    assert_int_equal(getsockname(receiver, (struct sockaddr *)&address, &length), 0);
+    for (int i = 0; i < LARGE_COUNT; i++)
+        assert_int_equal(sendto(sender, datagram, LARGE_SIZE, 0, (struct sockaddr *)&address, length),
+                         LARGE_SIZE);
+    struct pollfd poller = {.fd = receiver, .events = POLLIN};
+    while (received < LARGE_COUNT && poll(&poller, 1, 1000) == 1 &&
+           recv(receiver, datagram, LARGE_SIZE, 0) == LARGE_SIZE)
+        received++;
+    close(sender);
+    close(receiver);
+    return received;
+}
+
+/* Also where ports matter: all fragments are delayed alike, so that none waits for the others and is given
+ * up. */
+static void test_fragments(void **state)
+{
+    (void)state;
+    init(SQ_DIRECTION_BOTH, "eth0", 100 * MS);
+    impairment_to(&fault, "10.9.0.2");
+    impairment_to(&fault, "fd09::2");
+    fault.env.agent_port_count = 1;
+    fault.env.agent_ports[0] = 7433;
+    impairment_start(&fault);
+    assert_int_equal(send_large("10.9.0.1", "10.9.0.2"), LARGE_COUNT);
+    assert_int_equal(send_large("10.9.0.2", "10.9.0.1"), LARGE_COUNT);
+    assert_int_equal(send_large("fd09::1", "fd09::2"), LARGE_COUNT);
+    assert_int_equal(send_large("fd09::2", "fd09::1"), LARGE_COUNT);
+    assert_true(impairment_counter(&fault, "delayed-out") >= 2 * 6 * LARGE_COUNT);
+    assert_true(impairment_counter(&fault, "delayed-in") >= 2 * 6 * LARGE_COUNT);
+    impairment_stop(&fault);
+    assert_nothing_left();
+}
+
 static void test_policy(void **state)
 {
     (void)state;
@@ -435,6 +484,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_beside_a_partition, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_jitter, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_tcp_transfer, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_fragments, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_policy, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
