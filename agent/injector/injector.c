@@ -12,6 +12,7 @@
 #include "injector/front_process.h"
 #include "injector/halt.h"
 #include "injector/notify.h"
+#include "injector/own_memory.h"
 #include "injector/policy.h"
 #include "injector/privileges.h"
 #include "injector/recover.h"
@@ -64,8 +65,9 @@ struct injector {
     uint64_t halts_end_boot_ns; /* they are answered by then, however it stands */
     bool was_ready;             /* the front listened at least once */
     bool must_stop;
-    bool owes_answer; /* to the front: a PREPARE is on its way */
-    uint32_t rounds;  /* served while a removal was due */
+    bool holds_memory; /* more than an idle agent needs */
+    bool owes_answer;  /* to the front: a PREPARE is on its way */
+    uint32_t rounds;   /* served while a removal was due */
     struct sq_request request;
     struct sq_reply reply;
 };
@@ -355,6 +357,18 @@ static void restart_front_if_due(struct injector *injector)
     sq_log(SQ_LOG_ERROR, "%s", error.text);
 }
 
+/* Once after the start and after each experiment, when nothing of it is left. */
+static void give_back_when_idle(struct injector *injector)
+{
+    if (injector->log.live_count > 0 || sq_experiments_removal_is_due(&injector->experiments) ||
+        !injector->was_ready) {
+        injector->holds_memory = true;
+    } else if (injector->holds_memory) {
+        sq_own_memory_give_back();
+        injector->holds_memory = false;
+    }
+}
+
 enum { POLL_SIGNAL, POLL_TIMER, POLL_HALT, POLL_PID, POLL_READY, POLL_REQUEST, POLL_REPLY, POLL_COUNT };
 
 /* Whatever ends something comes before whatever asks for something. */
@@ -372,6 +386,7 @@ static int serve_once(struct injector *injector, struct sq_error *error)
     if (injector->owes_answer) /* it has one answer at a time to wait for */
         polls[POLL_REQUEST].fd = -1;
     finish_halts(injector);
+    give_back_when_idle(injector);
     arm_timer(injector);
     /* What is clean already is removed when nobody asks for anything. */
     int ready = poll(polls, POLL_COUNT, sq_experiments_removal_is_ready(&injector->experiments) ? 0 : -1);
