@@ -9,10 +9,13 @@
 #include "kernel/host_cores.h"
 #include "kernel/host_memory.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
-#define CORE_LIST_MAX 120
+#define CORE_LIST_MAX  120
+#define SWEEP_TRIES    20
+#define SWEEP_PAUSE_MS 20
 /* Below this share of what was asked for, the report says so. */
 #define SHORT_OF_PERCENT 1.0
 
@@ -124,7 +127,6 @@ static void report_surroundings(const struct sq_cpu_stress *cpu, const struct sq
 static int cpu_preview(const struct sq_fault_order *order, const struct sq_fault_env *env,
                        struct sq_undo *undo, struct sq_fault_report *report, struct sq_error *error)
 {
-    (void)env;
     const struct sq_cpu_stress *cpu = &order->spec.cpu;
     struct sq_host_cores host;
     cpu_set_t chosen;
@@ -135,6 +137,7 @@ static int cpu_preview(const struct sq_fault_order *order, const struct sq_fault
     uint32_t count = (uint32_t)CPU_COUNT(&chosen);
     if (sq_stress_record_make(undo, SQ_CPU_STRESS, count, error) != 0)
         return -1;
+    sq_stress_plan_group(undo, env, report);
     sq_core_list_format(&chosen, text, sizeof text);
     sq_percent_format(cpu->percent, percent);
     sq_report_line(report, SQ_LINE_TOUCHES, "%s of %s %s, of the %d that are online", percent,
@@ -257,6 +260,26 @@ static int cpu_clean(void *state, const struct sq_undo *undo, struct sq_error *e
     return result;
 }
 
+/* Also what memory.stress left. */
+static int cpu_sweep(struct sq_fault_report *report, struct sq_error *error)
+{
+    struct sq_error own;
+    int groups = 0;
+    if (sq_process_sweep(report, error) != 0)
+        return -1;
+    /* What was ended just now is in them for a moment. */
+    for (int i = 0; i < SWEEP_TRIES; i++) {
+        struct sq_fault_report before = *report;
+        groups = sq_stress_group_sweep(report, &own);
+        if (groups == 0)
+            return 0;
+        if (i + 1 < SWEEP_TRIES)
+            *report = before;
+        (void)poll(NULL, 0, SWEEP_PAUSE_MS);
+    }
+    return sq_fail(error, own.code, "%s", own.text);
+}
+
 const struct sq_fault_ops sq_cpu_stress_ops = {
     .kind = SQ_CPU_STRESS,
     .state_size = sizeof(struct cpu_state),
@@ -272,5 +295,5 @@ const struct sq_fault_ops sq_cpu_stress_ops = {
     .remove = sq_stress_remove,
     .status = cpu_status,
     .release = sq_stress_release,
-    .sweep = sq_process_sweep,
+    .sweep = cpu_sweep,
 };

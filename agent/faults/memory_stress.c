@@ -18,7 +18,8 @@
 #define FLOOR_PART        20 /* 5 % of the memory */
 #define SHARE_LEAST_BYTES (UINT64_C(512) << 20)
 #define SHARES_MAX        4
-/* What the agent needs for itself within its control group, and how often it looks whether it has it. */
+/* With less than this left within its control group the agent could fall silent, and how often it looks
+ * whether it has it. */
 #define GROUP_LEAST_BYTES (UINT64_C(4) << 20)
 #define ATTEND_EVERY_NS   (200 * SQ_NS_PER_MILLISECOND)
 
@@ -114,7 +115,7 @@ static int check_room(const struct amount *amount, struct sq_error *error)
                        amount->floor_is_policy ? "the policy" : "a policy that says nothing else", floor);
     }
     uint64_t group_bytes = sq_cgroup_memory_left_bytes();
-    group_bytes -= group_bytes > GROUP_LEAST_BYTES ? GROUP_LEAST_BYTES : group_bytes;
+    group_bytes -= group_bytes > SQ_STRESS_KEPT_BYTES ? SQ_STRESS_KEPT_BYTES : group_bytes;
     if (needed > group_bytes) {
         sq_size_format_rounded(group_bytes, left);
         return sq_fail(
@@ -179,6 +180,7 @@ static int memory_preview(const struct sq_fault_order *order, const struct sq_fa
         sq_stress_record_make(undo, SQ_MEMORY_STRESS, share_count(amount.wanted_bytes), error) != 0)
         return -1;
     sq_stress_record_of(undo)->amount_bytes = amount.wanted_bytes;
+    sq_stress_plan_group(undo, env, report);
     sq_size_format_rounded(amount.wanted_bytes, wanted);
     sq_size_format_rounded(amount.host.total_bytes, total);
     sq_size_format_rounded(amount.host.available_bytes, available);

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define LAYOUT          1
+#define LAYOUT_GROUP    2                       /* with a control group of their own */
 #define GONE_WITHIN_NS  (10 * SQ_NS_PER_SECOND) /* a process of many gigabytes takes its time */
 #define SETTLE_FIRST_NS SQ_NS_PER_MILLISECOND   /* between two looks */
 #define SETTLE_MOST_NS  (15 * SQ_NS_PER_MILLISECOND)
@@ -23,7 +24,8 @@
 /* The kernel's timer and the injector's own end a fault at the same moment: that is no early end. */
 #define TIMELY_NS (50 * SQ_NS_PER_MILLISECOND)
 
-_Static_assert(sizeof(struct sq_stress_record) <= SQ_UNDO_BYTES_MAX, "a record of all stressors fits");
+_Static_assert(sizeof(struct sq_stress_record) + sizeof(struct sq_stress_group) <= SQ_UNDO_BYTES_MAX,
+               "a record of all stressors and their group fits");
 
 static int read_pid_namespace(uint64_t *inode, struct sq_error *error)
 {
@@ -53,10 +55,40 @@ int sq_stress_record_make(struct sq_undo *undo, enum sq_fault_kind kind, uint32_
 const struct sq_stress_record *sq_stress_record_read(const struct sq_undo *undo)
 {
     const struct sq_stress_record *record = (const void *)undo->bytes;
-    if (undo->layout != LAYOUT || undo->size < record_size(0) || record->count > SQ_STRESSORS_MAX ||
-        undo->size < record_size(record->count))
+    if ((undo->layout != LAYOUT && undo->layout != LAYOUT_GROUP) || undo->size < record_size(0) ||
+        record->count > SQ_STRESSORS_MAX || undo->size < record_size(record->count))
+        return NULL;
+    if (undo->layout == LAYOUT_GROUP &&
+        (record->planned_count > SQ_STRESSORS_MAX || record->count > record->planned_count ||
+         undo->size != record_size(record->planned_count) + sizeof(struct sq_stress_group)))
         return NULL;
     return record;
+}
+
+static const struct sq_stress_group *read_group(const struct sq_undo *undo)
+{
+    const struct sq_stress_record *record = sq_stress_record_read(undo);
+    if (record == NULL || undo->layout != LAYOUT_GROUP)
+        return NULL;
+    return (const void *)(undo->bytes + record_size(record->planned_count));
+}
+
+struct sq_stress_group *sq_stress_group_of(struct sq_undo *undo)
+{
+    return read_group(undo) == NULL ? NULL : (struct sq_stress_group *)(uintptr_t)read_group(undo);
+}
+
+void sq_stress_plan_group(struct sq_undo *undo, const struct sq_fault_env *env,
+                          struct sq_fault_report *report)
+{
+    const struct sq_stress_record *record = (const void *)undo->bytes;
+    struct sq_stress_group group;
+    if (!sq_stress_group_plan(env, &group, report))
+        return;
+    undo->layout = LAYOUT_GROUP;
+    undo->size = record_size(record->planned_count) + (uint32_t)sizeof group;
+    memset(undo->bytes + record_size(0), 0, undo->size - record_size(0));
+    memcpy(undo->bytes + record_size(record->planned_count), &group, sizeof group);
 }
 
 struct sq_stress_record *sq_stress_record_of(struct sq_undo *undo)
@@ -78,7 +110,7 @@ uint32_t sq_stress_descriptors(const struct sq_undo *undo)
 
 /* ---- starting ---- */
 
-static int start_all(struct sq_stress_state *state, struct sq_undo *undo, int ready_fd,
+static int start_all(struct sq_stress_state *state, struct sq_undo *undo, int ready_fd, int group_fd,
                      void (*job_of)(void *cookie, uint32_t i, struct sq_stressor_job *job), void *cookie,
                      const struct sq_fault_env *env, struct sq_error *error)
 {
@@ -86,7 +118,8 @@ static int start_all(struct sq_stress_state *state, struct sq_undo *undo, int re
     if (record == NULL)
         return sq_fail(error, SQ_INTERNAL, "the stress fault was given no record of its own");
     for (uint32_t i = 0; i < record->planned_count; i++) {
-        struct sq_stressor_job job = {.uid = env->stressor_uid, .gid = env->stressor_gid, .core = -1};
+        struct sq_stressor_job job = {
+            .uid = env->stressor_uid, .gid = env->stressor_gid, .core = -1, .group_fd = group_fd};
         struct sq_process_id id;
         job_of(cookie, i, &job);
         if (sq_stressor_start(&job, state->control, ready_fd, &id, &state->processes[i].pidfd, error) != 0)
@@ -94,7 +127,8 @@ static int start_all(struct sq_stress_state *state, struct sq_undo *undo, int re
         record->entries[i] = (struct sq_stress_entry){
             .pid = (uint32_t)id.pid, .start_ticks = id.start_ticks, .core = (uint32_t)job.core};
         record->count = i + 1;
-        undo->size = record_size(record->count);
+        if (undo->layout == LAYOUT)
+            undo->size = record_size(record->count);
         state->count = record->count;
     }
     return 0;
@@ -105,16 +139,21 @@ int sq_stress_prepare(struct sq_stress_state *state, const struct sq_fault_env *
                       struct sq_error *error)
 {
     const struct sq_stress_record *record = sq_stress_record_read(undo);
+    struct sq_stress_group *group = sq_stress_group_of(undo);
+    sq_autoclose int group_fd = -1;
     int ready[2];
     if (record == NULL || record->planned_count == 0 || record->planned_count > SQ_STRESSORS_MAX)
         return sq_fail(error, SQ_INTERNAL, "the stress fault was given no record of its own");
     state->oom_kills_before = sq_host_oom_kills();
+    /* The log has its name since the preview. */
+    if (group != NULL && sq_stress_group_make(group, &group_fd, error) != 0)
+        return -1;
     state->control = sq_stressor_control_make();
     if (state->control == NULL || pipe2(ready, O_CLOEXEC | O_NONBLOCK) != 0)
         return sq_fail_errno(error, errno, "cannot prepare for stressors");
     state->ready_fd = ready[0];
     state->has_ready_fd = true;
-    int result = start_all(state, undo, ready[1], job_of, cookie, env, error);
+    int result = start_all(state, undo, ready[1], group_fd, job_of, cookie, env, error);
     (void)close(ready[1]);
     if (result != 0)
         return -1;
@@ -411,6 +450,9 @@ int sq_stress_remove(void *state, const struct sq_undo *undo, struct sq_fault_re
     }
     if (stress != NULL && stress->injected_boot_ns != 0)
         sq_report_count(report, "stressors", left);
+    const struct sq_stress_group *group = read_group(undo);
+    if (left == 0 && group != NULL && sq_stress_group_remove(group, report, error) != 0)
+        return -1;
     if (left > 0)
         return sq_fail(error, SQ_UNCLEAN, "%u of %u stressors are still there%s%s", left, record->count,
                        all_killed ? "" : ": ", all_killed ? "" : unclean.text);

@@ -7,6 +7,7 @@
 #define SQ_FAULTS_STRESS_H
 
 #include "faults/fault.h"
+#include "faults/stress_group.h"
 #include "kernel/stressor.h"
 
 #include <stdbool.h>
@@ -20,7 +21,11 @@ struct sq_stress_entry {
     uint32_t core;
 };
 
-/* The undo record of both kinds, layout 1. Before prepare it names nobody. */
+/*
+ * The undo record of both kinds. Layout 1: as many entries as there are stressors, in the agent's own control
+ * group. Layout 2: room for all that are planned, and behind it struct sq_stress_group. Before prepare
+ * neither names anybody.
+ */
 struct sq_stress_record {
     uint64_t pid_namespace; /* inode: pids mean nothing in another one */
     uint64_t amount_bytes;  /* memory.stress: how much is held */
@@ -61,6 +66,13 @@ struct sq_stress_state {
 /* Make an empty record. -1: the pid namespace cannot be told. */
 int sq_stress_record_make(struct sq_undo *undo, enum sq_fault_kind kind, uint32_t planned_count,
                           struct sq_error *error);
+
+/* Give them a control group of their own, where one can be made; else a note in the report says so. */
+void sq_stress_plan_group(struct sq_undo *undo, const struct sq_fault_env *env,
+                          struct sq_fault_report *report);
+
+/* NULL: they have none. */
+struct sq_stress_group *sq_stress_group_of(struct sq_undo *undo);
 
 /* NULL: another version's. */
 struct sq_stress_record *sq_stress_record_of(struct sq_undo *undo);

@@ -6,6 +6,7 @@
 #include "common/text.h"
 #include "faults/network_tcx.h"
 #include "faults/protection.h"
+#include "faults/stress_group.h"
 #include "injector/abilities.h"
 #include "injector/descriptors.h"
 #include "injector/experiment.h"
@@ -453,8 +454,10 @@ static int set_up(struct injector *injector, struct sq_error *error)
     sq_network_try_host();
     if (sq_run_directory_make(config, error) != 0 ||
         sq_run_directory_lock(config->run, &injector->lock_fd, error) != 0 ||
-        open_events(injector, error) != 0 ||
-        sq_recover_open_log(config, &injector->log, &injector->durable_log, &injector->content, error) != 0 ||
+        open_events(injector, error) != 0)
+        return -1;
+    sq_stress_take_group();
+    if (sq_recover_open_log(config, &injector->log, &injector->durable_log, &injector->content, error) != 0 ||
         recover_elsewhere(injector, error) != 0 || sq_injector_privileges_drop(error) != 0)
         return -1;
     if (!sq_run_directory_is_tmpfs(config->run))
@@ -540,6 +543,7 @@ int sq_injector_run(const struct sq_injector_options *options, struct sq_error *
             (void)unlink(path);
     }
     sq_front_process_close(&injector.front);
+    sq_stress_leave_group();
     sq_undo_log_close(&injector.log);
     sq_cleanup_close(&injector.halt_fd);
     sq_cleanup_close(&injector.timer_fd);

@@ -3,6 +3,7 @@
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/text.h"
+#include "faults/stress_group.h"
 #include "injector/injector.h"
 #include "injector/privileges.h"
 #include "injector/run_directory.h"
@@ -166,6 +167,16 @@ int sq_recover_print(struct sq_undo_log *log, const struct sq_undo_content *cont
                           error);
 }
 
+/* The agent's own part of its control group, which no fault's record names. What is left harms nobody. */
+static void remove_groups(void)
+{
+    static struct sq_fault_report report;
+    struct sq_error error;
+    (void)sq_stress_group_sweep(&report, &error);
+    for (uint32_t i = 0; i < report.line_count; i++)
+        (void)printf("%s\n", report.lines[i].text);
+}
+
 int sq_injector_recover(const struct sq_agent_config *config, struct sq_error *error)
 {
     static struct sq_undo_log log;
@@ -183,6 +194,7 @@ int sq_injector_recover(const struct sq_agent_config *config, struct sq_error *e
     if (content.live_count == 0)
         (void)printf("nothing to undo in %s\n", config->run);
     int result = sq_recover_print(&log, &content, error);
+    remove_groups();
     if (result != 0)
         (void)printf("What is left stays in the undo log in %s/squalld; `squalld --recover` tries again.\n",
                      config->run);

@@ -3,6 +3,7 @@
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/text.h"
+#include "kernel/own_group.h"
 #include "unprivileged/unprivileged.h"
 
 #include <errno.h>
@@ -255,7 +256,7 @@ int sq_stressor_start(const struct sq_stressor_job *job, struct sq_stressor_cont
             "a stressor may not run as user or group 0; name an unprivileged 'user' in the agent's "
             "configuration");
     pid_t parent = getpid();
-    pid_t pid = fork();
+    pid_t pid = sq_group_fork(job->group_fd);
     if (pid < 0)
         return sq_fail_errno(error, errno, "cannot start a stressor");
     if (pid == 0)

@@ -54,6 +54,7 @@ struct sq_stressor_job {
     const char *name; /* its comm, at most 15 bytes */
     uid_t uid;        /* never 0 */
     gid_t gid;
+    int group_fd;                     /* the control group that it starts in; -1: the agent's own */
     int core;                         /* the only one it may run on; -1: any */
     uint64_t duration_ns;             /* from its release on, whatever is renewed */
     uint64_t cpu_seconds_max;         /* RLIMIT_CPU */

@@ -36,6 +36,7 @@ char directory[64];
 char config_path[128];
 char url[128];
 pid_t agent;
+const char *agent_group;
 char *tc_before;
 struct sq_request request;
 struct sq_reply reply;
@@ -67,6 +68,13 @@ pid_t start(const char *argument, const char *output)
         int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
         (void)dup2(fd, STDOUT_FILENO);
         (void)dup2(fd, STDERR_FILENO);
+    }
+    if (agent_group != NULL) {
+        char path[128];
+        (void)snprintf(path, sizeof path, "%s/cgroup.procs", agent_group);
+        int fd = open(path, O_WRONLY | O_CLOEXEC);
+        if (fd < 0 || write(fd, "0", 1) != 1)
+            _exit(126);
     }
     (void)execl(SQUALLD, "squalld", "--config", config_path, argument, (char *)NULL);
     _exit(127);

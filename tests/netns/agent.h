@@ -20,6 +20,7 @@ extern char directory[64];
 extern char config_path[128];
 extern char url[128];
 extern pid_t agent;
+extern const char *agent_group; /* the control group that `start` puts squalld into; NULL: the test's own */
 extern char *tc_before;
 extern struct sq_request request;
 extern struct sq_reply reply;

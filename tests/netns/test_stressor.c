@@ -34,6 +34,7 @@ struct started {
 static struct sq_stressor_job a_job(void (*work)(void *cookie, struct sq_stressor_self *self), void *cookie)
 {
     return (struct sq_stressor_job){.name = "squall-test",
+                                    .group_fd = -1,
                                     .uid = STRESS_UID,
                                     .gid = STRESS_UID,
                                     .core = -1,

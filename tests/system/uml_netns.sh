@@ -20,7 +20,7 @@ part_of() {
     test_network_loss | test_network_partition | test_network_partition_foreign | test_network_ways | test_tc) \
         echo packets ;;
     test_network_detour_refused | test_network_identity | test_network_protected | test_network_vanished | \
-        test_classifier | test_stressor | test_memory_stress | test_agent) echo kernel ;;
+        test_classifier | test_stressor | test_memory_stress | test_stress_group | test_agent) echo kernel ;;
     *) if [ "${SQ_UML_ALL:-no}" = yes ]; then echo kernel; fi ;;
     esac
 }
