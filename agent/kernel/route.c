@@ -79,13 +79,15 @@ static size_t first_way(const struct sq_route_table *table, uint32_t id)
 }
 
 /*
- * Note the ways of one table. Returns whether it covers all of the peer, so that the kernel asks no further.
- * The longest prefixes come first: what is within the peer, then what covers it.
+ * Note the ways of one table. Returns whether it decides on all of the peer's packets, so that the kernel
+ * asks no further. The longest prefixes come first: what is within the peer, then what covers it. A way that
+ * may not apply is one of the ways, but does not keep packets from those behind it.
  */
 static bool search_table(struct search *search, uint32_t id, int suppress_prefix)
 {
     const struct sq_route_table *table = search->table;
-    int narrowest = -1;
+    int narrowest = -1; /* of those that no packet passes over */
+    bool decides = false;
     bool thrown = false;
     for (size_t i = first_way(table, id); i < table->count && table->ways[i].table == id; i++) {
         const struct sq_route_way *way = &table->ways[i];
@@ -93,16 +95,18 @@ static bool search_table(struct search *search, uint32_t id, int suppress_prefix
         bool covers = sq_cidr_contains(&way->destination, search->peer);
         if (prefix <= suppress_prefix || (!covers && !sq_cidr_contains(search->peer, &way->destination)))
             continue;
-        if (covers && narrowest < 0)
-            narrowest = prefix;
         if (covers && prefix < narrowest && !(search->link_local && is_link_local(&way->destination)))
             break;
+        bool applies = covers && !way->conditional;
+        decides = decides || applies;
+        if (applies && !way->avoidable && narrowest < 0)
+            narrowest = prefix;
         if (way->type == SQ_ROUTE_LEAVES)
             note(search, way->ifindex);
         search->local = search->local || (covers && way->type == SQ_ROUTE_LOCAL);
-        thrown = thrown || (covers && way->type == SQ_ROUTE_THROW);
+        thrown = thrown || way->type == SQ_ROUTE_THROW;
     }
-    return narrowest >= 0 && !thrown && !search->link_local;
+    return decides && !thrown && !search->link_local;
 }
 
 static void search_vrfs(struct search *search)

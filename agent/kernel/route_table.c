@@ -216,12 +216,36 @@ static bool type_of(unsigned char kernel_type, enum sq_route_type *type)
     }
 }
 
+/*
+ * An IPv6 host passes over a route whose gateway does not answer, also for a wider one. Whether it answers
+ * may change at any time.
+ */
+static bool is_avoidable(const struct sq_route_table *table, bool gateway)
+{
+    return table->family == 6 && gateway;
+}
+
+/* A route whose time is over stands there until the kernel comes round to sweep it up. */
+static bool is_expired(const struct nlattr *attribute)
+{
+    struct rta_cacheinfo info = {0};
+    if (attribute != NULL && nla_len(attribute) >= (int)sizeof info)
+        memcpy(&info, nla_data(attribute), sizeof info);
+    return info.rta_expires < 0;
+}
+
+/* Of a link without carrier the kernel says that it is dead only if it passes over such routes. */
 static int add_multipath(struct sq_route_table *table, struct sq_route_way *way, struct nlattr *paths)
 {
     const struct rtnexthop *hop = nla_data(paths);
     int left = nla_len(paths);
+    const bool conditional = way->conditional;
     while (RTNH_OK(hop, left)) {
+        const struct nlattr *attributes = (const void *)(hop + 1);
         way->ifindex = (uint32_t)hop->rtnh_ifindex;
+        way->conditional = conditional || (hop->rtnh_flags & RTNH_F_DEAD) != 0;
+        way->avoidable = is_avoidable(
+            table, nla_find(attributes, (int)hop->rtnh_len - (int)sizeof *hop, RTA_GATEWAY) != NULL);
         int result = add_way(table, way);
         if (result != 0)
             return result;
@@ -248,12 +272,15 @@ static int take_route(const struct nlmsghdr *message, void *cookie)
     if (!is_of_interest(reading, &way.destination))
         return 0;
     way.table = number_of(nla_find(attributes, length, RTA_TABLE), info->rtm_table);
+    way.conditional = info->rtm_tos != 0 || info->rtm_src_len != 0 || (info->rtm_flags & RTNH_F_DEAD) != 0 ||
+                      is_expired(nla_find(attributes, length, RTA_CACHEINFO));
     struct nlattr *paths = nla_find(attributes, length, RTA_MULTIPATH);
     if (paths != NULL)
         return add_multipath(table, &way, paths);
+    way.avoidable = is_avoidable(table, nla_find(attributes, length, RTA_GATEWAY) != NULL);
     way.ifindex = number_of(nla_find(attributes, length, RTA_OIF), 0);
     /* With net.ipv4.nexthop_compat_mode=0 the object's number is all that is said. */
-    if (way.ifindex == 0)
+    if (way.ifindex == 0 && way.type == SQ_ROUTE_LEAVES)
         way.nexthop = number_of(nla_find(attributes, length, RTA_NH_ID), 0);
     return add_way(table, &way);
 }
@@ -277,9 +304,11 @@ static int read_routes(struct sq_netlink *netlink, struct reading *reading)
 
 #define GROUP_MAX 64
 
-/* One nexthop object: an interface, or others. */
+/* One nexthop object: an interface, or others. It goes with the carrier, and with it routes by nothing else.
+ */
 struct nexthop {
     uint32_t ifindex;
+    bool gateway;
     size_t count;
     uint32_t ids[GROUP_MAX];
 };
@@ -292,6 +321,7 @@ static int take_nexthop(const struct nlmsghdr *message, void *cookie)
     int length;
     struct nlattr *attributes = attributes_of(message, sizeof(struct nhmsg), &length);
     nexthop->ifindex = number_of(nla_find(attributes, length, NHA_OIF), 0);
+    nexthop->gateway = nla_find(attributes, length, NHA_GATEWAY) != NULL;
     const struct nlattr *group = nla_find(attributes, length, NHA_GROUP);
     size_t members = group == NULL ? 0 : (size_t)nla_len(group) / sizeof(struct nexthop_grp);
     if (members > GROUP_MAX)
@@ -323,6 +353,7 @@ static int resolve_nexthop(struct sq_netlink *netlink, struct sq_route_table *ta
         struct sq_route_way found = *way;
         found.ifindex = nexthop.ifindex;
         found.nexthop = 0;
+        found.avoidable = is_avoidable(table, nexthop.gateway);
         return add_way(table, &found);
     }
     for (size_t i = 0; i < nexthop.count && result == 0; i++)
@@ -336,8 +367,10 @@ static int resolve_nexthops(struct sq_netlink *netlink, struct sq_route_table *t
     int result = 0;
     for (size_t i = 0; i < count && result == 0; i++) {
         struct sq_route_way way = table->ways[i];
-        if (way.nexthop != 0)
-            result = resolve_nexthop(netlink, table, &way, way.nexthop, GROUP_DEPTH_MAX);
+        if (way.nexthop == 0)
+            continue;
+        table->ways[i].conditional = true; /* whether it covers, its next hops say */
+        result = resolve_nexthop(netlink, table, &way, way.nexthop, GROUP_DEPTH_MAX);
     }
     return result;
 }

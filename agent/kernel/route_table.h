@@ -25,6 +25,8 @@ struct sq_route_way {
     uint32_t ifindex; /* 0: none */
     uint32_t nexthop; /* id of a nexthop object that is still to be looked up; 0: none */
     enum sq_route_type type;
+    bool conditional; /* not for every packet (TOS, source prefix), or not now (dead next hop, expired) */
+    bool avoidable;   /* while its gateway does not answer, another of the table is taken, if there is one */
 };
 
 struct sq_route_rule {

@@ -231,6 +231,148 @@ static void test_rules_that_decide(void **state)
     assert_true(touches("eth0"));
 }
 
+static void assert_touches_both(const char *range)
+{
+    impairment_init(&fault, SQ_DIRECTION_BOTH, NULL);
+    impairment_to(&fault, range);
+    assert_int_equal(impairment_preview(&fault), 0);
+    assert_true(touches("eth0") && touches("eth1"));
+}
+
+static void assert_touches_one(const char *range, const char *interface)
+{
+    impairment_init(&fault, SQ_DIRECTION_BOTH, NULL);
+    impairment_to(&fault, range);
+    assert_int_equal(impairment_preview(&fault), 0);
+    assert_true(touches("eth0") == (strcmp(interface, "eth0") == 0));
+    assert_true(touches("eth1") == (strcmp(interface, "eth1") == 0));
+}
+
+static void wait_for_route(const char *to, const char *interface)
+{
+    int result = 1;
+    for (int i = 0; i < 100 && result != 0; i++) {
+        usleep(20000);
+        result = fixture_run(lab.host, "ip route get %s | grep -q %s", to, interface);
+    }
+    assert_int_equal(result, 0);
+}
+
+/* The narrower route leads by a link without carrier, and such routes are passed over. */
+static void test_link_down(void **state)
+{
+    (void)state;
+    add_far_peer();
+    fixture_must(lab.host, "sysctl -qw net.ipv4.conf.eth1.ignore_routes_with_linkdown=1 && "
+                           "ip route add 10.7.0.0/16 via 10.8.1.2 && "
+                           "ip route add 10.6.0.0/16 nexthop via 10.8.1.2 nexthop via 10.8.1.3 && "
+                           "ip route add 10.5.0.0/16 nexthop via 10.8.1.2 nexthop via 10.9.0.2 && "
+                           "ip route add default via 10.9.0.2");
+    assert_touches_one("10.7.0.0/24", "eth1");
+    fixture_must(lab.net, "ip link set eth1 down");
+    wait_for_route("10.7.0.9", "eth0");
+    assert_touches_both("10.7.0.9");
+    assert_touches_both("10.6.0.0/24");
+    assert_touches_both("10.5.0.0/24");
+    impairment_init(&fault, SQ_DIRECTION_BOTH, NULL);
+    impairment_to(&fault, "10.7.0.0/24");
+    assert_cut(way_to4("10.9.0.1", "10.7.0.9"));
+    assert_true(touches("eth0") && touches("eth1"));
+    /* Where they are not passed over, their packets are lost. */
+    fixture_must(lab.host, "sysctl -qw net.ipv4.conf.eth1.ignore_routes_with_linkdown=0");
+    assert_touches_one("10.7.0.0/24", "eth1");
+}
+
+/* By type of service: those of other packets are the wider route's. */
+static void test_type_of_service(void **state)
+{
+    (void)state;
+    add_far_peer();
+    fixture_must(lab.host,
+                 "ip route add 10.7.0.0/16 tos 0x10 via 10.8.1.2 && "
+                 "ip route add blackhole 10.6.0.0/16 tos 0x10 && ip route add 10.6.0.0/15 dev eth1 && "
+                 "ip route add default via 10.9.0.2");
+    assert_touches_one("10.6.0.0/24", "eth1");
+    fixture_must(lab.host, "ip route del 10.6.0.0/15");
+    assert_touches_one("10.6.0.9", "eth0");
+    assert_touches_both("10.7.0.9");
+    impairment_init(&fault, SQ_DIRECTION_BOTH, NULL);
+    impairment_to(&fault, "10.7.0.0/24");
+    assert_cut(way_to4("10.9.0.1", "10.7.0.9"));
+    assert_true(touches("eth0") && touches("eth1"));
+}
+
+/* The conditions are the route's, what it leads by the object's. */
+static void test_conditions_of_nexthop_objects(void **state)
+{
+    (void)state;
+    fixture_must(lab.host, "ip addr add fd08::1/64 dev eth1 nodad && ip route add default via 10.9.0.2 && "
+                           "ip route add default via fd09::2");
+    if (fixture_run(lab.host,
+                    "ip nexthop add id 1 via 10.8.1.2 dev eth1 && ip nexthop add id 2 group 1 && "
+                    "ip nexthop add id 3 via fd08::2 dev eth1 && ip nexthop add id 4 blackhole && "
+                    "ip route add 10.7.0.0/16 tos 0x10 nhid 2 && ip route add 10.6.0.0/16 nhid 2 && "
+                    "ip route add fd07::/64 nhid 3 && ip route add 10.5.0.0/16 nhid 4") != 0)
+        skip();
+    for (int compat = 0; compat < 2; compat++) {
+        fixture_must(lab.host, "sysctl -qw net.ipv4.nexthop_compat_mode=%d", compat);
+        assert_touches_both("10.7.0.0/24");
+        assert_touches_one("10.6.0.0/24", "eth1");
+        assert_touches_both("fd07::/112");
+        impairment_init(&fault, SQ_DIRECTION_BOTH, NULL);
+        impairment_to(&fault, "10.5.0.0/24");
+        impairment_assert_refused(&fault, SQ_NOBODY, "no route to 10.5.0.0/24");
+    }
+}
+
+static void test_source_prefix(void **state)
+{
+    (void)state;
+    add_far_peer();
+    fixture_must(lab.host, "ip addr add fd08::1/64 dev eth1 nodad && ip route add default via fd09::2");
+    if (fixture_run(lab.host, "ip route add fd07::/64 from fd08::/64 dev eth1") != 0) {
+        print_message("not checked: this kernel has no IPv6 routes by source\n");
+        skip();
+    }
+    assert_touches_both("fd07::9");
+    impairment_init(&fault, SQ_DIRECTION_BOTH, NULL);
+    impairment_to(&fault, "fd07::/112");
+    assert_cut(way_to6("eth0", "fd07::9"));
+    assert_true(touches("eth0") && touches("eth1"));
+}
+
+/* An IPv6 host passes over a gateway that does not answer, but stays in the table. */
+static void test_gateway_that_does_not_answer(void **state)
+{
+    (void)state;
+    fixture_must(lab.host, "ip addr add fd08::1/64 dev eth1 nodad && ip route add default via fd09::2 && "
+                           "ip route add fd07::/64 via fd08::dead && "
+                           "ip neigh add fd08::dead dev eth1 nud failed");
+    assert_int_equal(fixture_run(lab.host, "ip route get fd07::9 | grep -q eth0"), 0);
+    assert_touches_both("fd07::/112");
+    fixture_must(lab.host,
+                 "ip -6 rule add to fd07::/64 lookup 77 && ip route add fd07::/64 via fd08::dead table 77");
+    assert_touches_one("fd07::/112", "eth1");
+    fixture_must(lab.host, "ip route add fd06::/64 dev eth1");
+    assert_touches_one("fd06::/112", "eth1");
+}
+
+/* A throw is as no route at all, also for part of the peers, or for some of their packets. */
+static void test_throw(void **state)
+{
+    (void)state;
+    fixture_must(lab.host, "ip route add default via 10.9.0.2 && ip rule add lookup 77 prio 100 && "
+                           "ip route add default via 10.8.1.2 table 77");
+    assert_touches_one("10.7.0.0/24", "eth1");
+    fixture_must(lab.host, "ip route add throw 10.7.0.128/25 table 77 && "
+                           "ip route add throw 10.6.0.0/16 tos 0x10 table 77 && "
+                           "ip route add throw 10.5.0.0/16 table 77");
+    assert_touches_both("10.7.0.0/24");
+    assert_touches_one("10.7.0.0/25", "eth1");
+    assert_touches_both("10.6.0.0/24");
+    assert_touches_one("10.5.0.0/24", "eth0");
+}
+
 static void test_routing_domain(void **state)
 {
     (void)state;
@@ -327,6 +469,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_nexthop_objects, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_rules, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_rules_that_decide, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_link_down, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_type_of_service, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_source_prefix, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_conditions_of_nexthop_objects, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_gateway_that_does_not_answer, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_throw, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_routing_domain, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_link_local, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_other_way_in, set_up, tear_down),
