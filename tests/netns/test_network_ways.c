@@ -250,12 +250,9 @@ static void assert_touches_one(const char *range, const char *interface)
 
 static void wait_for_route(const char *to, const char *interface)
 {
-    int result = 1;
-    for (int i = 0; i < 100 && result != 0; i++) {
-        usleep(20000);
-        result = fixture_run(lab.host, "ip route get %s | grep -q %s", to, interface);
-    }
-    assert_int_equal(result, 0);
+    fixture_must(lab.host,
+                 "for i in $(seq 100); do ip route get %s | grep -q %s && exit 0; sleep 0.02; done; exit 1",
+                 to, interface);
 }
 
 /* The narrower route leads by a link without carrier, and such routes are passed over. */
@@ -355,6 +352,20 @@ static void test_gateway_that_does_not_answer(void **state)
     assert_touches_one("fd07::/112", "eth1");
     fixture_must(lab.host, "ip route add fd06::/64 dev eth1");
     assert_touches_one("fd06::/112", "eth1");
+}
+
+/* A route whose time is over stands there a while, but no packet takes it. */
+static void test_expired_route(void **state)
+{
+    (void)state;
+    fixture_must(lab.host, "ip addr add fd08::1/64 dev eth1 nodad && ip route add default via fd09::2 && "
+                           "ip route add fd07::/64 dev eth1 expires 1");
+    assert_touches_one("fd07::/112", "eth1");
+    wait_for_route("fd07::9", "eth0");
+    impairment_init(&fault, SQ_DIRECTION_BOTH, NULL);
+    impairment_to(&fault, "fd07::/112");
+    assert_int_equal(impairment_preview(&fault), 0);
+    assert_true(touches("eth0"));
 }
 
 /* A throw is as no route at all, also for part of the peers, or for some of their packets. */
@@ -474,6 +485,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_source_prefix, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_conditions_of_nexthop_objects, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_gateway_that_does_not_answer, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_expired_route, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_throw, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_routing_domain, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_link_local, set_up, tear_down),
