@@ -160,8 +160,8 @@ struct sq_fault_ops {
 
     /*
      * Is all that prepare made still there, and does nobody stand in front of it? 0, or -1 with SQ_VANISHED
-     * and what is missing or bypassed. Quick: a few questions to the kernel. NULL: nobody can take it away
-     * unseen.
+     * and what is missing or bypassed. Quick: a few questions to the kernel, which answers late (30 to 80 ms)
+     * while it attaches or takes away another fault's tcx programs. NULL: nobody can take it away unseen.
      */
     int (*look)(void *state, const struct sq_undo *undo, struct sq_error *error);
 

@@ -102,6 +102,8 @@ int sq_network_clean(void *state, const struct sq_undo *undo, struct sq_error *e
         /* Without a classifier nothing was ever attached. */
         if (network->classifier != NULL)
             sq_classifier_set_deadline(network->classifier, 0);
+        for (enum sq_tc_side side = SQ_TC_IN; side < SQ_TC_SIDES; side++)
+            sq_classifier_know_off(network->tcx.programs[side]);
         network->injected = false;
         return 0;
     }
@@ -109,10 +111,8 @@ int sq_network_clean(void *state, const struct sq_undo *undo, struct sq_error *e
     sq_autonetlink struct sq_netlink netlink = {.fd = -1};
     if (sq_network_undo_read(undo, &record, error) != 0)
         return -1;
-    if (record.attachment == SQ_NETWORK_TCX) {
-        sq_network_tcx_end(NULL, &record);
-        return 0;
-    }
+    if (record.attachment == SQ_NETWORK_TCX)
+        return sq_network_tcx_clean(&record, error);
     if (sq_netlink_open(&netlink, error) != 0)
         return -1;
     return sq_network_undo_clean(&netlink, &record, error);

@@ -5,9 +5,11 @@
 
 #include "kernel/link.h"
 
+#include "common/clock.h"
 #include "common/text.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -25,12 +27,15 @@ struct removal {
 static void tell_program(struct removal *removal, uint32_t i, enum sq_tc_side side)
 {
     const struct sq_network_undo *record = removal->record;
+    char applies[80] = "switched off";
+    if (sq_classifier_switch_off(record->programs[side]) != 0)
+        (void)snprintf(applies, sizeof applies, "which may DROP PACKETS until its lease ends, %llu s at most",
+                       (unsigned long long)(SQ_LEASE_MAX_NS / SQ_NS_PER_SECOND));
     removal->left++;
-    sq_report_line(
-        removal->report, SQ_LINE_LEFT,
-        "%s: a tcx program (id %u, %s), switched off; it goes with process %u; finish with: kill -KILL %u",
-        record->interfaces[i].name, record->programs[side], sq_tc_side_name(side), record->guard_pid,
-        record->guard_pid);
+    sq_report_line(removal->report, SQ_LINE_LEFT,
+                   "%s: a tcx program (id %u, %s), %s; it goes with process %u; finish with: kill -KILL %u",
+                   record->interfaces[i].name, record->programs[side], sq_tc_side_name(side), applies,
+                   record->guard_pid, record->guard_pid);
 }
 
 static void remove_filters(struct removal *removal, uint32_t i)

@@ -2,6 +2,8 @@
 
 #include "kernel/tcx.h"
 
+#include "common/clock.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
@@ -198,6 +200,35 @@ bool sq_network_tcx_is_gone(struct sq_network_tcx *tcx, const struct sq_network_
             if (sq_network_tcx_is_attached(record, i, side))
                 return false;
     return true;
+}
+
+/* In its own network namespace, where it can be asked for, or gone with that. */
+static bool is_seen_gone(const struct sq_network_undo *record)
+{
+    char path[SQ_PLACE_PATH_MAX];
+    sq_autonetlink struct sq_netlink netlink = {.fd = -1};
+    if (sq_netlink_open(&netlink, NULL) != 0)
+        return false;
+    return sq_network_undo_is_here(&netlink, record) ? sq_network_tcx_is_gone(NULL, record)
+                                                     : sq_place_find(&record->place, path) == SQ_PLACE_GONE;
+}
+
+int sq_network_tcx_clean(const struct sq_network_undo *record, struct sq_error *error)
+{
+    int result = 0;
+    for (enum sq_tc_side side = SQ_TC_IN; side < SQ_TC_SIDES; side++) {
+        int one = sq_classifier_switch_off(record->programs[side]);
+        result = one != 0 ? one : result;
+    }
+    sq_network_tcx_end(NULL, record);
+    if (result == 0 || is_seen_gone(record))
+        return 0;
+    return sq_fail(
+        error, SQ_UNCLEAN,
+        "tcx programs (ids %u and %u) may still drop packets until the lease ends, %llu s at most: "
+        "process %u, which holds them, has not ended, and they cannot be switched off (%s)",
+        record->programs[SQ_TC_IN], record->programs[SQ_TC_OUT],
+        (unsigned long long)(SQ_LEASE_MAX_NS / SQ_NS_PER_SECOND), record->guard_pid, strerror(-result));
 }
 
 static void forget(const uint32_t programs[SQ_TC_SIDES])

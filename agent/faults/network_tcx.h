@@ -45,6 +45,13 @@ int sq_network_tcx_look(struct sq_network_tcx *tcx, const struct sq_network_undo
 /* Begin to take them away; does not wait. `tcx` is NULL after a crash: then by the record alone. */
 void sq_network_tcx_end(struct sq_network_tcx *tcx, const struct sq_network_undo *record);
 
+/*
+ * As `clean` in fault.h, after a crash: by the record alone. Switches them off without asking their guard,
+ * which may be unable to die, and begins to take them away. 0: it is seen that they drop nothing any more. -1
+ * with SQ_UNCLEAN: that is not seen yet, as while a guard ends whose programs this process may not open.
+ */
+int sq_network_tcx_clean(const struct sq_network_undo *record, struct sq_error *error);
+
 /* Whether they are away by now: `remove` finds nothing left. */
 bool sq_network_tcx_is_gone(struct sq_network_tcx *tcx, const struct sq_network_undo *record);
 

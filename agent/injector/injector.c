@@ -458,7 +458,10 @@ static int set_up(struct injector *injector, struct sq_error *error)
         return -1;
     sq_stress_take_group();
     if (sq_recover_open_log(config, &injector->log, &injector->durable_log, &injector->content, error) != 0 ||
-        recover_elsewhere(injector, error) != 0 || sq_injector_privileges_drop(error) != 0)
+        recover_elsewhere(injector, error) != 0)
+        return -1;
+    sq_recover_make_clean(&injector->content, sq_fault_ops_by_kind);
+    if (sq_injector_privileges_drop(error) != 0)
         return -1;
     if (!sq_run_directory_is_tmpfs(config->run))
         sq_log(SQ_LOG_WARNING,

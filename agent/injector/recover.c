@@ -15,6 +15,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define CLEAN_WITHIN_NS (300 * SQ_NS_PER_MILLISECOND)
+
 static int check_record(const struct sq_undo_live *live, const struct sq_fault_ops *ops,
                         struct sq_error *error)
 {
@@ -27,8 +29,8 @@ static int check_record(const struct sq_undo_live *live, const struct sq_fault_o
         live->undo.kind);
 }
 
-static void clean_all(const struct sq_undo_content *content,
-                      const struct sq_fault_ops *(*ops_by_kind)(enum sq_fault_kind kind))
+void sq_recover_make_clean(const struct sq_undo_content *content,
+                           const struct sq_fault_ops *(*ops_by_kind)(enum sq_fault_kind kind))
 {
     for (uint32_t i = 0; i < content->live_count; i++) {
         const struct sq_undo_live *live = &content->live[i];
@@ -108,7 +110,7 @@ int sq_recover_log(struct sq_undo_log *log, const struct sq_undo_content *conten
     struct recovery recovery = {
         .log = log, .content = content, .ops_by_kind = ops_by_kind, .told = told, .cookie = cookie};
     uint64_t until_ns = sq_ns_add(sq_boot_ns(), wait_ns);
-    clean_all(content, ops_by_kind);
+    sq_recover_make_clean(content, ops_by_kind);
     for (uint32_t left = content->live_count; left > 0;) {
         for (uint32_t i = content->live_count; i-- > 0;) {
             if (recovery.is_over[i] || (sq_boot_ns() < until_ns && !is_settled(&recovery, i)))
@@ -188,8 +190,10 @@ int sq_injector_recover(const struct sq_agent_config *config, struct sq_error *e
         return 0;
     }
     if (sq_run_directory_lock(config->run, &lock_fd, error) != 0 ||
-        sq_recover_open_log(config, &log, &twin, &content, error) != 0 ||
-        (!sq_recover_is_elsewhere(&log, &content) && sq_injector_privileges_drop(error) != 0))
+        sq_recover_open_log(config, &log, &twin, &content, error) != 0)
+        return -1;
+    sq_recover_make_clean(&content, sq_fault_ops_by_kind);
+    if (!sq_recover_is_elsewhere(&log, &content) && sq_injector_privileges_drop(error) != 0)
         return -1;
     if (content.live_count == 0)
         (void)printf("nothing to undo in %s\n", config->run);
@@ -202,12 +206,18 @@ int sq_injector_recover(const struct sq_agent_config *config, struct sq_error *e
     return result;
 }
 
-static int clean_and_print(const struct sq_undo_live *live, struct sq_error *error)
+/* Before `until_ns` it is tried again: what was killed may be on its way out. */
+static int clean_and_print(const struct sq_undo_live *live, uint64_t until_ns, struct sq_error *error)
 {
     const struct sq_fault_ops *ops = sq_fault_ops_by_kind((enum sq_fault_kind)live->undo.kind);
     const struct sq_fault_info *info = sq_fault_by_kind((enum sq_fault_kind)live->undo.kind);
     struct sq_error own = {.text = "it could not be made clean"};
-    bool is_clean = check_record(live, ops, &own) == 0 && ops->clean(NULL, &live->undo, &own) == 0;
+    bool is_known = check_record(live, ops, &own) == 0;
+    bool is_clean = is_known && ops->clean(NULL, &live->undo, &own) == 0;
+    while (is_known && !is_clean && sq_boot_ns() < until_ns) {
+        (void)poll(NULL, 0, 5);
+        is_clean = ops->clean(NULL, &live->undo, &own) == 0;
+    }
     (void)printf("%s: fault %u, %s\n", is_clean ? "clean" : "NOT CLEAN", live->key.fault_index,
                  info == NULL ? "unknown kind" : info->name);
     if (is_clean)
@@ -224,13 +234,14 @@ int sq_recover_clean(const char *run, struct sq_error *error)
         return -1;
     /* An agent of version 0.1 has its log in <run> itself. */
     const char *const directories[] = {own_directory, run};
+    uint64_t until_ns = sq_ns_add(sq_boot_ns(), CLEAN_WITHIN_NS);
     int result = 0;
     for (size_t i = 0; i < sizeof directories / sizeof directories[0]; i++) {
         struct sq_error own;
         if (sq_undo_log_peek(directories[i], false, &content, &own) != 0)
             result = sq_fail(error, SQ_UNCLEAN, "%s", own.text);
         for (uint32_t j = 0; j < content.live_count; j++)
-            if (clean_and_print(&content.live[j], &own) != 0)
+            if (clean_and_print(&content.live[j], until_ns, &own) != 0)
                 result = sq_fail(error, SQ_UNCLEAN, "%s", own.text);
     }
     return result;

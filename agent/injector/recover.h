@@ -26,6 +26,14 @@ typedef void sq_recovered(void *cookie, const struct sq_undo_live *live, const s
 #define SQ_RECOVER_WAITS_NS (10 * SQ_NS_PER_SECOND)
 
 /*
+ * Make clean everything that is live in the log, as sq_recover_log begins by doing. For before privileges are
+ * dropped: to switch off what another process holds that cannot die takes CAP_SYS_ADMIN. What cannot be made
+ * clean is told by the recovery after it.
+ */
+void sq_recover_make_clean(const struct sq_undo_content *content,
+                           const struct sq_fault_ops *(*ops_by_kind)(enum sq_fault_kind kind));
+
+/*
  * Undo everything that is live in the log: clean all, then remove all, the newest first, each with its DONE
  * record. What has not settled (packets that are delayed, processes that die slowly) is waited for at most
  * `wait_ns`, all of it together, while the rest is removed; 0: nothing is waited for. Returns 0 when nothing

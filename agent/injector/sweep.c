@@ -76,11 +76,15 @@ int sq_injector_sweep(const struct sq_agent_config *config, struct sq_error *err
     log.fd = twin.fd = -1;
     if (sq_run_directory_make_own(config->run, error) != 0 ||
         sq_run_directory_path(config->run, "", own_directory, error) != 0 ||
-        sq_run_directory_lock(config->run, &lock_fd, error) != 0 || sq_injector_privileges_drop(error) != 0)
+        sq_run_directory_lock(config->run, &lock_fd, error) != 0)
         return -1;
     /* What can be read is undone from its records first: they tell more than marks do. */
-    if (sq_recover_open_log(config, &log, &twin, &content, error) == 0 &&
-        sq_recover_print(&log, &content, error) != 0)
+    bool is_open = sq_recover_open_log(config, &log, &twin, &content, error) == 0;
+    if (is_open)
+        sq_recover_make_clean(&content, sq_fault_ops_by_kind);
+    if (sq_injector_privileges_drop(error) != 0)
+        return -1;
+    if (is_open && sq_recover_print(&log, &content, error) != 0)
         (void)printf("LEFT: %s\n", error->text);
     sq_undo_log_close(&log);
     bool is_clean = sweep_all();

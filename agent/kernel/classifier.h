@@ -73,6 +73,17 @@ int sq_classifier_program_out(const struct sq_classifier *classifier);
  */
 void sq_classifier_set_deadline(struct sq_classifier *classifier, uint64_t deadline_boot_ns);
 
+/*
+ * Switch off the classifier of the program with this number, which another process holds, and look whether it
+ * is off. 0: it is, or there is no such program any more, or this process knows that it is off already
+ * (sq_classifier_know_off, or this succeeded before), which needs no privilege. -errno: nobody knows; -EPERM
+ * without CAP_SYS_ADMIN, -ENODATA if it is none of this squall's. Neither allocates nor waits.
+ */
+int sq_classifier_switch_off(uint32_t program_id);
+
+/* This process switched that one off, and nobody is going to switch it on again. */
+void sq_classifier_know_off(uint32_t program_id);
+
 /* Sums over all processors. */
 int sq_classifier_totals(const struct sq_classifier *classifier, struct sq_classifier_totals *in,
                          struct sq_classifier_totals *out, struct sq_error *error);

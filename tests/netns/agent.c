@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <nng/nng.h>
 #include <nng/protocol/reqrep0/req.h>
 #include <poll.h>
@@ -90,6 +91,15 @@ int exit_status(pid_t pid)
 int run(const char *argument)
 {
     return exit_status(start(argument, "output"));
+}
+
+int run_without_admin(const char *argument)
+{
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0)
+        _exit(prctl(PR_CAPBSET_DROP, CAP_SYS_ADMIN, 0, 0, 0) == 0 ? run(argument) : 127);
+    return exit_status(pid);
 }
 
 void assert_output_says(const char *name, const char *text)
@@ -282,6 +292,11 @@ bool freeze(const char *pid)
     (void)rmdir(freezer);
     freezer[0] = '\0';
     return false;
+}
+
+bool freeze_too(const char *pid)
+{
+    return write_control("cgroup.procs", pid);
 }
 
 void thaw(void)

@@ -38,6 +38,8 @@ int exit_status(pid_t pid);
 
 /* The exit status of squalld with this argument; it says what it says to the file "output". */
 int run(const char *argument);
+/* The same without CAP_SYS_ADMIN, as in a container. */
+int run_without_admin(const char *argument);
 void assert_output_says(const char *name, const char *text);
 
 /* Send `request` and wait for the answer in `reply`; false if there is none. */
@@ -65,6 +67,7 @@ int set_up(void **state);
 
 /* Make a process one that cannot die, until thaw. False: it cannot be done here. */
 bool freeze(const char *pid);
+bool freeze_too(const char *pid); /* together with that one */
 void thaw(void);
 int tear_down(void **state);
 

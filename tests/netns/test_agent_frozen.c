@@ -1,5 +1,8 @@
 /* libraries: sq_agent_fixture sq_netns_fixture sq_table sq_common */
-/* A stressor that cannot die holds nothing up: neither the lease of a fault beside it nor a halt. */
+/*
+ * What cannot die holds nothing up: a stressor neither the lease of a fault beside it nor a halt, the guard
+ * of a partition on tcx no halt, though it holds what cuts, and nothing is called clean that still applies.
+ */
 #include "agent.h"
 
 #include "common/cleanup.h"
@@ -99,11 +102,73 @@ static void test_frozen_stressor_beside_a_partition(void **state)
     agent = 0;
 }
 
+/* A partition on tcx, whose guard cannot die; false: there is no such thing here. */
+static bool cut_with_frozen_guard(bool with_injector)
+{
+    char injector[16];
+    write_file("policy.yaml", "allow: [network.partition]\nmax-duration: 2m\n");
+    start_agent();
+    cut(1, 60 * SQ_NS_PER_SECOND);
+    (void)snprintf(injector, sizeof injector, "%d", (int)agent);
+    sq_autofree char *guard = fixture_output(lab.host, "pgrep -P %d squall-tcx | tr -d '\\n'", (int)agent);
+    if (guard[0] != '\0' && freeze(guard)) {
+        assert_true(!with_injector || freeze_too(injector));
+        return true;
+    }
+    print_message("not tried: there is no tcx or no freezer of version 1 here\n");
+    assert_int_equal(ask(SQ_VERB_REVERT, 1), SQ_OK);
+    expect_removed(1, SQ_END_ORDERED);
+    return false;
+}
+
+static void test_frozen_guard_of_a_dead_injector(void **state)
+{
+    (void)state;
+    if (!cut_with_frozen_guard(false))
+        return;
+    assert_int_equal(kill(agent, SIGKILL), 0);
+    (void)exit_status(agent);
+    agent = 0;
+    uint64_t begin_ns = sq_boot_ns();
+    pid_t halting = start("--halt", "output");
+    while (fixture_out4(&lab, "2") == 0 && sq_boot_ns() - begin_ns < 5 * SQ_NS_PER_SECOND)
+        (void)usleep(1000);
+    assert_true(sq_boot_ns() - begin_ns < SQ_NS_PER_SECOND);
+    /* It waits for the rest, which comes when the guard can die. */
+    thaw();
+    assert_int_equal(exit_status(halting), 0);
+    assert_passes();
+}
+
+/* Where it cannot be switched off, for want of CAP_SYS_ADMIN, it is not called off. */
+static void test_frozen_with_its_guard(void **state)
+{
+    (void)state;
+    if (!cut_with_frozen_guard(true))
+        return;
+    assert_int_equal(run_without_admin("--halt"), 6);
+    assert_output_says("output", "NOT CLEAN: fault 0, network.partition");
+    assert_output_says("output", "may still drop packets until the lease ends");
+    assert_cut();
+    uint64_t begin_ns = sq_boot_ns();
+    assert_int_equal(run("--halt"), 6);
+    assert_true(sq_boot_ns() - begin_ns < 3 * SQ_NS_PER_SECOND);
+    assert_output_says("output", "clean: fault 0, network.partition");
+    assert_passes();
+    thaw();
+    (void)exit_status(agent);
+    agent = 0;
+    assert_int_equal(run("--recover"), 0);
+    assert_passes();
+}
+
 int main(void)
 {
     agent_require();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_frozen_stressor_beside_a_partition, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_frozen_guard_of_a_dead_injector, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_frozen_with_its_guard, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,6 +11,7 @@
 #include "kernel/tcx.h"
 
 #include <bpf/bpf.h>
+#include <errno.h>
 #include <linux/pkt_cls.h>
 #include <net/if.h>
 #include <setjmp.h>
@@ -252,6 +253,37 @@ static void test_last_look(void **state)
     }
 }
 
+/* By its record alone, before its guard is gone: it is off at once, and only then called so. */
+static void test_clean_does_not_need_the_guard(void **state)
+{
+    (void)state;
+    impairment_start(fault);
+    assert_int_equal(kill(guard_pid(), SIGSTOP), 0);
+    struct sq_network_undo record;
+    assert_int_equal(sq_network_undo_read(&fault->undo, &record, NULL), 0);
+    for (enum sq_tc_side side = SQ_TC_IN; side < SQ_TC_SIDES; side++)
+        assert_int_equal(sq_classifier_switch_off(record.programs[side]), 0);
+    assert_int_equal(count_programs(), 2);
+    assert_passing(FIXTURE_COUNT);
+    impairment_stop(fault);
+    assert_int_equal(sq_classifier_switch_off(record.programs[SQ_TC_IN]), 0);
+}
+
+static void test_only_classifiers_are_switched_off(void **state)
+{
+    (void)state;
+    const struct bpf_insn code[] = {
+        {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0},
+        {.code = BPF_JMP | BPF_EXIT},
+    };
+    int program = bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "sq_in", "GPL", code, 2, NULL);
+    assert_true(program >= 0);
+    uint32_t id = sq_bpf_program_id(program);
+    assert_int_equal(sq_classifier_switch_off(id), -ENODATA);
+    close(program);
+    assert_int_equal(sq_classifier_switch_off(id), 0); /* there is none any more */
+}
+
 static void test_reverting_allocates_nothing(void **state)
 {
     (void)state;
@@ -328,6 +360,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_killed_guard_is_noticed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_who_comes_in_front_is_noticed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_last_look, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_clean_does_not_need_the_guard, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_only_classifiers_are_switched_off, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_reverting_allocates_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_interface_gone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_loopback, set_up, tear_down),
