@@ -90,6 +90,14 @@ struct {
     __type(value, struct sq_classifier_counters);
 } counters SEC(".maps");
 
+/* By the number of the IFB. One map for all faults of an agent. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, SQ_CLASSIFIER_DETOURS);
+    __type(key, __u32);
+    __type(value, struct sq_classifier_detour);
+} detours SEC(".maps");
+
 /* What is read of a packet beyond its addresses. */
 struct transport {
     __u32 base;   /* enum bpf_hdr_start_off that offset counts from */
@@ -406,12 +414,31 @@ static __always_inline int classify6_loopback(struct __sk_buff *skb, __u32 base,
     return constants.verdict_miss;
 }
 
+/*
+ * What a detour gives back to this device went out by it before, and was drawn for then. What it gave back to
+ * a device above, such as a virtual LAN, comes here for the first time, and still tells of the same IFB.
+ */
+static __always_inline int ran_the_risk(struct __sk_buff *skb)
+{
+    __u32 from = skb->ingress_ifindex;
+    if (from >> 16 != SQ_CLASSIFIER_DETOUR_MARK)
+        return 0;
+    __u32 number = from & 0xffff;
+    const struct sq_classifier_detour *detour = bpf_map_lookup_elem(&detours, &number);
+    if (detour == NULL)
+        return 0;
+#pragma unroll
+    for (int i = 0; i < SQ_CLASSIFIER_DETOUR_DEVICES_MAX; i++)
+        if (detour->devices[i] == skb->ifindex)
+            return 1;
+    return 0;
+}
+
 static __always_inline int classify(struct __sk_buff *skb, __u32 direction, int is_ethernet, int loses)
 {
     if (is_ethernet && is_nobody(skb, direction))
         return constants.verdict_miss;
-    /* What squall's own detour gives back has run the risk already. */
-    if (loses && skb->ingress_ifindex >> 16 == SQ_CLASSIFIER_DETOUR_MARK)
+    if (loses && ran_the_risk(skb))
         return constants.verdict_miss;
     __u32 base;
     __u32 offset;

@@ -68,8 +68,15 @@ static inline __attribute__((always_inline)) __u64 sq_classifier_draw(__u64 seed
 
 #define SQ_CLASSIFIER_DRAWS 4294967296.0 /* that many different ones */
 
-/* The upper half of the index of every IFB that squall makes: kernel/ifb.c. */
-#define SQ_CLASSIFIER_DETOUR_MARK 0x5351u
+/* The upper half of the index of every IFB that squall makes: kernel/ifb.c. The lower half is its number. */
+#define SQ_CLASSIFIER_DETOUR_MARK        0x5351u
+#define SQ_CLASSIFIER_DETOURS            128
+#define SQ_CLASSIFIER_DETOUR_DEVICES_MAX 8
+
+/* The devices whose outgoing packets one IFB takes, and gives back to; 0: no more. */
+struct sq_classifier_detour {
+    __u32 devices[SQ_CLASSIFIER_DETOUR_DEVICES_MAX];
+};
 
 /* What is known when the programs are loaded. */
 struct sq_classifier_constants {

@@ -76,7 +76,7 @@ static int find_targets(struct sq_netlink *netlink, const struct sq_links *links
     return 0;
 }
 
-/* What passes two of the interfaces would take a detour twice. */
+/* What passes two of the interfaces would take a detour twice, or run its risk twice. */
 static int check_stacked(const struct sq_links *links, const struct targets *targets, struct sq_error *error)
 {
     for (uint32_t i = 0; i < targets->count; i++) {
@@ -185,7 +185,8 @@ int sq_network_preview(enum sq_fault_kind kind, const struct sq_network_selector
         sq_network_check_policy(&netlink, &links, selector, env->protection, targets.places, targets.count,
                                 report, error) != 0)
         return -1;
-    if (detours && check_stacked(&links, &targets, error) != 0)
+    /* To drop twice is to drop once. */
+    if (kind != SQ_NETWORK_PARTITION && check_stacked(&links, &targets, error) != 0)
         return -1;
     *record = (struct sq_network_undo){
         /* On lo each packet goes out and comes in, and is to be met once. */
@@ -248,9 +249,12 @@ int sq_network_load(struct sq_netlink *netlink, const struct sq_network_selector
 {
     struct sq_classifier_session sessions[SQ_SPARED_MAX + SQ_AGENT_PORTS_MAX];
     size_t session_count = fill_sessions(env, sessions);
+    uint32_t devices[SQ_NETWORK_INTERFACES_MAX];
     struct traits traits;
     if (look_at_links(netlink, record, &traits, error) != 0)
         return -1;
+    for (uint32_t i = 0; i < record->interface_count; i++)
+        devices[i] = record->interfaces[i].ifindex;
     struct sq_classifier_config config = {
         .ethernet = traits.ethernet,
         .loopback_in = traits.loopback && (selector->direction & SQ_DIRECTION_IN) != 0,
@@ -258,6 +262,8 @@ int sq_network_load(struct sq_netlink *netlink, const struct sq_network_selector
         .for_tcx = record->attachment == SQ_NETWORK_TCX,
         .redirects = record->detours[SQ_TC_IN].ifindex != 0 || record->detours[SQ_TC_OUT].ifindex != 0,
         .detour_out = record->detours[SQ_TC_OUT].ifindex,
+        .devices = devices,
+        .device_count = record->interface_count,
         .lose_percent = chance->lose_percent,
         .lose_seed = chance->seed,
         .peers = {selector->to, selector->to_count},

@@ -11,12 +11,14 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 /* Attach types of Linux 6.6, which the headers of older systems do not name. */
 #define TCX_INGRESS 46
@@ -121,6 +123,47 @@ static int add_session(const struct sq_classifier *classifier, const struct sq_c
     return bpf_map_update_elem(bpf_map__fd(classifier->maps.sessions), &key, &present, BPF_ANY);
 }
 
+/* ---- whose packets the detours take: one map for all classifiers ---- */
+
+static int detours = -1;
+static unsigned detours_users;
+
+/* Before the programs are loaded: the map that the others have. */
+static int share_detours(const struct sq_classifier *classifier)
+{
+    return detours < 0 ? 0 : bpf_map__reuse_fd(classifier->maps.detours, detours);
+}
+
+static int keep_detours(const struct sq_classifier *classifier)
+{
+    if (detours < 0)
+        detours = fcntl(bpf_map__fd(classifier->maps.detours), F_DUPFD_CLOEXEC, 3);
+    if (detours < 0)
+        return -1;
+    detours_users++;
+    return 0;
+}
+
+static void leave_detours(void)
+{
+    if (--detours_users > 0)
+        return;
+    (void)close(detours);
+    detours = -1;
+}
+
+/* An IFB's number is used again: what it said before is overwritten as a whole. */
+static int note_detour(const struct sq_classifier *classifier, const struct sq_classifier_config *config)
+{
+    const uint32_t number = config->detour_out & 0xffff;
+    struct sq_classifier_detour detour = {{0}};
+    if (config->detour_out >> 16 != SQ_CLASSIFIER_DETOUR_MARK)
+        return 0;
+    for (size_t i = 0; i < config->device_count; i++)
+        detour.devices[i] = config->devices[i];
+    return bpf_map_update_elem(bpf_map__fd(classifier->maps.detours), &number, &detour, BPF_ANY);
+}
+
 static int fill(struct sq_classifier *classifier, const struct sq_classifier_config *config)
 {
     const uint8_t present = 1;
@@ -135,7 +178,7 @@ static int fill(struct sq_classifier *classifier, const struct sq_classifier_con
     }
     for (size_t i = 0; i < config->session_count && result == 0; i++)
         result = add_session(classifier, &config->sessions[i]);
-    return result;
+    return result == 0 ? note_detour(classifier, config) : result;
 }
 
 /* The programs as BPF C names them, by side. */
@@ -198,7 +241,9 @@ static int load(struct sq_classifier *classifier, const struct sq_classifier_con
     choose_masks(&config->peers, &classifier->rodata->constants);
     choose_programs(classifier, config->ethernet && !config->loopback_in && !config->loopback_out,
                     config->lose_percent > 0);
-    int result = sq_classifier__load(classifier);
+    int result = share_detours(classifier);
+    if (result == 0)
+        result = sq_classifier__load(classifier);
     return result != 0 ? result : fill(classifier, config);
 }
 
@@ -224,7 +269,8 @@ int sq_classifier_load(const struct sq_classifier_config *config, struct sq_clas
 {
     if (config->peers.count > SQ_CLASSIFIER_PEERS_MAX ||
         config->exempt[0].count + config->exempt[1].count > SQ_CLASSIFIER_EXEMPT_MAX ||
-        config->port_count > SQ_CLASSIFIER_PORTS_MAX || config->session_count > SQ_CLASSIFIER_SESSIONS_MAX)
+        config->port_count > SQ_CLASSIFIER_PORTS_MAX || config->session_count > SQ_CLASSIFIER_SESSIONS_MAX ||
+        config->device_count > SQ_CLASSIFIER_DETOUR_DEVICES_MAX)
         return sq_fail(error, SQ_LIMIT, "a network fault takes at most %d peers, %d exceptions and %d ports",
                        SQ_CLASSIFIER_PEERS_MAX, SQ_CLASSIFIER_EXEMPT_MAX, SQ_CLASSIFIER_PORTS_MAX);
     libbpf_print_fn_t before = libbpf_set_print(keep_complaint);
@@ -245,6 +291,11 @@ int sq_classifier_load(const struct sq_classifier_config *config, struct sq_clas
         sq_classifier__destroy(opened);
         return -1;
     }
+    if (keep_detours(opened) != 0) {
+        number = errno;
+        sq_classifier__destroy(opened);
+        return fail_load(error, number);
+    }
     opened->bss->shared.ahead_ns = ahead_ns;
     *classifier = opened;
     return 0;
@@ -252,6 +303,8 @@ int sq_classifier_load(const struct sq_classifier_config *config, struct sq_clas
 
 void sq_classifier_free(struct sq_classifier *classifier)
 {
+    if (classifier != NULL)
+        leave_detours();
     sq_classifier__destroy(classifier);
 }
 

@@ -40,7 +40,9 @@ struct sq_classifier_config {
      */
     bool loopback_in;
     bool loopback_out;
-    uint32_t detour_out; /* with it, where that action sends outgoing packets: an interface's index */
+    uint32_t detour_out;     /* with it, where that action sends outgoing packets: an interface's index */
+    const uint32_t *devices; /* with it, the interfaces whose packets those are, by index: 8 at most */
+    size_t device_count;
     struct sq_cidr_list peers;
     struct sq_cidr_list exempt[2]; /* within the peers, but left alone */
     const uint16_t *ports;         /* protected: packets from or to them are left alone */
@@ -56,8 +58,9 @@ struct sq_classifier_totals {
 };
 
 /*
- * Load and fill the programs, switched off. The caller frees with sq_classifier_free. SQ_UNABLE says what the
- * kernel or the privileges lack.
+ * Load and fill the programs, switched off. All that one process has loaded know of each other's detours, so
+ * that a packet is not met a second time when it comes back from one. The caller frees with
+ * sq_classifier_free. SQ_UNABLE says what the kernel or the privileges lack.
  */
 int sq_classifier_load(const struct sq_classifier_config *config, struct sq_classifier **classifier,
                        struct sq_error *error);

@@ -5,6 +5,8 @@
 
 #include "common/text.h"
 
+#include "bpf_program/classifier.h"
+
 #include <errno.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
@@ -17,7 +19,7 @@
 
 /* The kernel counts its own indices up from 1; "SQ" in the upper half stays out of its way and can be
  * recognised. */
-#define INDEX_BASE   0x53510000u
+#define INDEX_BASE   (SQ_CLASSIFIER_DETOUR_MARK << 16)
 #define NAME_PREFIX  "squall-"
 #define SLOTS_MAX    8 /* faults at a time: SQ_FAULTS_MAX */
 #define ATTEMPTS_MAX 8 /* when others stand in a slot's place */
@@ -33,6 +35,9 @@
 
 /* Locally administered, not multicast; what follows is the experiment's. */
 #define ADDRESS_FIRST 0x02u
+
+_Static_assert(ATTEMPTS_MAX *SLOTS_MAX *SQ_TC_SIDES <= SQ_CLASSIFIER_DETOURS,
+               "the classifier knows every IFB by its number");
 
 struct link_request {
     struct nlmsghdr header;

@@ -115,7 +115,7 @@ static void assert_lost_and_late(const char *from, const char *to)
     assert_true(result.delays_ms[0] < DELAY_MS + 20); /* not twice */
 }
 
-/* Every packet that ran the risk was lost or delayed, and none did twice. */
+/* Every packet that ran the risk was lost or delayed, and none did twice. `first` delays, `second` loses. */
 static void assert_account(uint64_t at_least)
 {
     static const char *const sides[] = {"in", "out"};
@@ -165,6 +165,77 @@ static void test_latency_and_loss(void **state)
     delay_and_lose(1, false);
 }
 
+/* A virtual LAN on eth0, at both ends: 10.8.5.1 and 10.8.5.2. */
+static void add_virtual_lan(void)
+{
+    const int ends[] = {lab.host, lab.net};
+    for (int i = 0; i < 2; i++)
+        fixture_must(
+            ends[i],
+            "ip link add link eth0 name upper type vlan id 5 && ip addr add 10.8.5.%d/24 dev upper && "
+            "ip link set upper up",
+            i + 1);
+}
+
+static void init_on(struct impairment *fault, enum sq_fault_kind kind, uint32_t slot, const char *interface)
+{
+    init(fault, kind, slot, "10.8.5.2");
+    struct sq_network_selector *selector = kind == SQ_NETWORK_LATENCY ? &fault->order.spec.latency.selector
+                                           : kind == SQ_NETWORK_PARTITION
+                                               ? &fault->order.spec.partition.selector
+                                               : &fault->order.spec.loss.selector;
+    (void)snprintf(selector->interface, sizeof selector->interface, "%s", interface);
+}
+
+static void delay_and_lose_on(const char *delays, const char *loses, bool latency_goes_first)
+{
+    init_on(&first, SQ_NETWORK_LATENCY, 0, delays);
+    init_on(&second, SQ_NETWORK_LOSS, 1, loses);
+    start_both(latency_goes_first);
+    assert_lost_and_late("10.8.5.1", "10.8.5.2");
+    assert_lost_and_late("10.8.5.2", "10.8.5.1");
+    impairment_stop(&first);
+    impairment_stop(&second);
+}
+
+/* One on a device, the other on the device under it: what the upper one's detour gives back is new below. */
+static void test_stacked_devices(void **state)
+{
+    (void)state;
+    if (!has_netem || fixture_run(lab.host, "ip link add link eth0 name upper type vlan id 5 2>/dev/null && "
+                                            "ip link del upper") != 0) {
+        print_message("not checked: this kernel has no netem, or no virtual LANs\n");
+        skip();
+    }
+    add_virtual_lan();
+    delay_and_lose_on("upper", "eth0", true);
+    delay_and_lose_on("upper", "eth0", false);
+    delay_and_lose_on("eth0", "upper", true);
+    delay_and_lose_on("upper", "upper", true);
+    init_on(&first, SQ_NETWORK_LATENCY, 0, "upper");
+    init_on(&second, SQ_NETWORK_PARTITION, 1, "eth0");
+    start_both(true);
+    assert_false(fixture_tcp_works(&lab, "10.8.5.2", "10.8.5.1", 7000));
+    assert_int_equal(impairment_counter(&second, "matched-out"), impairment_counter(&second, "dropped-out"));
+    impairment_stop(&first);
+    impairment_stop(&second);
+}
+
+/* A fault of its own that loses on both would lose too much. */
+static void test_stacked_loss_is_refused(void **state)
+{
+    (void)state;
+    if (fixture_run(lab.host, "ip link add link eth0 name upper type vlan id 5 2>/dev/null") != 0) {
+        print_message("not checked: this kernel has no virtual LANs\n");
+        skip();
+    }
+    fixture_must(lab.host, "ip addr add 10.8.5.1/24 dev upper && ip link set upper up");
+    init(&first, SQ_NETWORK_LOSS, 0, "10.8.5.2");
+    impairment_to(&first, "10.9.0.2");
+    first.order.spec.loss.selector.interface[0] = '\0';
+    impairment_assert_refused(&first, SQ_UNABLE, "eth0, which carries the packets of upper");
+}
+
 int main(void)
 {
     fixture_require_root();
@@ -172,6 +243,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_partition_and_loss, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_latency_and_loss, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_stacked_devices, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_stacked_loss_is_refused, set_up, tear_down),
     };
     int failures = cmocka_run_group_tests_name("clsact", tests, NULL, NULL);
     sq_tcx_try();
