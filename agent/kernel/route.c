@@ -21,6 +21,7 @@ struct search {
     bool link_local;
     bool found;
     bool local;
+    int narrowest; /* prefix behind which the table that was searched last shows nothing; -1: none */
 };
 
 static bool is_single(const struct sq_cidr *range)
@@ -106,6 +107,7 @@ static bool search_table(struct search *search, uint32_t id, int suppress_prefix
         search->local = search->local || (covers && way->type == SQ_ROUTE_LOCAL);
         thrown = thrown || way->type == SQ_ROUTE_THROW;
     }
+    search->narrowest = narrowest;
     return decides && !thrown && !search->link_local;
 }
 
@@ -125,8 +127,12 @@ static void search_rules(struct search *search)
             continue;
         bool covered = rule->table == 0 || search_table(search, rule->table, rule->suppress_prefix);
         if (covered && !rule->conditional && !rule->inverted && !search->table->jumps &&
-            sq_cidr_contains(&rule->destination, search->peer))
+            sq_cidr_contains(&rule->destination, search->peer)) {
+            /* Until a rule is added, IPv4 has its local and main tables in one: the narrower route wins. */
+            if (search->table->family == 4 && rule->table == RT_TABLE_LOCAL)
+                (void)search_table(search, RT_TABLE_MAIN, search->narrowest);
             return;
+        }
     }
 }
 

@@ -362,10 +362,23 @@ static void test_expired_route(void **state)
                            "ip route add fd07::/64 dev eth1 expires 1");
     assert_touches_one("fd07::/112", "eth1");
     wait_for_route("fd07::9", "eth0");
+    usleep(50000); /* the kernel says since when in units of 10 ms, and 0 is also what never ends */
     impairment_init(&fault, SQ_DIRECTION_BOTH, NULL);
     impairment_to(&fault, "fd07::/112");
     assert_int_equal(impairment_preview(&fault), 0);
     assert_true(touches("eth0"));
+}
+
+/* A range of this host's own (AnyIP), and a narrower one that is not: one table for the kernel. */
+static void test_local_range(void **state)
+{
+    (void)state;
+    fixture_must(lab.host, "ip route add default via 10.9.0.2 && ip route add local 10.7.0.0/16 dev lo && "
+                           "ip route add 10.7.0.0/24 via 10.8.1.2");
+    assert_touches_one("10.7.0.0/25", "eth1");
+    impairment_init(&fault, SQ_DIRECTION_BOTH, NULL);
+    impairment_to(&fault, "10.7.1.0/24");
+    impairment_assert_refused(&fault, SQ_NOBODY, "10.7.1.0/24");
 }
 
 /* A throw is as no route at all, also for part of the peers, or for some of their packets. */
@@ -486,6 +499,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_conditions_of_nexthop_objects, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_gateway_that_does_not_answer, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_expired_route, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_local_range, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_throw, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_routing_domain, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_link_local, set_up, tear_down),
