@@ -166,6 +166,8 @@ static int fill_record(struct sq_netlink *netlink, const struct sq_fault_env *en
  * Where the fault stands among squall's own: by its kind, then by its slot. What drops comes before what
  * leads away, so that a packet is lost or delayed, whichever fault was made first.
  */
+_Static_assert(SQ_TCX_LOSS_RANK == SQ_FAULTS_MAX, "what loses stands behind every slot of what drops");
+
 static uint32_t rank_of(enum sq_fault_kind kind, uint32_t slot)
 {
     uint32_t order = kind == SQ_NETWORK_PARTITION ? 0 : kind == SQ_NETWORK_LOSS ? 1 : 2;

@@ -1,6 +1,7 @@
 #include "faults/network_tcx.h"
 
 #include "kernel/tcx.h"
+#include "kernel/tcx_others.h"
 
 #include "common/clock.h"
 
@@ -8,8 +9,6 @@
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
-
-#define GUARD_NAME "squall-tcx"
 
 void sq_network_try_host(void)
 {
@@ -73,7 +72,7 @@ int sq_network_tcx_begin(struct sq_network_tcx *tcx, const struct sq_classifier 
                      [SQ_TC_OUT] = sq_classifier_program_out(classifier)},
     };
     const struct sq_guard_job job = {
-        .name = GUARD_NAME,
+        .name = SQ_TCX_GUARD_NAME,
         .way = SQ_GUARD_WITH_INJECTOR,
         .files = {errand.programs[SQ_TC_IN], errand.programs[SQ_TC_OUT]},
         .file_count = SQ_TC_SIDES,
@@ -96,16 +95,26 @@ int sq_network_tcx_prepared(struct sq_network_tcx *tcx, struct sq_error *error)
     return sq_guard_ready(&tcx->guard, error);
 }
 
-/* Where the program stands among those of its side; -1: it does not. *foreign: not squall's, in front. */
+static bool is_foreign(uint32_t id)
+{
+    bool loses;
+    return !sq_tcx_is_own(id) && !sq_tcx_is_others(id, &loses);
+}
+
+/*
+ * Where the program stands among those of its side; -1: it does not. *foreign, unless that is NULL: no
+ * squall's, in front.
+ */
 static int find_program(uint32_t ifindex, enum sq_tc_side side, uint32_t id, uint32_t *foreign)
 {
     uint32_t ids[SQ_TCX_PROGRAMS_MAX];
     int count = sq_tcx_programs(ifindex, side == SQ_TC_OUT, ids, SQ_TCX_PROGRAMS_MAX);
-    *foreign = 0;
+    if (foreign != NULL)
+        *foreign = 0;
     for (int i = 0; i < count && i < SQ_TCX_PROGRAMS_MAX; i++) {
         if (ids[i] == id)
             return i;
-        if (*foreign == 0 && !sq_tcx_is_own(ids[i]))
+        if (foreign != NULL && *foreign == 0 && is_foreign(ids[i]))
             *foreign = ids[i];
     }
     return -1;
@@ -179,9 +188,8 @@ void sq_network_tcx_end(struct sq_network_tcx *tcx, const struct sq_network_undo
 bool sq_network_tcx_is_attached(const struct sq_network_undo *record, uint32_t interface,
                                 enum sq_tc_side side)
 {
-    uint32_t foreign;
     return sq_network_undo_uses(record, side) && record->programs[side] != 0 &&
-           find_program(record->interfaces[interface].ifindex, side, record->programs[side], &foreign) >= 0;
+           find_program(record->interfaces[interface].ifindex, side, record->programs[side], NULL) >= 0;
 }
 
 bool sq_network_tcx_is_gone(struct sq_network_tcx *tcx, const struct sq_network_undo *record)

@@ -186,7 +186,7 @@ struct pair {
     struct bpf_program *program[SQ_CLASSIFIER_DIRECTIONS];
 };
 
-#define PAIRS 4
+#define PAIRS (SQ_CLASSIFIER_PROGRAMS / SQ_CLASSIFIER_DIRECTIONS)
 
 /* Bit 0: for Ethernet frames alone, bit 1: loses by chance. */
 static void list_pairs(const struct sq_classifier *classifier, struct pair pairs[PAIRS])
@@ -245,6 +245,34 @@ static int load(struct sq_classifier *classifier, const struct sq_classifier_con
     if (result == 0)
         result = sq_classifier__load(classifier);
     return result != 0 ? result : fill(classifier, config);
+}
+
+static int read_tag(const struct bpf_program *program, struct sq_classifier_tag *tag)
+{
+    struct bpf_prog_info info = {0};
+    uint32_t length = sizeof info;
+    if (bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &length) != 0)
+        return -1;
+    memcpy(tag->bytes, info.tag, sizeof tag->bytes);
+    return 0;
+}
+
+int sq_classifier_read_tags(struct sq_classifier_tag tags[SQ_CLASSIFIER_PROGRAMS])
+{
+    struct pair pairs[PAIRS];
+    libbpf_print_fn_t before = libbpf_set_print(keep_complaint);
+    struct sq_classifier *opened = sq_classifier__open();
+    int result = opened == NULL || sq_classifier__load(opened) != 0 ? -1 : 0;
+    (void)libbpf_set_print(before);
+    if (result == 0)
+        list_pairs(opened, pairs);
+    for (int i = 0; i < SQ_CLASSIFIER_PROGRAMS && result == 0; i++) {
+        tags[i].loses = i / SQ_CLASSIFIER_DIRECTIONS >= 2;
+        result =
+            read_tag(pairs[i / SQ_CLASSIFIER_DIRECTIONS].program[i % SQ_CLASSIFIER_DIRECTIONS], &tags[i]);
+    }
+    sq_classifier__destroy(opened);
+    return result;
 }
 
 /*

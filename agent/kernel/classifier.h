@@ -91,6 +91,20 @@ void sq_classifier_know_off(uint32_t program_id);
 int sq_classifier_totals(const struct sq_classifier *classifier, struct sq_classifier_totals *in,
                          struct sq_classifier_totals *out, struct sq_error *error);
 
+#define SQ_CLASSIFIER_PROGRAMS 8 /* of which a fault loads two */
+
+/* The kernel's digest of a program's instructions, the same in every process that loads it. */
+struct sq_classifier_tag {
+    uint8_t bytes[8];
+    bool loses; /* by chance */
+};
+
+/*
+ * The tags of all the classifier's programs. Loads and closes them, which takes some time and leaves the
+ * memory of the process larger: for one that ends. 0, or -1 if the kernel does not take one of them.
+ */
+int sq_classifier_read_tags(struct sq_classifier_tag tags[SQ_CLASSIFIER_PROGRAMS]);
+
 #define SQ_TCX_PROGRAMS_MAX 64 /* BPF_MPROG_MAX of the kernel */
 
 /*

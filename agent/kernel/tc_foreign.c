@@ -2,6 +2,7 @@
 
 #include "kernel/classifier.h"
 #include "kernel/tcx.h"
+#include "kernel/tcx_others.h"
 
 #include "common/text.h"
 
@@ -226,8 +227,9 @@ static int judge(const struct sq_tc_filter *filter, void *cookie)
 static int count_foreign(const uint32_t *ids, int count, uint32_t *first)
 {
     int foreign = 0;
+    bool loses;
     for (int i = 0; i < count && i < SQ_TCX_PROGRAMS_MAX; i++)
-        if (!sq_tcx_is_own(ids[i]) && foreign++ == 0)
+        if (!sq_tcx_is_own(ids[i]) && !sq_tcx_is_others(ids[i], &loses) && foreign++ == 0)
             *first = ids[i];
     return foreign;
 }

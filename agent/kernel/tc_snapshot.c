@@ -3,6 +3,7 @@
 #include "kernel/classifier.h"
 #include "kernel/tc.h"
 #include "kernel/tcx.h"
+#include "kernel/tcx_others.h"
 
 #include <errno.h>
 #include <linux/pkt_cls.h>
@@ -162,7 +163,8 @@ static int add_programs(uint32_t ifindex, enum sq_tc_side side, struct sq_tc_dig
     if (count < 0)
         return count == -ENODEV ? 0 : count;
     for (int i = 0; i < count && i < SQ_TCX_PROGRAMS_MAX; i++) {
-        if (sq_tcx_is_own(ids[i]))
+        bool loses;
+        if (sq_tcx_is_own(ids[i]) || sq_tcx_is_others(ids[i], &loses))
             continue;
         digest->hash = add_number(digest->hash, ids[i]);
         digest->count++;

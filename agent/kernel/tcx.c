@@ -1,5 +1,7 @@
 #include "kernel/tcx.h"
 
+#include "kernel/tcx_others.h"
+
 #include "common/cleanup.h"
 
 #include <arpa/inet.h>
@@ -133,7 +135,17 @@ static uint32_t attach_type_of(enum sq_tc_side side)
     return side == SQ_TC_OUT ? TCX_EGRESS : TCX_INGRESS;
 }
 
-/* The last of squall's own of a lower rank, behind which a new one has to stand; 0: it stands first. */
+/* -1: it is no squall's. */
+static int64_t rank_of(uint32_t id)
+{
+    bool loses;
+    const struct own *own = find_own(id);
+    if (own != NULL)
+        return atomic_load(&own->rank);
+    return !sq_tcx_is_others(id, &loses) ? -1 : loses ? SQ_TCX_LOSS_RANK : 0;
+}
+
+/* The last of squall's of a lower rank, behind which a new one has to stand; 0: it stands first. */
 static int find_place(uint32_t ifindex, enum sq_tc_side side, uint32_t rank, uint32_t *behind,
                       uint64_t *revision)
 {
@@ -146,8 +158,8 @@ static int find_place(uint32_t ifindex, enum sq_tc_side side, uint32_t rank, uin
     if (syscall(SYS_bpf, BPF_PROG_QUERY, &query, sizeof query) != 0)
         return -errno;
     for (uint32_t i = 0; i < query.count && i < PROGRAMS_MAX; i++) {
-        const struct own *own = find_own(ids[i]);
-        if (own != NULL && atomic_load(&own->rank) < rank)
+        int64_t its_rank = rank_of(ids[i]);
+        if (its_rank >= 0 && its_rank < rank)
             *behind = ids[i];
     }
     *revision = query.revision;
@@ -232,19 +244,39 @@ static bool try_it(void)
     return send(fd, "x", 1, 0) == 1 && arrives(fd, ARRIVES_MS);
 }
 
-void sq_tcx_try(void)
+/* What the process that tries brings back. */
+struct trial {
+    bool has_tags;
+    struct sq_classifier_tag tags[SQ_CLASSIFIER_PROGRAMS];
+};
+
+static int run_trial(struct trial *trial)
 {
     int status = 1;
-    sq_tcx_use(false);
     pid_t child = fork();
     if (child == 0) {
         (void)alarm(TRIAL_SECONDS);
-        _exit(try_it() ? 0 : 1);
+        bool works = try_it();
+        trial->has_tags = works && sq_classifier_read_tags(trial->tags) == 0;
+        _exit(works ? 0 : 1);
     }
-    if (child < 0)
-        return;
-    while (waitpid(child, &status, 0) < 0)
+    while (child > 0 && waitpid(child, &status, 0) < 0)
         if (errno != EINTR)
-            return;
-    sq_tcx_use(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+            return 1;
+    return status;
+}
+
+void sq_tcx_try(void)
+{
+    sq_tcx_use(false);
+    struct trial *trial =
+        mmap(NULL, sizeof *trial, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (trial == MAP_FAILED)
+        return;
+    int status = run_trial(trial);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        sq_tcx_use(true);
+    if (trial->has_tags)
+        sq_tcx_others_learn(trial->tags);
+    (void)munmap(trial, sizeof *trial);
 }

@@ -18,11 +18,14 @@
 
 #define SQ_TCX_OWN_MAX 32 /* programs of one agent at a time */
 
+/* Ranks from here on are of programs that lose by chance; those before drop all that they mean. */
+#define SQ_TCX_LOSS_RANK 8
+
 /*
  * Try, in a network namespace that ends with the call, whether the kernel has tcx and whether a program can
- * drop outgoing packets there without the sender's noticing, which no documentation promises. Takes some
- * 50 ms and needs CAP_SYS_ADMIN: to be called once, before privileges are dropped. Where it was not called or
- * fails, tcx is not used.
+ * drop outgoing packets there without the sender's noticing, which no documentation promises; and learn to
+ * recognise the programs of other squallds (tcx_others.h). Takes some 60 ms and needs CAP_SYS_ADMIN: to be
+ * called once, before privileges are dropped. Where it was not called or fails, tcx is not used.
  */
 void sq_tcx_try(void);
 bool sq_tcx_is_used(void);
@@ -42,7 +45,8 @@ void sq_tcx_own_remove(uint32_t id);
 bool sq_tcx_is_own(uint32_t id);
 
 /*
- * Attach in front of all programs that are there, but behind squall's own of a lower rank. The link's
+ * Attach in front of all programs that are there, but behind squall's of a lower rank, its own and other
+ * squallds'. The link's
  * descriptor, or -errno. Blocks for some 10 ms.
  */
 int sq_tcx_attach(int program_fd, uint32_t ifindex, enum sq_tc_side side, uint32_t rank);

@@ -9,9 +9,12 @@
 #include "faults/network_undo.h"
 #include "kernel/classifier.h"
 #include "kernel/tcx.h"
+#include "kernel/tcx_others.h"
 
 #include <bpf/bpf.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/pkt_cls.h>
 #include <net/if.h>
 #include <setjmp.h>
@@ -22,6 +25,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -81,18 +87,23 @@ static unsigned count_programs(void)
                       sq_tcx_programs(eth0, true, ids, PROGRAMS_MAX));
 }
 
-static int attach_accepting(enum sq_tc_side side)
+static int attach_accepting_as(const char *name, enum sq_tc_side side)
 {
     const struct bpf_insn code[] = {
         {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = TC_ACT_OK},
         {.code = BPF_JMP | BPF_EXIT},
     };
-    int program = bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "cilium_like", "GPL", code, 2, NULL);
+    int program = bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, name, "GPL", code, 2, NULL);
     assert_true(program >= 0);
     int link = sq_tcx_attach(program, if_nametoindex("eth0"), side, 0);
     assert_true(link >= 0);
     close(program);
     return link;
+}
+
+static int attach_accepting(enum sq_tc_side side)
+{
+    return attach_accepting_as("cilium_like", side);
 }
 
 /* It drops whatever a program or filter that accepts everything stands there already. */
@@ -235,6 +246,105 @@ static void test_who_comes_in_front_is_noticed(void **state)
     impairment_stop(fault);
 }
 
+/* A process that is no relative, with a fault of its own, as another squalld: until its input ends. */
+static int be_another_squalld(enum sq_fault_kind kind)
+{
+    static struct impairment other;
+    char byte;
+    sq_tcx_try();
+    impairment_init_kind(&other, kind, SQ_DIRECTION_BOTH, "eth0");
+    other.order.spec.loss.percent = 100;
+    impairment_to(&other, "10.9.0.3");
+    impairment_start(&other);
+    if (write(STDOUT_FILENO, "x", 1) != 1 || read(STDIN_FILENO, &byte, 1) != 0)
+        return 1;
+    impairment_stop(&other);
+    return 0;
+}
+
+static pid_t start_another_squalld(const char *kind, int *input)
+{
+    int in[2];
+    int out[2];
+    char byte;
+    assert_int_equal(pipe2(in, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        (void)dup2(in[0], STDIN_FILENO);
+        (void)dup2(out[1], STDOUT_FILENO);
+        (void)execl("/proc/self/exe", "test_network_tcx", kind, (char *)NULL);
+        _exit(127);
+    }
+    close(in[0]);
+    close(out[1]);
+    assert_int_equal(read(out[0], &byte, 1), 1);
+    close(out[0]);
+    *input = in[1];
+    return pid;
+}
+
+/* With no more privileges than an agent keeps. */
+static int look_as_an_agent(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct all[2];
+    assert_int_equal(syscall(SYS_capget, &header, all), 0);
+    struct __user_cap_data_struct some[2] = {all[0], all[1]};
+    some[0].effective = 1u << CAP_NET_ADMIN | 1u << CAP_SYS_PTRACE | 1u << CAP_DAC_READ_SEARCH;
+    some[1].effective = 1u << (CAP_BPF - 32) | 1u << (CAP_PERFMON - 32);
+    assert_int_equal(syscall(SYS_capset, &header, some), 0);
+    int result = fault->ops->look(fault->state, &fault->undo, &fault->error);
+    assert_int_equal(syscall(SYS_capset, &header, all), 0);
+    return result;
+}
+
+/* It only drops, so it bypasses nobody; and what loses stands behind what drops, whosever it is. */
+static void test_another_squalld_is_nobody_in_front(void **state)
+{
+    (void)state;
+    static const char *const kinds[] = {"partition", "loss"};
+    for (int i = 0; i < 2; i++) {
+        int input;
+        int status;
+        uint32_t ids[PROGRAMS_MAX];
+        impairment_start(fault);
+        pid_t other = start_another_squalld(kinds[i], &input);
+        if (look_as_an_agent() != 0)
+            fail_msg("%s: %s", kinds[i], fault->error.text);
+        assert_int_equal(fixture_out4(&lab, "2") + fixture_in4(&lab, "2"), 0);
+        assert_int_equal(fixture_out4(&lab, "3") + fixture_in4(&lab, "3"), 0);
+        struct sq_network_undo record;
+        assert_int_equal(sq_network_undo_read(&fault->undo, &record, NULL), 0);
+        assert_int_equal(sq_tcx_programs(if_nametoindex("eth0"), true, ids, PROGRAMS_MAX), 2);
+        assert_int_equal(ids[0] == record.programs[SQ_TC_OUT], i == 1);
+        close(input);
+        assert_int_equal(waitpid(other, &status, 0), other);
+        assert_int_equal(status, 0);
+        impairment_stop(fault);
+    }
+    assert_passing(FIXTURE_COUNT);
+}
+
+/* The name makes no squall: not of the program, and not of the process. */
+static void test_who_looks_like_squall_is_foreign(void **state)
+{
+    (void)state;
+    char name[16];
+    impairment_start(fault);
+    assert_int_equal(prctl(PR_GET_NAME, name), 0);
+    assert_int_equal(prctl(PR_SET_NAME, SQ_TCX_GUARD_NAME), 0);
+    int link = attach_accepting_as("sq_out_ethernet", SQ_TC_OUT);
+    int result = fault->ops->look(fault->state, &fault->undo, &fault->error);
+    assert_int_equal(prctl(PR_SET_NAME, name), 0);
+    assert_int_equal(result, -1);
+    assert_int_equal(fault->error.code, SQ_VANISHED);
+    close(link);
+    impairment_stop(fault);
+}
+
 /* An end that is begun is no vanishing; what was gone before it stays so. */
 static void test_last_look(void **state)
 {
@@ -342,9 +452,11 @@ static void test_loss(void **state)
     impairment_stop(fault);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     fixture_require_root();
+    if (argc > 1)
+        return be_another_squalld(strcmp(argv[1], "loss") == 0 ? SQ_NETWORK_LOSS : SQ_NETWORK_PARTITION);
     sq_tcx_try();
     if (!sq_tcx_is_used()) {
         printf("skipped: this kernel has no tcx\n");
@@ -359,6 +471,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_guard_stays_when_asked_to_go, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_killed_guard_is_noticed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_who_comes_in_front_is_noticed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_another_squalld_is_nobody_in_front, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_who_looks_like_squall_is_foreign, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_last_look, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_clean_does_not_need_the_guard, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_only_classifiers_are_switched_off, set_up, tear_down),
