@@ -132,6 +132,17 @@ static pid_t start_helper(bool is_orphan)
     return helper;
 }
 
+/* Among the lines: another test beside this one may have left something on its way out. */
+static unsigned count_ended(pid_t helper)
+{
+    char expected[64];
+    unsigned count = 0;
+    (void)snprintf(expected, sizeof expected, "ended squall-cpu[%d]", (int)helper);
+    for (uint32_t i = 0; i < report.line_count; i++)
+        count += strcmp(report.lines[i].text, expected) == 0;
+    return count;
+}
+
 /* This program stands for squalld: its own children belong to an agent that is alive. */
 static void test_processes(void **state)
 {
@@ -139,10 +150,8 @@ static void test_processes(void **state)
     pid_t mine = start_helper(false);
     pid_t orphan = start_helper(true);
     must(sq_process_sweep(&report, &error));
-    assert_int_equal(report.line_count, 1);
-    char expected[64];
-    (void)snprintf(expected, sizeof expected, "ended squall-cpu[%d]", (int)orphan);
-    assert_string_equal(report.lines[0].text, expected);
+    assert_int_equal(count_ended(orphan), 1);
+    assert_int_equal(count_ended(mine), 0);
     for (int i = 0; i < 200 && kill(orphan, 0) == 0; i++)
         (void)usleep(5000);
     assert_int_equal(kill(mine, 0), 0);
