@@ -216,14 +216,21 @@ bool sq_network_has_detour(const struct sq_network_undo *record)
 }
 
 static uint32_t remove_one(struct sq_netlink *netlink, const struct sq_network_undo *record,
-                           enum sq_tc_side side, struct sq_fault_report *report, bool *differs)
+                           enum sq_tc_side side, bool expected, struct sq_fault_report *report, bool *differs)
 {
     const struct sq_ifb *ifb = &record->detours[side];
     char alias[SQ_TC_NAME_MAX];
     make_alias(record, side, alias);
     int found = sq_ifb_find(netlink, ifb, alias);
-    if (found == SQ_IFB_ABSENT)
+    if (found == SQ_IFB_ABSENT) {
+        *differs = *differs || expected;
+        if (expected)
+            sq_report_line(report, SQ_LINE_FOREIGN,
+                           "somebody took the interface %s away: it is deleted, or in another network "
+                           "namespace, alias %s",
+                           ifb->name, alias);
         return 0;
+    }
     if (found == SQ_IFB_FOREIGN) {
         *differs = true;
         sq_report_line(report, SQ_LINE_FOREIGN,
@@ -258,11 +265,11 @@ static uint32_t remove_loaded(struct sq_netlink *netlink, const struct sq_networ
 }
 
 uint32_t sq_network_detours_remove(struct sq_netlink *netlink, const struct sq_network_undo *record,
-                                   struct sq_fault_report *report, bool *differs)
+                                   bool expected, struct sq_fault_report *report, bool *differs)
 {
     uint32_t left = 0;
     for (enum sq_tc_side side = SQ_TC_IN; side < SQ_TC_SIDES; side++)
         if (record->detours[side].ifindex != 0)
-            left += remove_one(netlink, record, side, report, differs);
+            left += remove_one(netlink, record, side, expected, report, differs);
     return left + remove_loaded(netlink, record, report, differs);
 }

@@ -64,10 +64,10 @@ void sq_network_detours_tell_lost(struct sq_netlink *netlink, const struct sq_ne
 /*
  * Delete what is squall's by all its marks, and what came with a kernel module; when no filter leads there
  * any more. Returns how many could not be deleted; *differs is set if something foreign stands in their
- * place. Tells both in report->lines.
+ * place, or if one is not there that was `expected` to be. Tells all of it in report->lines.
  */
 uint32_t sq_network_detours_remove(struct sq_netlink *netlink, const struct sq_network_undo *record,
-                                   struct sq_fault_report *report, bool *differs);
+                                   bool expected, struct sq_fault_report *report, bool *differs);
 
 /* How long packets may need to come out of the record's queues, within the bounds above. */
 uint64_t sq_network_detours_drain_ns(const struct sq_network_undo *record);

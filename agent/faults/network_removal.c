@@ -21,6 +21,7 @@ struct removal {
     uint32_t left;
     uint32_t unseen; /* what could not be compared */
     bool differs;
+    bool stood; /* there were filters: with them whatever they led to, which is made before and goes after */
 };
 
 /* The guard that holds it was ended; its end takes a moment, and nobody waits for it here. */
@@ -108,6 +109,7 @@ static void remove_from_interface(struct removal *removal, uint32_t i, bool same
     const struct sq_network_undo_interface *interface = &removal->record->interfaces[i];
     struct sq_network_survey survey;
     int result = sq_network_undo_survey(removal->netlink, removal->record, i, &survey);
+    removal->stood = removal->stood || (result == 0 && survey.tenants.own > 0);
     if (result == 0 && interface->makes_clsact != 0)
         judge_clsact(removal, i, same, &survey);
     remove_filters(removal, i);
@@ -155,7 +157,9 @@ static bool is_here(struct removal *removal, uint32_t i, bool *same)
     struct sq_link link;
     int result = sq_link_by_index(removal->netlink, removal->record->interfaces[i].ifindex, &link);
     if (result == -ENODEV) {
-        sq_report_line(removal->report, SQ_LINE_NOTE, "%s: the interface is gone, and all that hung on it",
+        removal->differs = true;
+        sq_report_line(removal->report, SQ_LINE_FOREIGN,
+                       "%s: the interface is gone, or in another network namespace, and all that hung on it",
                        name);
         return false;
     }
@@ -180,13 +184,15 @@ static void remove_all(struct removal *removal)
     const struct sq_network_undo *record = removal->record;
     bool here[SQ_NETWORK_INTERFACES_MAX] = {false};
     sq_network_detours_tell_lost(removal->netlink, record, removal->report);
+    removal->stood = sq_network_undo_was_standing(record);
     for (uint32_t i = 0; i < record->interface_count; i++) {
         bool same = false;
         here[i] = is_here(removal, i, &same);
         if (here[i])
             remove_from_interface(removal, i, same);
     }
-    removal->left += sq_network_detours_remove(removal->netlink, record, removal->report, &removal->differs);
+    removal->left += sq_network_detours_remove(removal->netlink, record, removal->stood, removal->report,
+                                               &removal->differs);
     for (uint32_t i = 0; i < record->interface_count; i++)
         if (here[i])
             compare(removal, &record->interfaces[i]);

@@ -114,6 +114,32 @@ void sq_network_undo_by_hand(const struct sq_network_undo *record, uint32_t inte
                    record->handle);
 }
 
+/* By their filters' names. What cleans a dead process's fault removes it as well, and has to know by then. */
+static char standing[SQ_FAULTS_MAX][SQ_TC_NAME_MAX];
+static unsigned standing_next;
+
+static char *find_standing(const struct sq_network_undo *record)
+{
+    for (unsigned i = 0; i < SQ_FAULTS_MAX; i++)
+        if (standing[i][0] != '\0' && strcmp(standing[i], record->filter_name) == 0)
+            return standing[i];
+    return NULL;
+}
+
+static void note_standing(const struct sq_network_undo *record)
+{
+    if (find_standing(record) == NULL)
+        (void)sq_text_copy(standing[standing_next++ % SQ_FAULTS_MAX], SQ_TC_NAME_MAX, record->filter_name);
+}
+
+bool sq_network_undo_was_standing(const struct sq_network_undo *record)
+{
+    char *found = find_standing(record);
+    if (found != NULL)
+        found[0] = '\0';
+    return found != NULL;
+}
+
 /* 0, or -errno: filters are still there. */
 static int clean_side(struct sq_netlink *netlink, const struct sq_network_undo *record, uint32_t interface,
                       enum sq_tc_side side, struct sq_error *error)
@@ -123,6 +149,8 @@ static int clean_side(struct sq_netlink *netlink, const struct sq_network_undo *
     struct sq_tc_place place = sq_network_undo_place(record, interface, side);
     sq_network_undo_filter_name(record, interface, name);
     int removed = sq_tc_remove_filter(netlink, &place, name);
+    if (removed == 0)
+        note_standing(record);
     if (removed == 0 || removed == -ENOENT)
         return 0;
     sq_network_undo_by_hand(record, interface, side, command);
@@ -139,8 +167,10 @@ static int clean_interface(struct sq_netlink *netlink, const struct sq_network_u
     if (record->interfaces[interface].makes_clsact != 0 &&
         sq_network_undo_survey(netlink, record, interface, &survey) == 0 && survey.tenants.own > 0 &&
         sq_network_survey_is_alone(&survey) &&
-        sq_tc_remove_clsact(netlink, record->interfaces[interface].ifindex) == 0)
+        sq_tc_remove_clsact(netlink, record->interfaces[interface].ifindex) == 0) {
+        note_standing(record);
         return 0;
+    }
     for (enum sq_tc_side side = SQ_TC_IN; side < SQ_TC_SIDES; side++)
         if (sq_network_undo_uses(record, side) && clean_side(netlink, record, interface, side, error) != 0)
             result = -1;

@@ -105,6 +105,12 @@ int sq_network_undo_clean(struct sq_netlink *netlink, const struct sq_network_un
                           struct sq_error *error);
 
 /*
+ * Whether this process's sq_network_undo_clean found filters of the record since this was asked last: those
+ * of the latest 8 faults are remembered.
+ */
+bool sq_network_undo_was_standing(const struct sq_network_undo *record);
+
+/*
  * The same for what was made in another network namespace, by a process that enters it if it may. One that is
  * gone is clean.
  */

@@ -193,7 +193,10 @@ static void test_detour_deleted_by_somebody(void **state)
     fixture_must(lab.host, "ip link del squall-0-out");
     usleep(1600000);
     assert_delayed(false);
-    recover();
+    assert_int_equal(impairment_recover(shared), 0);
+    assert_int_equal(shared->report.proof, SQ_PROOF_CHANGED);
+    assert_true(impairment_says(shared, SQ_LINE_FOREIGN, "took the interface squall-0-out away"));
+    recover(); /* there is nothing any more that it could be missing from */
 }
 
 static void test_detour_renamed(void **state)

@@ -157,8 +157,8 @@ static void test_interface_gone(void **state)
     impairment_die(shared, 60000, 0);
     fixture_must(lab.host, "ip link del eth0");
     assert_int_equal(impairment_recover(shared), 0);
-    assert_int_equal(shared->report.proof, SQ_PROOF_PROVED);
-    assert_true(impairment_says(shared, SQ_LINE_NOTE, "gone"));
+    assert_int_equal(shared->report.proof, SQ_PROOF_CHANGED);
+    assert_true(impairment_says(shared, SQ_LINE_FOREIGN, "the interface is gone"));
 }
 
 static void test_interface_renamed(void **state)

@@ -408,7 +408,8 @@ static void test_interface_gone(void **state)
     assert_vanished("eth0");
     assert_int_equal(fault->ops->clean(fault->state, &fault->undo, &fault->error), 0);
     assert_int_equal(impairment_recover(fault), 0);
-    assert_true(impairment_says(fault, SQ_LINE_NOTE, "gone"));
+    assert_true(impairment_says(fault, SQ_LINE_FOREIGN, "eth0: the interface is gone"));
+    assert_int_equal(fault->report.proof, SQ_PROOF_CHANGED);
     fault->ops->release(fault->state);
     free(fault->state);
 }

@@ -127,6 +127,28 @@ static void test_interface_deleted_and_made_anew(void **state)
     stop(SQ_PROOF_CHANGED);
 }
 
+/* Deleted, or moved to another network namespace: what it was before cannot be told of it. */
+static void test_interface_gone(void **state)
+{
+    (void)state;
+    for (int moved = 0; moved < 2; moved++) {
+        fixture_add_link(&lab, "eth1", 1);
+        impairment_init(&fault, SQ_DIRECTION_BOTH, "eth1");
+        impairment_to(&fault, "10.8.1.2");
+        start();
+        if (moved)
+            fixture_must(lab.host,
+                         "ip link set eth1 down && ip link set eth1 name gone1 && "
+                         "ip link set gone1 netns /proc/%d/fd/%d",
+                         getpid(), lab.net);
+        else
+            fixture_must(lab.host, "ip link del eth1");
+        expect_vanished("somebody took the interface eth1 away");
+        stop(SQ_PROOF_CHANGED);
+        assert_true(impairment_says(&fault, SQ_LINE_FOREIGN, "eth1: the interface is gone"));
+    }
+}
+
 static void test_interface_renamed(void **state)
 {
     (void)state;
@@ -241,6 +263,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_filter_deleted, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_clsact_deleted, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_interface_deleted_and_made_anew, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_interface_gone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_interface_renamed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_foreign_filter_in_front, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_foreign_tcx_in_front, set_up, tear_down),
