@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -234,11 +235,32 @@ void victim_start_many(size_t count)
         (void)victim_start_web();
 }
 
+/* A /tmp of the test's own, in which the checkout stays where it is if it stands below the old one. */
+static bool cover_tmp(void)
+{
+    char checkout[PATH_MAX] = "";
+    char inside[64];
+    ssize_t length = readlink("/proc/self/exe", checkout, sizeof checkout - 1);
+    bool is_below = length > 0 && strncmp(checkout, "/tmp/", 5) == 0;
+    int fd = -1;
+    if (is_below) {
+        checkout[5 + strcspn(checkout + 5, "/")] = '\0';
+        fd = open(checkout, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    }
+    bool is_done = mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, NULL) == 0;
+    if (is_done && is_below) {
+        (void)snprintf(inside, sizeof inside, "/proc/self/fd/%d", fd);
+        is_done = mkdir(checkout, 0755) == 0 && mount(inside, checkout, NULL, MS_BIND, NULL) == 0;
+    }
+    if (fd >= 0)
+        (void)close(fd);
+    return is_done;
+}
+
 static bool make_place(void)
 {
     return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
-           mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) == 0 &&
-           mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, NULL) == 0 &&
+           mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) == 0 && cover_tmp() &&
            mkdir(VICTIM_DIRECTORY, 0755) == 0 &&
            system("cp /bin/sleep " VICTIM_WEB " && cp /bin/sleep " VICTIM_OTHER) == 0;
 }
