@@ -44,6 +44,22 @@ int sq_file_read(const char *path, size_t most_bytes, char **content, size_t *le
     return 0;
 }
 
+int sq_file_check_trusted(const char *path, struct sq_error *error)
+{
+    struct stat status;
+    if (stat(path, &status) != 0)
+        return sq_fail(error, SQ_BAD_INPUT, "%.200s: %s", path, strerrordesc_np(errno));
+    if (!S_ISREG(status.st_mode))
+        return sq_fail(error, SQ_BAD_INPUT, "%.200s is no plain file, and reading it might never end", path);
+    if ((status.st_mode & S_IWOTH) != 0)
+        return sq_fail(
+            error, SQ_BAD_INPUT,
+            "%.200s can be written by everybody on this host (mode %04o); expected root alone: chmod o-w "
+            "%.200s",
+            path, (unsigned)status.st_mode & 07777, path);
+    return 0;
+}
+
 ssize_t sq_file_read_into(const char *path, char *buffer, size_t size)
 {
     sq_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);

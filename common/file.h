@@ -14,6 +14,12 @@
 int sq_file_read(const char *path, size_t most_bytes, char **content, size_t *length, struct sq_error *error);
 
 /*
+ * That a file may be rested on: a plain one, whose reading ends, that not everybody on this host may write.
+ * SQ_BAD_INPUT says what is wrong and what to do.
+ */
+int sq_file_check_trusted(const char *path, struct sq_error *error);
+
+/*
  * The same into the caller's buffer of 1 byte at least, zero-terminated and cut at size - 1: for paths that
  * may not allocate. Returns the length, or -1 with errno.
  */

@@ -4,7 +4,6 @@
 #include "common/clock.h"
 #include "common/file.h"
 
-#include <errno.h>
 #include <mbedtls/error.h>
 #include <mbedtls/pk.h>
 #include <mbedtls/x509_crt.h>
@@ -12,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 
 #define PEM_BYTES_MAX (1u << 20)
@@ -38,21 +36,6 @@ static void begin(struct material *material)
     mbedtls_x509_crt_init(&material->controllers);
 }
 
-static int check_mode(const char *path, struct sq_error *error)
-{
-    struct stat status;
-    if (stat(path, &status) != 0)
-        return sq_fail(error, SQ_BAD_INPUT, "%s: %s", path, strerrordesc_np(errno));
-    if (!S_ISREG(status.st_mode))
-        return sq_fail(error, SQ_BAD_INPUT, "%s is no plain file, and reading it might never end", path);
-    if ((status.st_mode & S_IWOTH) != 0)
-        return sq_fail(
-            error, SQ_BAD_INPUT,
-            "%s can be written by everybody on this host (mode %04o); expected root alone: chmod o-w %s",
-            path, (unsigned)status.st_mode & 07777, path);
-    return 0;
-}
-
 static int fail_parse(const char *path, const char *what, int code, struct sq_error *error)
 {
     char reason[128];
@@ -63,7 +46,7 @@ static int fail_parse(const char *path, const char *what, int code, struct sq_er
 /* A file's content, or NULL; wiped and freed by the caller. */
 static int read_pem(const char *path, char **content, size_t *length, struct sq_error *error)
 {
-    if (check_mode(path, error) != 0)
+    if (sq_file_check_trusted(path, error) != 0)
         return -1;
     if (sq_file_read(path, PEM_BYTES_MAX, content, length, error) != 0) {
         error->code = SQ_BAD_INPUT;

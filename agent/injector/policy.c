@@ -1,14 +1,13 @@
 #include "policy.h"
 
+#include "common/file.h"
 #include "common/nearest.h"
 #include "common/text.h"
 #include "common/units.h"
 #include "faults/protection.h"
 
-#include <errno.h>
 #include <net/if.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 _Static_assert(SQ_INTERFACE_NAME_MAX == IFNAMSIZ, "an interface's name");
@@ -179,23 +178,6 @@ int sq_policy_read(struct sq_policy *policy, struct sq_document *document, struc
     return read_protect(&policy->protection, root, error);
 }
 
-/* Whoever may write the policy decides what may be done to this host. */
-static int check_mode(const char *path, struct sq_error *error)
-{
-    struct stat status;
-    if (stat(path, &status) != 0)
-        return sq_fail_errno(error, errno, "cannot examine %.200s", path);
-    if (!S_ISREG(status.st_mode))
-        return sq_fail(error, SQ_POLICY, "%.200s is no plain file, and reading it might never end", path);
-    if ((status.st_mode & S_IWOTH) != 0)
-        return sq_fail(
-            error, SQ_POLICY,
-            "%.200s can be written by everybody on this host (mode %04o); expected root alone: chmod o-w "
-            "%.200s",
-            path, (unsigned)status.st_mode & 07777, path);
-    return 0;
-}
-
 /* Nothing is allowed, and this is why. What is protected stays protected: nothing can be injected anyway. */
 static void forbid_all(struct sq_policy *policy, const char *problem)
 {
@@ -213,7 +195,7 @@ void sq_policy_load(struct sq_policy *policy, const char *path)
         forbid_all(policy, error.text);
     } else {
         sq_autodocument struct sq_document *document = NULL;
-        if (check_mode(path, &error) != 0 || sq_document_load(path, &document, &error) != 0 ||
+        if (sq_file_check_trusted(path, &error) != 0 || sq_document_load(path, &document, &error) != 0 ||
             sq_policy_read(policy, document, &error) != 0) {
             (void)sq_fail_in(&error, "the policy cannot be used, so nothing may be injected here");
             forbid_all(policy, error.text);
