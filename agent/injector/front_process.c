@@ -128,22 +128,17 @@ static bool has_had_its_share(const struct sq_front_process *front, uint64_t now
     return front->spent_boot_ns > sq_ns_add(now_boot_ns, SHARE_NS - TURN_NS);
 }
 
-void sq_front_process_fill_polls(const struct sq_front_process *front, uint64_t now_boot_ns,
-                                 struct pollfd *request_poll, struct pollfd *reply_poll)
+uint64_t sq_front_process_fill_polls(const struct sq_front_process *front, uint64_t now_boot_ns,
+                                     struct pollfd *request_poll, struct pollfd *reply_poll)
 {
     bool replies = sq_ipc_reply_is_under_way(&front->ipc);
-    bool listens = !replies && !has_had_its_share(front, now_boot_ns);
-    *request_poll = (struct pollfd){.fd = listens ? front->ipc.end.in_fd : -1, .events = POLLIN};
+    bool is_patient = has_had_its_share(front, now_boot_ns);
+    *request_poll =
+        (struct pollfd){.fd = replies || is_patient ? -1 : front->ipc.end.in_fd, .events = POLLIN};
     *reply_poll = (struct pollfd){.fd = replies ? front->ipc.end.out_fd : -1, .events = POLLOUT};
-}
-
-uint64_t sq_front_process_next_boot_ns(const struct sq_front_process *front, uint64_t now_boot_ns)
-{
     if (front->restart_boot_ns != 0)
         return front->restart_boot_ns;
-    if (front->ipc.end.in_fd < 0 || !has_had_its_share(front, now_boot_ns))
-        return 0;
-    return sq_ns_sub(front->spent_boot_ns, SHARE_NS - TURN_NS);
+    return front->ipc.end.in_fd >= 0 && is_patient ? sq_ns_sub(front->spent_boot_ns, SHARE_NS - TURN_NS) : 0;
 }
 
 bool sq_front_process_take_request(struct sq_front_process *front, uint64_t now_boot_ns)

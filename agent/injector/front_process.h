@@ -43,13 +43,12 @@ int sq_front_process_start(struct sq_front_process *front, struct sq_error *erro
 
 /*
  * What to wait for, for poll(2): requests, unless one is being answered or the front has had more than its
- * share of the injector's time, and room for the rest of an answer.
+ * share of the injector's time, and room for the rest of an answer. Returns when something is to be done
+ * about it by itself: start it again, listen to it again; 0: never. Both come of one reading of the clock:
+ * with two, a share that comes back between them would be neither listened for nor waited for.
  */
-void sq_front_process_fill_polls(const struct sq_front_process *front, uint64_t now_boot_ns,
-                                 struct pollfd *request_poll, struct pollfd *reply_poll);
-
-/* When something is to be done about it by itself: start it again, listen to it again. 0: never. */
-uint64_t sq_front_process_next_boot_ns(const struct sq_front_process *front, uint64_t now_boot_ns);
+uint64_t sq_front_process_fill_polls(const struct sq_front_process *front, uint64_t now_boot_ns,
+                                     struct pollfd *request_poll, struct pollfd *reply_poll);
 
 /*
  * True: a whole request stands in front->ipc.request; its answer is sent with sq_front_process_reply. A front

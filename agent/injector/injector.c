@@ -334,12 +334,9 @@ static void front_is_ready(struct injector *injector)
 }
 
 /* No timer runs while there is nothing to wait for: an idle agent does not wake up. */
-static void arm_timer(struct injector *injector)
+static void arm_timer(struct injector *injector, uint64_t front_boot_ns)
 {
-    uint64_t next_ns = sq_experiments_next_boot_ns(&injector->experiments);
-    uint64_t front_ns = sq_front_process_next_boot_ns(&injector->front, sq_boot_ns());
-    if (front_ns != 0 && (next_ns == 0 || front_ns < next_ns))
-        next_ns = front_ns;
+    uint64_t next_ns = sq_sooner_boot_ns(sq_experiments_next_boot_ns(&injector->experiments), front_boot_ns);
     if (injector->halt_count > 0)
         next_ns = sq_sooner_boot_ns(next_ns, injector->halts_end_boot_ns);
     if (sq_timer_arm(injector->timer_fd, next_ns) != 0)
@@ -383,12 +380,13 @@ static int serve_once(struct injector *injector, struct sq_error *error)
         [POLL_READY] = {.fd = injector->front.ready_fd, .events = POLLIN},
     };
     uint64_t expirations;
-    sq_front_process_fill_polls(&injector->front, sq_boot_ns(), &polls[POLL_REQUEST], &polls[POLL_REPLY]);
+    uint64_t front_boot_ns =
+        sq_front_process_fill_polls(&injector->front, sq_boot_ns(), &polls[POLL_REQUEST], &polls[POLL_REPLY]);
     if (injector->owes_answer) /* it has one answer at a time to wait for */
         polls[POLL_REQUEST].fd = -1;
     finish_halts(injector);
     give_back_when_idle(injector);
-    arm_timer(injector);
+    arm_timer(injector, front_boot_ns);
     /* What is clean already is removed when nobody asks for anything. */
     int ready = poll(polls, POLL_COUNT, sq_experiments_removal_is_ready(&injector->experiments) ? 0 : -1);
     if (ready < 0 && errno != EINTR)

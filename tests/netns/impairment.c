@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,11 +19,12 @@
 
 #define PREPARED_WITHIN_MS 5000
 
-static int count_record(void *cookie, const struct sq_undo *undo, struct sq_error *error)
+static int keep_record(void *cookie, const struct sq_undo *undo, struct sq_error *error)
 {
-    (void)undo;
     (void)error;
     struct impairment *impairment = cookie;
+    impairment->recorded[impairment->records % 2] = *undo;
+    atomic_signal_fence(memory_order_seq_cst); /* whole before it counts */
     impairment->records++;
     return 0;
 }
@@ -47,7 +49,7 @@ void impairment_init_kind(struct impairment *impairment, enum sq_fault_kind kind
     if (interface != NULL)
         strncpy(selector_of(impairment)->interface, interface, SQ_INTERFACE_TEXT_MAX - 1);
     impairment->env.protection = &impairment->protection;
-    impairment->env.record = count_record;
+    impairment->env.record = keep_record;
     impairment->env.cookie = impairment;
     assert_int_equal(sq_id_make(&impairment->env.experiment, NULL), 0);
 }
@@ -186,22 +188,30 @@ int impairment_recover(struct impairment *impairment)
     return impairment->ops->remove(NULL, &impairment->undo, &impairment->report, &impairment->error);
 }
 
+/* With a copy of its own; only what it records is in the memory that it shares. */
+static _Noreturn void prepare_and_wait(const struct impairment *impairment, unsigned lease_ms, int done_fd)
+{
+    static struct impairment own;
+    char done = 1;
+    own = *impairment; /* env.cookie goes on to mean the shared one */
+    if (impairment_prepare(&own) != 0)
+        _exit(1);
+    impairment_inject(&own, lease_ms);
+    if (write(done_fd, &done, 1) != 1)
+        _exit(1);
+    for (;;)
+        pause();
+}
+
 void impairment_die(struct impairment *impairment, unsigned lease_ms, unsigned delay_us)
 {
     int pipe_fds[2];
+    unsigned records = impairment->records;
     assert_int_equal(pipe(pipe_fds), 0);
     pid_t child = fork();
     assert_true(child >= 0);
-    if (child == 0) {
-        char done = 1;
-        if (impairment_prepare(impairment) != 0)
-            _exit(1);
-        impairment_inject(impairment, lease_ms);
-        if (write(pipe_fds[1], &done, 1) != 1)
-            _exit(1);
-        for (;;)
-            pause();
-    }
+    if (child == 0)
+        prepare_and_wait(impairment, lease_ms, pipe_fds[1]);
     char done;
     close(pipe_fds[1]); /* a child that fails is an end of file */
     if (delay_us == 0)
@@ -213,6 +223,8 @@ void impairment_die(struct impairment *impairment, unsigned lease_ms, unsigned d
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFSIGNALED(status));
     close(pipe_fds[0]);
+    if (impairment->records > records)
+        impairment->undo = impairment->recorded[(impairment->records - 1) % 2];
 }
 
 unsigned impairment_prepare_time_us(struct impairment *impairment)

@@ -18,7 +18,8 @@ struct impairment {
     struct sq_fault_report report;
     struct sq_error error;
     void *state;
-    unsigned records; /* how often env.record was called */
+    unsigned records;           /* how often env.record was called */
+    struct sq_undo recorded[2]; /* what it was given, in turn: one is whole when its writer is killed */
 };
 
 /* A partition; `interface` may be NULL: found by route. */
@@ -52,7 +53,8 @@ int impairment_recover(struct impairment *impairment);
 
 /*
  * After a preview: a child of its own prepares and injects, and is killed after `delay_us`; 0: when it has
- * injected. `impairment` is in memory that it shares.
+ * injected. `impairment` is in memory that it shares; what is left in its `undo` is what the child had
+ * recorded by then, as in the undo log, and not what it was about to.
  */
 void impairment_die(struct impairment *impairment, unsigned lease_ms, unsigned delay_us);
 
