@@ -138,6 +138,21 @@ static int kill_preview(const struct sq_fault_order *order, const struct sq_faul
     return 0;
 }
 
+/* Of a process on its way out nothing can be read, so it looks like one to be left alone; but it is gone. */
+static bool is_alive(const struct sq_kill_record *record, uint32_t i)
+{
+    const struct sq_process_id id = sq_kill_victim_id(record, i);
+    struct sq_process process;
+    return sq_process_read(id.pid, &process) == 0 && !process.is_exiting &&
+           process.id.start_ticks == id.start_ticks;
+}
+
+/* Also false for one that is gone. */
+static bool must_be_left_alone(const struct sq_kill_record *record, uint32_t i, char *why, size_t size)
+{
+    return sq_process_is_spared(&guard, &view, why, size) && is_alive(record, i);
+}
+
 /*
  * Open one victim and look at it once more: it may have exited, its pid may be another's, it may have become
  * another program. Sets its phase; -1 if it is there and must or can not be signalled.
@@ -159,7 +174,7 @@ static int prepare_victim(struct sq_victim *victim, const struct sq_kill_record 
     if (!sq_process_matches(&record->pattern, &view) || !sq_process_view_has(&view, SQ_PART_FILE))
         return 0;
     victim->file = view.file;
-    if (sq_process_is_spared(&guard, &view, why, sizeof why))
+    if (must_be_left_alone(record, i, why, sizeof why))
         return sq_fail(error, SQ_POLICY, "%s[%d] must be left alone by now: %s", record->comm[i], (int)id.pid,
                        why);
     if (sq_process_signal(pidfd, 0) == 0)
@@ -193,12 +208,6 @@ static int kill_prepare(void *state, const struct sq_fault_order *order, const s
     return 0;
 }
 
-static bool is_alive(pid_t pid, uint64_t start_ticks)
-{
-    struct sq_process process;
-    return sq_process_read(pid, &process) == 0 && !process.is_dead && process.id.start_ticks == start_ticks;
-}
-
 /*
  * The policy may have been read again since, and a file may have been renamed. This takes longer than to send
  * signals, so it comes before them all.
@@ -214,11 +223,8 @@ static int spare_victims(struct sq_kill_state *kill, struct sq_error *error)
         if (victim->phase != SQ_VICTIM_READY)
             continue;
         sq_process_view_begin(&view, SQ_PROC_PATH, (pid_t)kill->record->pid[i]);
-        /* A zombie's files cannot be read either, and it is gone. */
         if (sq_process_is_spared(&guard, &view, why, sizeof why))
-            victim->phase = is_alive((pid_t)kill->record->pid[i], kill->record->start_ticks[i])
-                                ? SQ_VICTIM_SPARED
-                                : SQ_VICTIM_GONE;
+            victim->phase = is_alive(kill->record, i) ? SQ_VICTIM_SPARED : SQ_VICTIM_GONE;
         ready += victim->phase == SQ_VICTIM_READY;
         spared += victim->phase == SQ_VICTIM_SPARED;
     }
@@ -255,7 +261,7 @@ static int kill_allowed(void *state, const struct sq_fault_order *order, const s
         if (victim->phase != SQ_VICTIM_READY || !still_runs_its_file(victim, pid))
             continue;
         sq_process_view_begin(&view, SQ_PROC_PATH, pid);
-        if (sq_process_is_spared(&guard, &view, why, sizeof why) && sq_process_signal(victim->pidfd, 0) == 0)
+        if (must_be_left_alone(kill->record, i, why, sizeof why))
             return sq_fail(error, SQ_POLICY, "%s[%d] was chosen, and must be left alone now: %s",
                            kill->record->comm[i], (int)pid, why);
     }

@@ -66,7 +66,7 @@ static void look_at(struct sq_process_view *view)
             struct sq_process again;
             is_judged = true;
             is_spared = sq_process_is_spared(&shared.guard, view, why, sizeof why);
-            if (is_spared && (sq_process_read_at(view->proc_fd, view->pid, &again) != 0 || again.is_dead))
+            if (is_spared && (sq_process_read_at(view->proc_fd, view->pid, &again) != 0 || again.is_exiting))
                 return; /* it exited meanwhile */
         }
         survey->matched++;

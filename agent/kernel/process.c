@@ -17,6 +17,7 @@
 
 #define STAT_BYTES_MAX    2048
 #define KERNEL_THREAD     0x00200000u /* PF_KTHREAD of <linux/sched.h>, in the flags of /proc/PID/stat */
+#define EXITING           0x00000004u /* PF_EXITING */
 #define STAT_FIELD_STATE  3
 #define STAT_FIELD_PARENT 4
 #define STAT_FIELD_FLAGS  9
@@ -114,6 +115,7 @@ static bool parse_fields(const char *rest, struct sq_process *process)
             if (!take_number(&value, &number))
                 return false;
             process->is_kernel_thread = (number & KERNEL_THREAD) != 0;
+            process->is_exiting = process->is_dead || (number & EXITING) != 0;
             break;
         case STAT_FIELD_START:
             if (!take_number(&value, &process->id.start_ticks))

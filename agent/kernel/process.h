@@ -27,7 +27,9 @@ struct sq_process {
     struct sq_process_id id;
     pid_t parent_pid;
     bool is_kernel_thread;
-    bool is_dead; /* a zombie, or about to be one */
+    bool is_dead;    /* a zombie, or about to be one */
+    bool is_exiting; /* on its way there: what it has is still being given back, its files can no longer be
+                        read */
     char comm[SQ_PROCESS_COMM_MAX];
 };
 

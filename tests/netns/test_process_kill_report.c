@@ -1,13 +1,16 @@
 /* libraries: sq_netns_fixture sq_faults sq_kernel sq_table sq_common */
 /* process.kill: what happens to the victims, and what the report says of it. */
+#include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/file.h"
 #include "common/units.h"
 #include "faults/process_select.h"
+#include "kernel/process.h"
 #include "kill.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -53,6 +56,62 @@ static void test_all_gone_before_inject(void **state)
     assert_false(run->report.touched);
     assert_int_equal(kill_counter(run, "killed"), 0);
     kill_assert_line(run, SQ_LINE_NOTE, "was gone before the signal was sent");
+}
+
+/* With so much memory that the kernel takes a while to give it back. */
+static pid_t start_large(void)
+{
+    pid_t pid = victim_start("/bin/dd", (const char *const[]){"dd", "if=/dev/zero", "of=/dev/null", "bs=256M",
+                                                              "status=none", NULL});
+    char path[64];
+    unsigned long pages = 0;
+    (void)snprintf(path, sizeof path, "/proc/%d/statm", (int)pid);
+    for (int i = 0; i < 1000 && pages < (256UL << 20) / (unsigned long)sysconf(_SC_PAGESIZE); i++) {
+        sq_autofile FILE *file = fopen(path, "re");
+        assert_non_null(file);
+        assert_int_equal(fscanf(file, "%*u %lu", &pages), 1);
+        kill_pause(5);
+    }
+    return pid;
+}
+
+/* Kills it, and returns while it is neither there nor gone: its files cannot be read. False: that was missed.
+ */
+static bool catch_on_its_way_out(pid_t pid)
+{
+    char path[64];
+    char target[PATH_MAX];
+    struct sq_process process;
+    (void)snprintf(path, sizeof path, "/proc/%d/exe", (int)pid);
+    (void)kill(pid, SIGKILL);
+    while (readlink(path, target, sizeof target) >= 0)
+        ;
+    return sq_process_read(pid, &process) == 0 && !process.is_dead;
+}
+
+/* A process on its way out is gone, not one that must be left alone. */
+static void test_on_its_way_out(void **state)
+{
+    struct kill_run *run = *state;
+    int caught = 0;
+    for (int i = 0; i < 20 && caught < 3; i++) {
+        pid_t one = start_large();
+        kill_set(run, "comm", "dd");
+        kill_must(run, kill_preview(run));
+        kill_must(run, kill_prepare(run));
+        caught += catch_on_its_way_out(one);
+        kill_must(run, i % 2 == 0 ? kill_inject(run)
+                                  : kill_ops->allowed(run->state, &run->order, &run->env, &run->undo,
+                                                      &run->protection, &run->error));
+        assert_int_equal(kill_preview(run), -1);
+        assert_int_equal(run->error.code, SQ_NOBODY);
+        if (strstr(run->error.text, "left alone") != NULL)
+            fail_msg("%s", run->error.text);
+        (void)waitpid(one, NULL, 0);
+        kill_ops->release(run->state);
+        memset(run->state, 0, kill_ops->state_size);
+    }
+    assert_int_equal(caught, 3);
 }
 
 /* A process that becomes another program after prepare is not the one that was chosen. */
@@ -322,6 +381,7 @@ static int run_all(void)
     const struct CMUnitTest tests[] = {
         KILL_TEST(test_gone_before_inject),
         KILL_TEST(test_all_gone_before_inject),
+        KILL_TEST(test_on_its_way_out),
         KILL_TEST(test_exec_between_prepare_and_inject),
         KILL_TEST(test_hostile_names),
         KILL_TEST(test_comes_back_later),

@@ -48,6 +48,7 @@ static void test_stat(void **state)
         assert_int_equal(process.id.start_ticks, 99124);
         assert_false(process.is_kernel_thread);
         assert_false(process.is_dead);
+        assert_false(process.is_exiting);
     }
 }
 
@@ -60,6 +61,10 @@ static void test_states_and_flags(void **state)
     assert_true(parse("9 (x) Z 1 9 9 0 -1 4227084 0 0 0 0 0 0 0 0 20 0 1 0 5 0 0\n", &process));
     assert_true(process.is_dead);
     assert_false(process.is_kernel_thread);
+    assert_true(process.is_exiting);
+    assert_true(parse("9 (x) R 1 9 9 0 -1 4195340 0 0 0 0 0 0 0 0 20 0 1 0 5 0 0\n", &process));
+    assert_false(process.is_dead);
+    assert_true(process.is_exiting);
     assert_true(parse("9 (x) X 1 9 9 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 5 0 0\n", &process));
     assert_true(process.is_dead);
 }
