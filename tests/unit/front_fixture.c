@@ -31,6 +31,7 @@
 #include <unistd.h>
 
 struct front_lab front_lab;
+static int held_port = -1;
 
 static const char *file_in_lab(const char *name, char path[256])
 {
@@ -172,14 +173,19 @@ static void make_certificate(const char *what, const char *name, const char *add
     assert_int_equal(system(command), 0);
 }
 
-static uint16_t free_port(void)
+/* A port that stays ours also while the front is not there: to others it is taken, and the front, which binds
+ * with SO_REUSEADDR as this one has it from then on, may listen. */
+static int hold_port(uint16_t *port)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof address;
-    sq_autoclose int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int on = 1;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
     assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
-    return ntohs(address.sin_port);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on), 0);
+    *port = ntohs(address.sin_port);
+    return fd;
 }
 
 int front_set_up(void **state)
@@ -192,7 +198,7 @@ int front_set_up(void **state)
         return -1;
     front_lab.uid = geteuid() == 0 ? 65534 : geteuid();
     front_lab.gid = geteuid() == 0 ? 65534 : getegid();
-    front_lab.port = free_port();
+    held_port = hold_port(&front_lab.port);
     (void)snprintf(front_lab.ipc_path, sizeof front_lab.ipc_path, "%s/run/agent.sock", front_lab.directory);
     (void)snprintf(front_lab.ipc_url, sizeof front_lab.ipc_url, "ipc://%s", front_lab.ipc_path);
     (void)snprintf(front_lab.tls_url, sizeof front_lab.tls_url, "tls+tcp://127.0.0.1:%u", front_lab.port);
@@ -217,6 +223,7 @@ int front_tear_down(void **state)
     (void)kill(front_lab.injector, SIGKILL);
     (void)waitpid(front_lab.front, NULL, 0);
     (void)waitpid(front_lab.injector, NULL, 0);
+    (void)close(held_port);
     (void)snprintf(command, sizeof command, "rm -rf '%s'", front_lab.directory);
     return system(command);
 }
