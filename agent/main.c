@@ -255,6 +255,8 @@ int main(int argc, char **argv)
     /* A closed pipe must not end a recovery half way. */
     (void)signal(SIGPIPE, SIG_IGN);
     sq_log_open(options.is_front ? "squalld-front" : "squalld", options.verbose ? SQ_LOG_DEBUG : SQ_LOG_INFO);
+    if (options.is_front || options.mode == MODE_SERVE)
+        sq_log_never_wait();
     if (load_config(&options, &config, &error) == 0 && run(&options, &config, &error) == 0)
         return EXIT_FINE;
     bool serves = options.is_front || options.mode == MODE_SERVE;

@@ -16,6 +16,12 @@ enum sq_log_level { SQ_LOG_ERROR = 3, SQ_LOG_WARNING = 4, SQ_LOG_INFO = 6, SQ_LO
 /* Name the program (copied) and the least important level that is still printed. */
 void sq_log_open(const char *program, enum sq_log_level level);
 
+/*
+ * From now on, whoever does not take what is logged (a pipe that nobody reads, a terminal that was stopped, a
+ * journal that hangs) costs lines and no time; how many were lost is told with the next one that is taken.
+ */
+void sq_log_never_wait(void);
+
 void sq_log(enum sq_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

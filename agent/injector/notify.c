@@ -24,6 +24,8 @@ void sq_notify(const char *state)
         address.sun_path[0] = '\0';
     sq_autoclose int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
-    if (fd < 0 || sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)&address, size) < 0)
+    /* A service manager that hangs is not waited for. */
+    if (fd < 0 || sendto(fd, state, strlen(state), MSG_NOSIGNAL | MSG_DONTWAIT,
+                         (const struct sockaddr *)&address, size) < 0)
         sq_log(SQ_LOG_WARNING, "cannot tell the service manager that squalld is ready: %s", strerror(errno));
 }

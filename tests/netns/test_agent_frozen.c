@@ -2,6 +2,7 @@
 /*
  * What cannot die holds nothing up: a stressor neither the lease of a fault beside it nor a halt, the guard
  * of a partition on tcx no halt, though it holds what cuts, and nothing is called clean that still applies.
+ * Nor does a log that nobody reads.
  */
 #include "agent.h"
 
@@ -9,6 +10,7 @@
 #include "common/clock.h"
 #include "table/params.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -162,6 +164,35 @@ static void test_frozen_with_its_guard(void **state)
     assert_passes();
 }
 
+/* Everything that is logged goes into a pipe that is full. */
+static void test_log_that_nobody_reads(void **state)
+{
+    (void)state;
+    int ends[2];
+    int saved = dup(STDERR_FILENO);
+    assert_true(saved >= 0 && pipe2(ends, O_NONBLOCK | O_CLOEXEC) == 0);
+    while (write(ends[1], "full", 4) > 0)
+        ;
+    assert_int_equal(fcntl(ends[1], F_SETFL, 0), 0);
+    assert_true(dup2(ends[1], STDERR_FILENO) >= 0);
+    write_file("policy.yaml", "allow: [network.partition]\nmax-duration: 2m\n");
+    agent = start(NULL, NULL);
+    assert_true(dup2(saved, STDERR_FILENO) >= 0);
+    wait_until_it_serves();
+    cut(1, 60 * SQ_NS_PER_SECOND);
+    uint64_t begin_ns = sq_boot_ns();
+    assert_int_equal(run("--halt"), 0);
+    assert_true(sq_boot_ns() - begin_ns < SQ_NS_PER_SECOND);
+    assert_output_says("output", "ended the experiment");
+    assert_passes();
+    assert_int_equal(kill(agent, SIGTERM), 0);
+    assert_int_equal(exit_status(agent), 0);
+    agent = 0;
+    (void)close(saved);
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+}
+
 int main(void)
 {
     agent_require();
@@ -169,6 +200,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_frozen_stressor_beside_a_partition, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_frozen_guard_of_a_dead_injector, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_frozen_with_its_guard, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_log_that_nobody_reads, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

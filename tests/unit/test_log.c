@@ -1,11 +1,13 @@
 /* libraries: sq_common */
 #include "common/log.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -81,13 +83,67 @@ static void test_long_lines_are_cut(void **state)
     assert_int_equal(line[strlen(line) - 1], '\n');
 }
 
+/* All that `fd` holds now. */
+static void drain(int fd, char *text, size_t size)
+{
+    size_t used = 0;
+    ssize_t got = 0;
+    assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+    while (used + 1 < size && (got = read(fd, text + used, size - used - 1)) > 0)
+        used += (size_t)got;
+    text[used] = '\0';
+}
+
+/* Far more lines than fit, into what nobody reads. */
+static void log_into(int read_fd, int write_fd)
+{
+    static char text[1 << 20];
+    int saved = dup(STDERR_FILENO);
+    assert_true(saved >= 0 && dup2(write_fd, STDERR_FILENO) >= 0);
+    sq_log_open("squalld", SQ_LOG_INFO);
+    sq_log_never_wait();
+    (void)alarm(20);
+    for (int i = 0; i < 5000; i++)
+        sq_log(SQ_LOG_INFO, "%0200d", i);
+    (void)alarm(0);
+    drain(read_fd, text, sizeof text);
+    assert_non_null(strstr(text, "info: 0"));
+    sq_log(SQ_LOG_INFO, "somebody reads again");
+    drain(read_fd, text, sizeof text);
+    assert_true(dup2(saved, STDERR_FILENO) >= 0);
+    assert_non_null(strstr(text, " lines of the log were lost"));
+    assert_non_null(strstr(text, "somebody reads again"));
+    /* Nobody else's descriptor has changed. */
+    assert_int_equal(fcntl(write_fd, F_GETFL) & O_NONBLOCK, 0);
+    (void)close(saved);
+    (void)close(read_fd);
+    (void)close(write_fd);
+}
+
+static void test_nobody_reads(void **state)
+{
+    (void)state;
+    int ends[2];
+    (void)unsetenv("JOURNAL_STREAM");
+    assert_int_equal(pipe(ends), 0);
+    log_into(ends[0], ends[1]);
+    /* The journal's. */
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    log_into(ends[0], ends[1]);
+    /* A terminal. */
+    ends[0] = posix_openpt(O_RDWR | O_NOCTTY);
+    assert_true(ends[0] >= 0 && grantpt(ends[0]) == 0 && unlockpt(ends[0]) == 0);
+    ends[1] = open(ptsname(ends[0]), O_RDWR | O_NOCTTY);
+    assert_true(ends[1] >= 0);
+    log_into(ends[0], ends[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_levels),
-        cmocka_unit_test(test_no_line_can_be_forged),
-        cmocka_unit_test(test_for_the_journal),
-        cmocka_unit_test(test_long_lines_are_cut),
+        cmocka_unit_test(test_levels),          cmocka_unit_test(test_no_line_can_be_forged),
+        cmocka_unit_test(test_for_the_journal), cmocka_unit_test(test_long_lines_are_cut),
+        cmocka_unit_test(test_nobody_reads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
