@@ -22,6 +22,21 @@
 #define TLS_SCHEME     "tls+tcp://"
 #define IPC_SCHEME     "ipc://"
 
+/* A directory's name with "/" or "/." behind it is the same directory; but making it is not the same. */
+static void trim(char *path)
+{
+    size_t length = strlen(path);
+    for (;;) {
+        if (length > 1 && path[length - 1] == '/')
+            length--;
+        else if (length > 2 && path[length - 1] == '.' && path[length - 2] == '/')
+            length--;
+        else
+            break;
+        path[length] = '\0';
+    }
+}
+
 /* Paths are taken from where the file stands, so that a folder of files can be moved as one. */
 static int resolve_path(struct sq_node node, const char *text, char path[PATH_MAX], struct sq_error *error)
 {
@@ -39,6 +54,7 @@ static int resolve_path(struct sq_node node, const char *text, char path[PATH_MA
                           slash == NULL ? 0 : (int)(slash - file), file, text);
     if (text[0] == '\0' || length < 0 || length >= PATH_MAX)
         return sq_node_fail(node, error, SQ_BAD_INPUT, "a path is empty or too long");
+    trim(path);
     return 0;
 }
 

@@ -179,17 +179,32 @@ static void remove_groups(void)
         (void)printf("%s\n", report.lines[i].text);
 }
 
+/* A boot empties `run` and takes its directory away, but not what stands in the log on disk. */
+static bool is_there(const struct sq_agent_config *config)
+{
+    return access(config->run, F_OK) == 0 || errno != ENOENT ||
+           (config->state[0] != '\0' && sq_undo_log_is_there(config->state));
+}
+
+int sq_recover_make_directory(const struct sq_agent_config *config, struct sq_error *error)
+{
+    if (access(config->run, F_OK) != 0 && errno == ENOENT)
+        return sq_run_directory_make(config, error);
+    return sq_run_directory_make_own(config->run, error);
+}
+
 int sq_injector_recover(const struct sq_agent_config *config, struct sq_error *error)
 {
     static struct sq_undo_log log;
     static struct sq_undo_log twin;
     static struct sq_undo_content content;
     sq_autoclose int lock_fd = -1;
-    if (access(config->run, F_OK) != 0 && errno == ENOENT) {
+    if (!is_there(config)) {
         (void)printf("nothing to undo: there is no %s\n", config->run);
         return 0;
     }
-    if (sq_run_directory_lock(config->run, &lock_fd, error) != 0 ||
+    if (sq_recover_make_directory(config, error) != 0 ||
+        sq_run_directory_lock(config->run, &lock_fd, error) != 0 ||
         sq_recover_open_log(config, &log, &twin, &content, error) != 0)
         return -1;
     sq_recover_make_clean(&content, sq_fault_ops_by_kind);

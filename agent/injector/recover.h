@@ -18,6 +18,9 @@
 int sq_recover_open_log(const struct sq_agent_config *config, struct sq_undo_log *log,
                         struct sq_undo_log *twin, struct sq_undo_content *content, struct sq_error *error);
 
+/* `run` and its own directory in it, for a log on disk that stands there after a boot. */
+int sq_recover_make_directory(const struct sq_agent_config *config, struct sq_error *error);
+
 /* Told once for every fault that was found: its report, and whether it is undone. */
 typedef void sq_recovered(void *cookie, const struct sq_undo_live *live, const struct sq_fault_report *report,
                           bool undone);

@@ -74,7 +74,7 @@ int sq_injector_sweep(const struct sq_agent_config *config, struct sq_error *err
     bool was_damaged = false;
     sq_autoclose int lock_fd = -1;
     log.fd = twin.fd = -1;
-    if (sq_run_directory_make_own(config->run, error) != 0 ||
+    if (sq_recover_make_directory(config, error) != 0 ||
         sq_run_directory_path(config->run, "", own_directory, error) != 0 ||
         sq_run_directory_lock(config->run, &lock_fd, error) != 0)
         return -1;

@@ -348,6 +348,17 @@ int sq_undo_log_inherit(struct sq_undo_log *log, const char *directory, struct s
     return sq_undo_log_read(log, content, error);
 }
 
+/* What cannot be looked at may well be there. */
+bool sq_undo_log_is_there(const char *directory)
+{
+    char path[PATH_MAX];
+    struct stat status;
+    struct sq_error error;
+    if (path_of(directory, path, &error) != 0)
+        return true;
+    return lstat(path, &status) == 0 || (errno != ENOENT && errno != ENOTDIR);
+}
+
 int sq_undo_log_join(struct sq_undo_log *log, struct sq_undo_log *twin, const char *directory,
                      struct sq_undo_content *content, struct sq_error *error)
 {
@@ -357,7 +368,7 @@ int sq_undo_log_join(struct sq_undo_log *log, struct sq_undo_log *twin, const ch
     log->twin_directory = directory;
     if (path_of(directory, path, error) != 0)
         return -1;
-    if (access(path, F_OK) != 0)
+    if (!sq_undo_log_is_there(directory))
         return 0;
     if (sq_undo_log_open(twin, directory, true, content, error) != 0)
         return sq_fail_in(error, "%s", path);

@@ -164,6 +164,9 @@ void sq_undo_log_close(struct sq_undo_log *log);
 int sq_undo_log_inherit(struct sq_undo_log *log, const char *directory, struct sq_undo_content *content,
                         struct sq_error *error);
 
+/* Also true if that cannot be told. */
+bool sq_undo_log_is_there(const char *directory);
+
 /*
  * From now on, `twin` in `directory` holds what survives a boot as well: opened now if it is there, and made
  * when it is needed. What an earlier boot left in it is live in `log` too, and *content is what that holds.

@@ -170,6 +170,24 @@ static void test_damaged_durable_log(void **state)
     must(shell("$squalld --recover --config agent.yaml && rm -r state"));
 }
 
+/* A boot has taken `run` away, and the log on disk still stands. */
+static void test_damaged_durable_log_after_a_boot(void **state)
+{
+    (void)state;
+    must(shell("$squalld --recover --config agent.yaml && $squalld --recover --sweep --config agent.yaml"));
+    must(shell("sed -i 's|^run: run|run: run/gone/squall|' agent.yaml"));
+    must(shell("$squalld --recover --config agent.yaml && test ! -e run/gone"));
+    assert_non_null(strstr(output, "nothing to undo: there is no "));
+    must(shell(
+        "mkdir -p -m 700 state && head -c 4096 /dev/urandom >state/undo.log && chmod 600 state/undo.log"));
+    assert_int_equal(shell("$squalld --recover --config agent.yaml"), 6);
+    assert_int_equal(shell("rm -r run/gone && $squalld --halt --config agent.yaml"), 6);
+    must(shell("rm -r run/gone && $squalld --recover --sweep --config agent.yaml"));
+    assert_non_null(strstr(output, "state/undo.log cannot be read"));
+    gate_says(0, "allowed");
+    must(shell("rm -r state"));
+}
+
 static pid_t start_agent(void)
 {
     pid_t pid = fork();
@@ -186,6 +204,19 @@ static pid_t start_agent(void)
     must(shell("for i in $(seq 100); do grep -q 'listening on' agent.log && exit 0; sleep 0.05; done; cat "
                "agent.log; exit 1"));
     return pid;
+}
+
+/* The same directory, however it is written: the front may use it. */
+static void test_slashes(void **state)
+{
+    (void)state;
+    must(shell("sed -i 's|^run: run|run: run/sub/.//|; s|^listen:.*|listen: [\"ipc://run/sub/agent.sock\"]|' "
+               "agent.yaml"));
+    pid_t agent = start_agent();
+    assert_int_equal(kill(agent, SIGTERM), 0);
+    int status;
+    assert_int_equal(waitpid(agent, &status, 0), agent);
+    assert_int_equal(status, 0);
 }
 
 /* Halting must not depend on a file; an agent that is found by the default directories is halted. */
@@ -256,6 +287,8 @@ int main(void)
         TEST(test_certificates),
         TEST(test_run_directory),
         TEST(test_damaged_durable_log),
+        TEST(test_damaged_durable_log_after_a_boot),
+        TEST(test_slashes),
         TEST(test_halt_without_configuration),
         TEST(test_reload),
     };
