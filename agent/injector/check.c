@@ -12,6 +12,7 @@
 #include "faults/network_tcx.h"
 #include "faults/protection.h"
 #include "injector/abilities.h"
+#include "injector/listening.h"
 #include "injector/policy.h"
 #include "injector/privileges.h"
 #include "injector/run_directory.h"
@@ -19,7 +20,7 @@
 
 #include <stdio.h>
 
-#define PROBLEMS_MAX (SQ_ABILITIES_MAX + 8)
+#define PROBLEMS_MAX (SQ_ABILITIES_MAX + SQ_LISTEN_MAX + 8)
 
 static void print_json_text(const char *text)
 {
@@ -115,8 +116,19 @@ static void look_at_run(struct findings *findings, const struct sq_agent_config 
     else if (sq_run_directory_path(config->run, "", path, &problem) != 0 ||
              sq_undo_log_peek(path, false, &content, &problem) != 0)
         note(findings, &problem);
+    /* That of version 0.1; what somebody else planted there is none. */
+    if (sq_undo_log_peek(config->run, false, &content, &problem) != 0 && problem.code == SQ_UNCLEAN)
+        note(findings, &problem);
     if (sq_undo_log_peek(config->state, true, &content, &problem) != 0)
         note(findings, &problem);
+}
+
+static void look_at_listening(struct findings *findings, const struct sq_agent_config *config)
+{
+    struct sq_error problem;
+    for (uint32_t i = 0; i < config->listen_count; i++)
+        if (sq_listening_check(config, i, &problem) != 0)
+            note(findings, &problem);
 }
 
 static void print_json_certificates(const struct findings *findings)
@@ -221,6 +233,7 @@ int sq_injector_check(const struct sq_agent_config *config, bool json, struct sq
     /* What root alone may read is looked at as squalld looks at it when it starts. */
     look_at_certificates(&findings, config);
     look_at_run(&findings, config);
+    look_at_listening(&findings, config);
     sq_network_try_host();
     if (sq_injector_privileges_drop(error) != 0)
         return -1;

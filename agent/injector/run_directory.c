@@ -207,3 +207,25 @@ bool sq_run_directory_is_locked_by(const char *run, pid_t pid)
         return true;
     return snprintf(path, sizeof path, "%s/" LOCK_NAME, run) < (int)sizeof path && holds_pid(path, pid);
 }
+
+/* By what the kernel tells of locks: to try to take it would be in the way of an agent that starts. */
+bool sq_run_directory_is_in_use(const char *run)
+{
+    char path[PATH_MAX];
+    char line[256];
+    struct stat lock;
+    struct sq_error error;
+    bool found = false;
+    if (sq_run_directory_path(run, LOCK_NAME, path, &error) != 0 || lstat(path, &lock) != 0)
+        return false;
+    FILE *locks = fopen("/proc/locks", "re");
+    while (locks != NULL && !found && fgets(line, sizeof line, locks) != NULL) {
+        unsigned long inode = 0;
+        const char *rest = strstr(line, " FLOCK ");
+        found = rest != NULL && sscanf(rest, " FLOCK %*s %*s %*d %*x:%*x:%lu", &inode) == 1 &&
+                inode == (unsigned long)lock.st_ino;
+    }
+    if (locks != NULL)
+        (void)fclose(locks);
+    return found;
+}

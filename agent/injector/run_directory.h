@@ -44,4 +44,7 @@ int sq_run_directory_lock(const char *run, int *lock_fd, struct sq_error *error)
 /* Was it this process that took the lock last? Whether it still holds it is not said. */
 bool sq_run_directory_is_locked_by(const char *run, pid_t pid);
 
+/* Does anybody hold the lock? */
+bool sq_run_directory_is_in_use(const char *run);
+
 #endif

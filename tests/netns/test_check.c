@@ -170,24 +170,6 @@ static void test_damaged_durable_log(void **state)
     must(shell("$squalld --recover --config agent.yaml && rm -r state"));
 }
 
-/* A boot has taken `run` away, and the log on disk still stands. */
-static void test_damaged_durable_log_after_a_boot(void **state)
-{
-    (void)state;
-    must(shell("$squalld --recover --config agent.yaml && $squalld --recover --sweep --config agent.yaml"));
-    must(shell("sed -i 's|^run: run|run: run/gone/squall|' agent.yaml"));
-    must(shell("$squalld --recover --config agent.yaml && test ! -e run/gone"));
-    assert_non_null(strstr(output, "nothing to undo: there is no "));
-    must(shell(
-        "mkdir -p -m 700 state && head -c 4096 /dev/urandom >state/undo.log && chmod 600 state/undo.log"));
-    assert_int_equal(shell("$squalld --recover --config agent.yaml"), 6);
-    assert_int_equal(shell("rm -r run/gone && $squalld --halt --config agent.yaml"), 6);
-    must(shell("rm -r run/gone && $squalld --recover --sweep --config agent.yaml"));
-    assert_non_null(strstr(output, "state/undo.log cannot be read"));
-    gate_says(0, "allowed");
-    must(shell("rm -r state"));
-}
-
 static pid_t start_agent(void)
 {
     pid_t pid = fork();
@@ -204,6 +186,52 @@ static pid_t start_agent(void)
     must(shell("for i in $(seq 100); do grep -q 'listening on' agent.log && exit 0; sleep 0.05; done; cat "
                "agent.log; exit 1"));
     return pid;
+}
+
+/* What the front could not listen on, it says before the front finds out; an agent that does is no problem.
+ */
+static void test_listening(void **state)
+{
+    (void)state;
+    must(shell("cp agent.yaml good.yaml && mkdir -p folder && chmod 755 folder"));
+    must(shell("sed -i 's|^listen:.*|listen: [\"ipc://nope/agent.sock\"]|' agent.yaml"));
+    gate_says(2, "nope is missing");
+    must(shell("sed -i 's|nope|folder|' agent.yaml"));
+    gate_says(2, "may make nothing in ");
+    assert_int_equal(shell("timeout 5 $squalld --config agent.yaml"), 4);
+    must(shell("chgrp nogroup folder && chmod 1775 folder"));
+    gate_says(0, "allowed");
+    must(shell("touch folder/agent.sock"));
+    gate_says(2, "is no socket, or another user's");
+    must(shell("rm -r folder && sed 's|127.0.0.1|192.0.2.77|' good.yaml >agent.yaml"));
+    gate_says(2, "Cannot assign requested address");
+    must(shell("cp good.yaml agent.yaml"));
+    pid_t agent = start_agent();
+    gate_says(0, "allowed");
+    must(shell("sed 's|^run: run|run: run/other|' good.yaml >agent.yaml"));
+    gate_says(2, "Address already in use");
+    assert_int_equal(kill(agent, SIGTERM), 0);
+    int status;
+    assert_int_equal(waitpid(agent, &status, 0), agent);
+    gate_says(0, "allowed");
+}
+
+/* A boot has taken `run` away, and the log on disk still stands. */
+static void test_damaged_durable_log_after_a_boot(void **state)
+{
+    (void)state;
+    must(shell("$squalld --recover --config agent.yaml && $squalld --recover --sweep --config agent.yaml"));
+    must(shell("sed -i 's|^run: run|run: run/gone/squall|' agent.yaml"));
+    must(shell("$squalld --recover --config agent.yaml && test ! -e run/gone"));
+    assert_non_null(strstr(output, "nothing to undo: there is no "));
+    must(shell(
+        "mkdir -p -m 700 state && head -c 4096 /dev/urandom >state/undo.log && chmod 600 state/undo.log"));
+    assert_int_equal(shell("$squalld --recover --config agent.yaml"), 6);
+    assert_int_equal(shell("rm -r run/gone && $squalld --halt --config agent.yaml"), 6);
+    must(shell("rm -r run/gone && $squalld --recover --sweep --config agent.yaml"));
+    assert_non_null(strstr(output, "state/undo.log cannot be read"));
+    gate_says(0, "allowed");
+    must(shell("rm -r state"));
 }
 
 /* The same directory, however it is written: the front may use it. */
@@ -288,6 +316,7 @@ int main(void)
         TEST(test_run_directory),
         TEST(test_damaged_durable_log),
         TEST(test_damaged_durable_log_after_a_boot),
+        TEST(test_listening),
         TEST(test_slashes),
         TEST(test_halt_without_configuration),
         TEST(test_reload),
