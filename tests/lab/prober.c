@@ -4,9 +4,12 @@
  *
  *   prober now                               the boot-time clock in nanoseconds
  *   prober echo PORT                         answer every datagram (UDP, IPv4 and IPv6)
- *   prober watch ADDRESS PORT [SECONDS]      one datagram every 2 ms; prints "flows NS" and "cut NS" at every
- * change, where NS is when the first datagram with (without) an answer was sent prober count ADDRESS PORT
- * DATAGRAMS      sends so many at the same pace, prints how many were answered
+ *   prober count ADDRESS PORT DATAGRAMS      one datagram every 2 ms; prints how many were answered
+ *   prober watch ADDRESS PORT [SECONDS]      as many; prints "flows NS LAST" and "cut NS LAST" at every
+ * change
+ *
+ * NS is when the first datagram with (without) an answer was sent, and LAST the one before it. The change
+ * came between them: 2 ms apart, or more where the machine was busy and had no time for this program.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -24,8 +27,8 @@
 #include <unistd.h>
 
 #define PERIOD_NS   2000000
-#define PATIENCE_NS 60000000 /* an answer that takes longer is lost: here round trips take 0.1 ms */
-#define WINDOW      1024     /* datagrams that may be under way; far more than PATIENCE_NS / PERIOD_NS */
+#define PATIENCE_NS 200000000 /* a later answer is lost: 0.1 ms, and what `echo` waits for the processor */
+#define WINDOW      1024      /* datagrams that may be under way; far more than PATIENCE_NS / PERIOD_NS */
 
 static uint64_t now_ns(void)
 {
@@ -80,19 +83,20 @@ static int connect_to(const char *address, const char *port)
 static uint64_t sent_ns[WINDOW];
 static bool answered[WINDOW];
 
-/* Note every answer that waits, until `until_ns`. */
-static void receive_until(int fd, uint64_t until_ns, uint64_t next, uint64_t *answers)
+/* Note every answer that waits, until `until_ns`. Returns when it looked last; what came later is not noted
+ * yet. */
+static uint64_t receive_until(int fd, uint64_t until_ns, uint64_t next, uint64_t *answers)
 {
     for (;;) {
         uint64_t number;
+        uint64_t now = now_ns();
         while (recv(fd, &number, sizeof number, 0) == (ssize_t)sizeof number)
             if (number < next && next - number < WINDOW && !answered[number % WINDOW]) {
                 answered[number % WINDOW] = true;
                 ++*answers;
             }
-        uint64_t now = now_ns();
         if (now >= until_ns)
-            return;
+            return now;
         struct timespec rest = {.tv_nsec = (long)(until_ns - now)};
         struct pollfd readable = {.fd = fd, .events = POLLIN};
         (void)ppoll(&readable, 1, &rest, NULL);
@@ -112,18 +116,20 @@ static int watch(const char *address, const char *port, uint64_t seconds)
     if (fd < 0)
         return die(address);
     uint64_t end_ns = seconds == 0 ? UINT64_MAX : now_ns() + seconds * 1000000000;
-    uint64_t next = 0, judged = 0, answers = 0;
+    uint64_t next = 0, judged = 0, answers = 0, last_ns = 0;
     int flows = -1;
     for (uint64_t at_ns = now_ns(); at_ns < end_ns; at_ns += PERIOD_NS) {
         send_one(fd, next++);
-        receive_until(fd, at_ns + PERIOD_NS, next, &answers);
+        uint64_t looked_ns = receive_until(fd, at_ns + PERIOD_NS, next, &answers);
         for (; judged < next; judged++) {
             uint64_t slot = judged % WINDOW;
-            if (!answered[slot] && now_ns() - sent_ns[slot] < PATIENCE_NS)
+            if (!answered[slot] && looked_ns < sent_ns[slot] + PATIENCE_NS)
                 break;
             if (flows != answered[slot])
-                printf("%s %" PRIu64 "\n", answered[slot] ? "flows" : "cut", sent_ns[slot]);
+                printf("%s %" PRIu64 " %" PRIu64 "\n", answered[slot] ? "flows" : "cut", sent_ns[slot],
+                       last_ns);
             flows = answered[slot];
+            last_ns = sent_ns[slot];
         }
     }
     return 0;
@@ -137,9 +143,9 @@ static int count(const char *address, const char *port, uint64_t datagrams)
     uint64_t answers = 0;
     for (uint64_t next = 0; next < datagrams; next++) {
         send_one(fd, next);
-        receive_until(fd, sent_ns[next % WINDOW] + PERIOD_NS, next + 1, &answers);
+        (void)receive_until(fd, sent_ns[next % WINDOW] + PERIOD_NS, next + 1, &answers);
     }
-    receive_until(fd, now_ns() + PATIENCE_NS, datagrams, &answers);
+    (void)receive_until(fd, now_ns() + PATIENCE_NS, datagrams, &answers);
     printf("%" PRIu64 "\n", answers);
     return 0;
 }

@@ -24,6 +24,9 @@
 #define GROUP "/sys/fs/cgroup/squall-test.service"
 #define MIB   (UINT64_C(1) << 20)
 
+/* Long enough for a few shell commands in User-Mode Linux on a busy machine, with nobody who renews. */
+#define LEASE_NS (20 * SQ_NS_PER_SECOND)
+
 static bool shell(const char *command)
 {
     return system(command) == 0;
@@ -106,16 +109,16 @@ static bool has_note(const char *part)
     return false;
 }
 
-/* HELLO and RENEW for so long; the slowest answer. */
-static uint64_t slowest_answer_ns(uint64_t lease_ns, uint64_t for_ns)
+/* HELLO and RENEW for two seconds; the slowest answer. */
+static uint64_t slowest_answer_ns(void)
 {
     uint64_t slowest_ns = 0;
-    for (uint64_t begin_ns = sq_boot_ns(); sq_boot_ns() - begin_ns < for_ns;) {
+    for (uint64_t begin_ns = sq_boot_ns(); sq_boot_ns() - begin_ns < 2 * SQ_NS_PER_SECOND;) {
         static const enum sq_verb verbs[] = {SQ_VERB_HELLO, SQ_VERB_RENEW};
         for (size_t i = 0; i < 2; i++) {
             uint64_t asked_ns = sq_boot_ns();
             memset(&request, 0, sizeof request);
-            request.lease_ns = verbs[i] == SQ_VERB_RENEW ? lease_ns : 0;
+            request.lease_ns = verbs[i] == SQ_VERB_RENEW ? LEASE_NS : 0;
             assert_int_equal(ask(verbs[i], verbs[i] == SQ_VERB_RENEW ? 1 : 0), SQ_OK);
             uint64_t took_ns = sq_boot_ns() - asked_ns;
             slowest_ns = took_ns > slowest_ns ? took_ns : slowest_ns;
@@ -124,6 +127,17 @@ static uint64_t slowest_answer_ns(uint64_t lease_ns, uint64_t for_ns)
     }
     print_message("the slowest answer took %.1f ms\n", (double)slowest_ns / 1e6);
     return slowest_ns;
+}
+
+/* An agent that its own stressors throttle is slow every time, a busy machine is not. */
+static void assert_answers_within(uint64_t most_ns)
+{
+    uint64_t slowest_ns = slowest_answer_ns();
+    for (int i = 0; i < 3 && slowest_ns >= most_ns; i++) {
+        print_message("measured again: the machine may have been busy\n");
+        slowest_ns = slowest_answer_ns();
+    }
+    assert_true(slowest_ns < most_ns);
 }
 
 static void stop_agent(void)
@@ -142,16 +156,15 @@ static void test_memory_that_just_fits(void **state)
     start_in_group();
     expect_shell("test $(wc -l <" GROUP "/squall-agent/cgroup.procs) = 2");
     expect_shell("echo 104857600 >" GROUP "/memory.high");
-    uint64_t lease_ns = SQ_NS_PER_SECOND;
-    begin_order(lease_ns);
+    begin_order(LEASE_NS);
     add_memory(100 * MIB);
     assert_int_equal(ask(SQ_VERB_PREPARE, 2), SQ_UNABLE);
-    begin_order(lease_ns);
+    begin_order(LEASE_NS);
     add_memory(70 * MIB);
     to_injected();
     expect_shell("test $(cat " GROUP "/squall-stress-*/cgroup.procs | wc -l) = 1");
     expect_shell("grep -qx squall-mem /proc/$(cat " GROUP "/squall-stress-*/cgroup.procs)/comm");
-    assert_true(slowest_answer_ns(lease_ns, 2 * SQ_NS_PER_SECOND) < lease_ns / 2);
+    assert_answers_within(SQ_NS_PER_SECOND / 2);
     assert_int_equal(reply.faults[0].state, SQ_STATE_INJECTED);
     assert_false(has_note("share the agent's control group"));
     assert_int_equal(ask(SQ_VERB_REVERT, 1), SQ_OK);
@@ -166,11 +179,10 @@ static void test_quota(void **state)
     (void)state;
     start_in_group();
     expect_shell("echo '20000 100000' >" GROUP "/cpu.max");
-    uint64_t lease_ns = 2 * SQ_NS_PER_SECOND;
-    begin_order(lease_ns);
+    begin_order(LEASE_NS);
     add_cpu();
     to_injected();
-    assert_true(slowest_answer_ns(lease_ns, 2 * SQ_NS_PER_SECOND) < lease_ns / 2);
+    assert_answers_within(SQ_NS_PER_SECOND);
     assert_int_equal(reply.faults[0].state, SQ_STATE_INJECTED);
     stop_agent();
 }
@@ -182,7 +194,7 @@ static void test_after_sigkill(void **state)
     static const char *const ways[] = {NULL, "--sweep"};
     for (size_t i = 0; i < 2; i++) {
         start_in_group();
-        begin_order(10 * SQ_NS_PER_SECOND);
+        begin_order(LEASE_NS);
         add_memory(20 * MIB);
         add_cpu();
         to_injected();
@@ -211,7 +223,7 @@ static void test_without_a_group(void **state)
     (void)state;
     write_file("policy.yaml", "allow: [memory.stress]\nmax-duration: 2m\n");
     start_agent();
-    begin_order(SQ_NS_PER_SECOND);
+    begin_order(LEASE_NS);
     add_memory(8 * MIB);
     to_injected();
     assert_true(has_note("the stressors share the agent's control group"));
