@@ -2,6 +2,7 @@
  * command. */
 #include "common/cleanup.h"
 #include "common/error.h"
+#include "common/file.h"
 #include "common/log.h"
 #include "front/front.h"
 #include "injector/config.h"
@@ -250,6 +251,8 @@ int main(int argc, char **argv)
     static struct sq_agent_config config;
     struct options options = {.config_path = CONFIG_STANDARD};
     struct sq_error error;
+    if (sq_standard_files_open(&error) != 0)
+        return EXIT_BROKEN;
     int status = read_options(argc, argv, &options);
     if (status != EXIT_FINE)
         return status < 0 ? EXIT_FINE : status;

@@ -95,6 +95,19 @@ int sq_write_all(int fd, const void *content, size_t length)
     return 0;
 }
 
+int sq_standard_files_open(struct sq_error *error)
+{
+    for (;;) {
+        int fd = open("/dev/null", O_RDWR | O_NOCTTY);
+        if (fd < 0)
+            return sq_fail_errno(error, errno, "cannot open /dev/null in the place of a closed file");
+        if (fd <= STDERR_FILENO)
+            continue;
+        (void)close(fd);
+        return 0;
+    }
+}
+
 static int sync_directory_of(const char *path, struct sq_error *error)
 {
     char directory[PATH_MAX];

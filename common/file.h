@@ -31,6 +31,12 @@ int sq_file_write(const char *path, const void *content, size_t length, mode_t m
 /* write(2) until all is written or an error comes; returns -1 with errno. */
 int sq_write_all(int fd, const void *content, size_t length);
 
+/*
+ * A program that is started with standard input, output or error closed would get these numbers for files of
+ * its own, and what it prints would go into them: put /dev/null there.
+ */
+int sq_standard_files_open(struct sq_error *error);
+
 /* mkdir -p. */
 int sq_directory_make(const char *path, mode_t mode, struct sq_error *error);
 

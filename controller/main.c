@@ -4,6 +4,7 @@
 #include "controller/options.h"
 #include "controller/output.h"
 
+#include "common/file.h"
 #include "common/log.h"
 
 #include <stdio.h>
@@ -36,13 +37,15 @@ static int print_help(const struct sq_command_line *line)
 
 int main(int argc, char **argv)
 {
+    struct sq_error error;
+    if (sq_standard_files_open(&error) != 0)
+        return SQ_EXIT_FAILED;
     sq_log_open("squall", SQ_LOG_WARNING);
     if (argc < 2) {
         sq_help_print(stderr, commands, COMMANDS);
         return SQ_EXIT_WRONG;
     }
     struct sq_command_line line;
-    struct sq_error error;
     if (sq_command_line_parse(argc, argv, commands, COMMANDS, &line, &error) != 0)
         return sq_command_fail(&line.options, &error);
     if (line.version) {

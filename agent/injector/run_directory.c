@@ -179,10 +179,14 @@ int sq_run_directory_lock(const char *run, int *lock_fd, struct sq_error *error)
             return fail_locked(run, fd, error);
         return sq_fail_errno(error, errno, "cannot lock %s", path);
     }
-    char pid[32];
-    int length = snprintf(pid, sizeof pid, "%d\n", (int)getpid());
-    if (ftruncate(fd, 0) != 0 || pwrite(fd, pid, (size_t)length, 0) != length)
-        return sq_fail_errno(error, errno, "cannot write %s", path);
+    /*
+     * Over the last one's, and as long: what was given back to a full tmpfs may be gone. Whose lock it is
+     * helps a halt and a message; without it, too, what is left is undone.
+     */
+    char pid[16];
+    memset(pid, '\n', sizeof pid);
+    pid[snprintf(pid, sizeof pid, "%d", (int)getpid())] = '\n';
+    (void)!pwrite(fd, pid, sizeof pid, 0);
     *lock_fd = sq_take_fd(&fd);
     return 0;
 }

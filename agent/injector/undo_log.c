@@ -129,11 +129,17 @@ static int write_start(struct sq_undo_log *log, struct sq_error *error)
     return 0;
 }
 
+/* If it fails the log is what it was, for whoever reads it and for whoever writes next. */
 static int reset(struct sq_undo_log *log, struct sq_error *error)
 {
+    size_t used_bytes = log->used_bytes;
     log->used_bytes = 0;
     log->generation++;
-    return write_start(log, error);
+    if (write_start(log, error) == 0)
+        return 0;
+    log->used_bytes = used_bytes;
+    log->generation--;
+    return -1;
 }
 
 int sq_undo_log_open(struct sq_undo_log *log, const char *directory, bool durable,

@@ -188,6 +188,19 @@ static pid_t start_agent(void)
     return pid;
 }
 
+/* Started with its three first files closed, it does not take their numbers for its log and its lock. */
+static void test_closed_files(void **state)
+{
+    (void)state;
+    must(shell("$squalld --recover --config agent.yaml <&- >&- 2>&-"));
+    must(shell("{ $squalld --config agent.yaml <&- >&- 2>&- & } && for i in $(seq 100); do ss -Hltn sport = "
+               ":7433 | grep -q 7433 && break; sleep 0.05; done; pid=$(cat run/squalld/squalld.lock) && "
+               "readlink /proc/$pid/fd/[012] | uniq -c | grep -q '3 /dev/null' && $squalld --halt --config "
+               "agent.yaml && kill $pid && while test -e /proc/$pid; do sleep 0.05; done"));
+    assert_non_null(strstr(output, "nothing was injected on this host"));
+    gate_says(0, "allowed");
+}
+
 /* What the front could not listen on, it says before the front finds out; an agent that does is no problem.
  */
 static void test_listening(void **state)
@@ -318,6 +331,7 @@ int main(void)
         TEST(test_damaged_durable_log_after_a_boot),
         TEST(test_listening),
         TEST(test_slashes),
+        TEST(test_closed_files),
         TEST(test_halt_without_configuration),
         TEST(test_reload),
     };

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -44,9 +45,9 @@ static int make_directory(void **state)
 
 static int remove_directory(void **state)
 {
-    char command[128];
+    char command[PATH_MAX + 128];
     (void)state;
-    (void)snprintf(command, sizeof command, "rm -rf '%s'", directory);
+    (void)snprintf(command, sizeof command, "umount -q '%s'; rm -rf '%s'", config.run, directory);
     return system(command); /* NOLINT(cert-env33-c): a path of our own */
 }
 
@@ -163,6 +164,46 @@ static void test_older_lock(void **state)
     (void)close(lock);
 }
 
+static void fill(const char *name)
+{
+    static const char bytes[4096] = {1};
+    char path[PATH_MAX];
+    path_in_run(name, path);
+    int fd = open(path, O_CREAT | O_WRONLY, 0600);
+    assert_true(fd >= 0);
+    while (write(fd, bytes, sizeof bytes) > 0)
+        ;
+    assert_int_equal(errno, ENOSPC);
+    (void)close(fd);
+}
+
+/* Whoever undoes has to get the lock also where somebody takes every page that is given back. */
+static void test_full(void **state)
+{
+    char path[PATH_MAX];
+    struct stat status;
+    int lock = -1;
+    (void)state;
+    assert_int_equal(mkdir(config.run, 0755), 0);
+    assert_int_equal(mount("tmpfs", config.run, "tmpfs", 0, "size=64k,mode=755"), 0);
+    must(sq_run_directory_make(&config, &error));
+    must(sq_run_directory_lock(config.run, &lock, &error));
+    assert_true(sq_run_directory_is_locked_by(config.run, getpid()));
+    (void)close(lock);
+    fill("fill");
+    path_in_run("squalld/squalld.lock", path);
+    assert_int_equal(stat(path, &status), 0);
+    assert_true(status.st_blocks > 0);
+    must(sq_run_directory_lock(config.run, &lock, &error));
+    assert_true(sq_run_directory_is_locked_by(config.run, getpid()));
+    (void)close(lock);
+    assert_int_equal(truncate(path, 0), 0);
+    fill("more");
+    must(sq_run_directory_lock(config.run, &lock, &error));
+    (void)close(lock);
+    assert_int_equal(umount(config.run), 0);
+}
+
 /* Somebody who only plays an agent would let a halt look done. */
 static void test_planted_halt_socket(void **state)
 {
@@ -205,8 +246,8 @@ int main(void)
 {
     fixture_require_root();
     const struct CMUnitTest tests[] = {
-        TEST(test_made),          TEST(test_not_made_not_changed), TEST(test_refused),
-        TEST(test_planted_files), TEST(test_older_lock),           TEST(test_planted_halt_socket),
+        TEST(test_made),       TEST(test_not_made_not_changed), TEST(test_refused), TEST(test_planted_files),
+        TEST(test_older_lock), TEST(test_planted_halt_socket),  TEST(test_full),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

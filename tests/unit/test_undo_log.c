@@ -153,6 +153,31 @@ static void test_emptied_log_stays_empty(void **state)
     }
 }
 
+/* A DONE that could not be written: the log is what it was, also for whoever writes next. */
+static void test_failed_reset(void **state)
+{
+    struct sq_error error;
+    char path[128];
+    const struct sq_undo_key first = key(0);
+    (void)state;
+    open_log(&log_a);
+    record(&log_a, 0, 100, 1);
+    path_of_log(path);
+    int writable = log_a.fd;
+    log_a.fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(log_a.fd >= 0);
+    assert_int_equal(sq_undo_log_done(&log_a, &first, &error), -1);
+    (void)close(log_a.fd);
+    log_a.fd = writable;
+    record(&log_a, 1, 100, 2);
+    reopen();
+    assert_int_equal(content.live_count, 2);
+    assert_int_equal(content.live[0].undo.bytes[0], 1);
+    assert_int_equal(sq_undo_log_done(&log_a, &first, &error), 0);
+    reopen();
+    assert_int_equal(content.live_count, 1);
+}
+
 static void test_wrong_use(void **state)
 {
     struct sq_error error;
@@ -540,6 +565,7 @@ int main(void)
         cmocka_unit_test(test_crc),
         cmocka_unit_test_setup_teardown(test_life, make_directory, remove_directory),
         cmocka_unit_test_setup_teardown(test_emptied_log_stays_empty, make_directory, remove_directory),
+        cmocka_unit_test_setup_teardown(test_failed_reset, make_directory, remove_directory),
         cmocka_unit_test_setup_teardown(test_wrong_use, make_directory, remove_directory),
         cmocka_unit_test_setup_teardown(test_full_log, make_directory, remove_directory),
         cmocka_unit_test(test_damage_at_every_byte),
