@@ -71,7 +71,4 @@ bool freeze_too(const char *pid); /* together with that one */
 void thaw(void);
 int tear_down(void **state);
 
-/* For main: exits with 77 where there can be no mount namespace of the test's own. */
-void agent_require(void);
-
 #endif

@@ -1,5 +1,7 @@
 #include "fixture.h"
 
+#include "common/clock.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +24,7 @@
 #define WAIT_MS         150
 #define DATAGRAM_MAX    16384
 #define CONNECT_WAIT_MS 2000
+#define MEASURE_TRIES   4
 
 void fixture_require_root(void)
 {
@@ -241,6 +244,29 @@ unsigned fixture_send(const struct fixture *fixture, const struct fixture_flow *
     close(sender);
     close(receiver);
     return received;
+}
+
+uint64_t fixture_last_lost_ns(const struct fixture *fixture, const char *from, const char *to,
+                              uint64_t most_ns)
+{
+    struct fixture_flow one = {.from = from, .to = to, .count = 1};
+    uint64_t start_ns = sq_boot_ns();
+    uint64_t lost_ns = start_ns;
+    for (;;) {
+        uint64_t sent_ns = sq_boot_ns();
+        if (fixture_send(fixture, &one) == 1)
+            return lost_ns;
+        lost_ns = sent_ns;
+        assert_true(sent_ns - start_ns < most_ns);
+    }
+}
+
+bool fixture_measure_again(unsigned *tries, bool in_time)
+{
+    if (in_time || ++*tries >= MEASURE_TRIES)
+        return false;
+    print_message("measured again: the machine may have been busy\n");
+    return true;
 }
 
 static unsigned send_between(const struct fixture *fixture, const char *from, const char *to)

@@ -68,6 +68,16 @@ unsigned fixture_out6(const struct fixture *fixture, const char *peer);
 unsigned fixture_in6(const struct fixture *fixture, const char *peer);
 #define FIXTURE_COUNT 20u
 
+/* Send a datagram again and again until one arrives, and no longer than `most_ns`. Returns when the last one
+ * that did not arrive was sent: later than it may, that proves a fault that lasts too long, also on a machine
+ * that is too busy to send in time. */
+uint64_t fixture_last_lost_ns(const struct fixture *fixture, const char *from, const char *to,
+                              uint64_t most_ns);
+
+/* For what is measured in time: true if it was too long and is to be measured again, four times at most. A
+ * machine that was busy is soon less so, squall would be too slow each time. `tries` begins as 0. */
+bool fixture_measure_again(unsigned *tries, bool in_time);
+
 /* A TCP connection from net to the host's `port` that carries one byte each way; false if it does not within
  * 2 s. */
 bool fixture_tcp_works(const struct fixture *fixture, const char *from, const char *to, uint16_t port);

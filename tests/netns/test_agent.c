@@ -2,6 +2,7 @@
 /* The whole agent, both processes, over its Unix socket, with a real partition: every way in which it ends.
  */
 #include "agent.h"
+#include "kill.h"
 
 #include "common/cleanup.h"
 #include "common/clock.h"
@@ -72,26 +73,49 @@ static void test_revert(void **state)
     assert_true(reply.faults[0].touched);
 }
 
+/* How long after the end of its lease a fault was found clean by the agent. */
+static uint64_t lease_ends_late_ns(uint8_t experiment)
+{
+    prepare(experiment, SQ_NS_PER_SECOND / 2, 60 * SQ_NS_PER_SECOND);
+    assert_int_equal(ask(SQ_VERB_INJECT, experiment), SQ_OK);
+    uint64_t lease_end_ns = reply.lease_boot_ns;
+    expect_removed(experiment, SQ_END_LEASE);
+    assert_true(reply.faults[0].clean_boot_ns >= lease_end_ns);
+    assert_passes();
+    return reply.faults[0].clean_boot_ns - lease_end_ns;
+}
+
+/* How long after the time that was asked for a fault was injected. */
+static uint64_t injected_late_ns(uint8_t experiment)
+{
+    prepare(experiment, 20 * SQ_NS_PER_SECOND, SQ_NS_PER_SECOND / 2);
+    uint64_t at_ns = reply.now_boot_ns + 200 * SQ_NS_PER_MILLISECOND;
+    request.at_boot_ns = at_ns;
+    assert_int_equal(ask(SQ_VERB_INJECT, experiment), SQ_OK);
+    request.at_boot_ns = 0;
+    assert_int_equal(reply.faults[0].state, SQ_STATE_PREPARED);
+    expect_removed(experiment, SQ_END_DURATION);
+    assert_true(reply.faults[0].injected_boot_ns >= at_ns);
+    assert_passes();
+    return reply.faults[0].injected_boot_ns - at_ns;
+}
+
 static void test_lease_and_duration(void **state)
 {
     (void)state;
     start_agent();
-    prepare(1, SQ_NS_PER_SECOND / 2, 60 * SQ_NS_PER_SECOND);
-    assert_int_equal(ask(SQ_VERB_INJECT, 1), SQ_OK);
-    uint64_t lease_end_ns = reply.lease_boot_ns;
-    expect_removed(1, SQ_END_LEASE);
-    assert_true(reply.faults[0].clean_boot_ns >= lease_end_ns);
-    assert_true(reply.faults[0].clean_boot_ns < lease_end_ns + 100 * SQ_NS_PER_MILLISECOND);
-    assert_passes();
-
-    prepare(2, 20 * SQ_NS_PER_SECOND, SQ_NS_PER_SECOND / 2);
-    request.at_boot_ns = reply.now_boot_ns + 200 * SQ_NS_PER_MILLISECOND;
-    assert_int_equal(ask(SQ_VERB_INJECT, 2), SQ_OK);
-    assert_int_equal(reply.faults[0].state, SQ_STATE_PREPARED);
-    expect_removed(2, SQ_END_DURATION);
-    assert_true(reply.faults[0].injected_boot_ns >= request.at_boot_ns);
-    assert_true(reply.faults[0].injected_boot_ns < request.at_boot_ns + 50 * SQ_NS_PER_MILLISECOND);
-    assert_passes();
+    uint8_t experiment = 0;
+    uint64_t late_ns;
+    unsigned tries = 0;
+    do {
+        late_ns = lease_ends_late_ns(++experiment);
+    } while (fixture_measure_again(&tries, late_ns < 100 * SQ_NS_PER_MILLISECOND));
+    assert_true(late_ns < 100 * SQ_NS_PER_MILLISECOND);
+    tries = 0;
+    do {
+        late_ns = injected_late_ns(++experiment);
+    } while (fixture_measure_again(&tries, late_ns < 50 * SQ_NS_PER_MILLISECOND));
+    assert_true(late_ns < 50 * SQ_NS_PER_MILLISECOND);
 }
 
 static void test_termination(void **state)
@@ -191,7 +215,7 @@ static void test_front_dies_with_the_injector(void **state)
     (void)exit_status(agent);
     agent = 0;
     struct pollfd death = {.fd = front_fd, .events = POLLIN};
-    assert_int_equal(poll(&death, 1, 100), 1);
+    assert_int_equal(poll(&death, 1, 10000), 1);
 }
 
 static bool is_on_clsact(void)
@@ -266,7 +290,11 @@ static void test_recover_what_is_gone(void **state)
     free(tc_before);
     fixture_must(lab.host, "ip link add eth0 type ifb && tc qdisc add dev eth0 clsact");
     tc_before = fixture_tc("eth0");
-    (void)usleep(300000); /* the kernel frees UDP sockets, which hold it, a little later */
+    /* The kernel frees UDP sockets, which hold it, a little later; the other end of its interface goes with
+     * it. */
+    fixture_must(
+        lab.net,
+        "for i in $(seq 500); do ip link show eth0 >/dev/null 2>&1 || exit 0; sleep 0.02; done; exit 1");
     assert_int_equal(run("--recover"), 0);
     assert_output_says("output", "undone: fault 0");
     assert_output_says("output", "its network namespace is gone, and all that was in it");
@@ -352,13 +380,17 @@ static void test_idle(void **state)
     fixture_must(lab.host, "grep -q '^NoNewPrivs:.*1$' /proc/%d/status", (int)agent);
     fixture_must(lab.host, "grep -q '^CapBnd:.*000000c0000811e4$' /proc/%d/status", (int)agent);
     fixture_must(lab.host, "grep -q '^CapEff:.*0000000000000000$' /proc/%d/status", (int)front_of_agent());
-    (void)usleep(300000);
-    char *first = fixture_output(lab.host, "grep ctxt /proc/%d/status", (int)agent);
-    (void)usleep(2000000);
-    char *second = fixture_output(lab.host, "grep ctxt /proc/%d/status", (int)agent);
-    assert_string_equal(first, second);
-    free(first);
-    free(second);
+    /* What it has to do after its start takes longer on a busy machine, but not for ever. */
+    unsigned tries = 0;
+    bool slept;
+    do {
+        (void)usleep(300000);
+        sq_autofree char *first = fixture_output(lab.host, "grep ctxt /proc/%d/status", (int)agent);
+        (void)usleep(2000000);
+        sq_autofree char *second = fixture_output(lab.host, "grep ctxt /proc/%d/status", (int)agent);
+        slept = strcmp(first, second) == 0;
+    } while (fixture_measure_again(&tries, slept));
+    assert_true(slept);
 }
 
 /* A log that cannot be trusted: unclean, never "nothing to undo"; what bears squall's marks is found without
@@ -476,9 +508,8 @@ static void test_another_controller(void **state)
     assert_passes();
 }
 
-int main(void)
+static int run_all(void)
 {
-    agent_require();
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_hello),
@@ -503,4 +534,10 @@ int main(void)
         TEST(test_policy_that_protects_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int main(void)
+{
+    fixture_require_root();
+    return kill_main(run_all);
 }

@@ -5,6 +5,7 @@
  * Nor does a log that nobody reads.
  */
 #include "agent.h"
+#include "kill.h"
 
 #include "common/cleanup.h"
 #include "common/clock.h"
@@ -193,9 +194,8 @@ static void test_log_that_nobody_reads(void **state)
     (void)close(ends[1]);
 }
 
-int main(void)
+static int run_all(void)
 {
-    agent_require();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_frozen_stressor_beside_a_partition, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_frozen_guard_of_a_dead_injector, set_up, tear_down),
@@ -203,4 +203,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_log_that_nobody_reads, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int main(void)
+{
+    fixture_require_root();
+    return kill_main(run_all);
 }

@@ -1,6 +1,7 @@
 /* libraries: sq_netns_fixture sq_faults sq_kernel sq_table sq_common */
 /* cpu.stress: what it uses, as whom, and that it ends whoever dies. */
 #include "common/clock.h"
+#include "fixture.h"
 #include "kill.h"
 #include "stress.h"
 
@@ -29,9 +30,18 @@ static void test_check_says_yes_here(void **state)
     stress_must(run, run->ops->able(&run->order, &run->error));
 }
 
-static void test_whole_life(void **state)
+static bool has_note(const struct stress_run *run, const char *part)
 {
-    struct stress_run *run = *state;
+    for (uint32_t i = 0; i < run->report.line_count; i++)
+        if (run->report.lines[i].kind == SQ_LINE_NOTE && strstr(run->report.lines[i].text, part) != NULL)
+            return true;
+    return false;
+}
+
+/* False: a warning says that other work left the stressor less than was asked for. */
+static bool live(struct stress_run *run)
+{
+    stress_begin(run, "cpu.stress");
     stress_set(run, "percent", "50%");
     stress_set(run, "cores", "1");
     stress_must(run, stress_preview(run));
@@ -62,8 +72,22 @@ static void test_whole_life(void **state)
     assert_int_equal(waitpid(pid, NULL, WNOHANG), -1);
     stress_status(run);
     assert_int_equal(stress_counter(run, "stressors"), 0);
-    stress_assert_line(run, SQ_LINE_NOTE, "of the time of 1 core");
+    bool is_whole = has_note(run, "of the time of 1 core");
+    if (!is_whole)
+        stress_assert_line(run, SQ_LINE_WARNING, "of the time of 1 core");
     stress_remove(run);
+    return is_whole;
+}
+
+static void test_whole_life(void **state)
+{
+    struct stress_run *run = *state;
+    unsigned tries = 0;
+    bool is_whole;
+    do {
+        is_whole = live(run);
+    } while (fixture_measure_again(&tries, is_whole));
+    assert_true(is_whole);
 }
 
 /* No privilege, nothing open, first choice of the OOM killer, and a name that tells whose it is. */

@@ -81,17 +81,22 @@ static void recover(void)
 static void test_deadline_needs_nobody(void **state)
 {
     (void)state;
+    uint64_t before_ns = sq_boot_ns();
     impairment_die(shared, 3000, 0);
-    uint64_t start_ns = sq_boot_ns();
+    uint64_t start_ns = sq_boot_ns(); /* it was injected between the two */
+    uint64_t delayed_ns = start_ns;
+    uint64_t look_ns = start_ns;
     assert_true(is_delayed("10.9.0.1", "10.9.0.2"));
     assert_true(is_delayed("fd09::2", "fd09::1"));
     assert_false(is_delayed("10.9.0.1", "10.9.0.3"));
-    while (is_delayed("10.9.0.1", "10.9.0.2"))
-        assert_true(sq_boot_ns() - start_ns < 6 * SQ_NS_PER_SECOND);
-    uint64_t ended_ms = (sq_boot_ns() - start_ns) / SQ_NS_PER_MILLISECOND;
+    while ((look_ns = sq_boot_ns()) < start_ns + 6 * SQ_NS_PER_SECOND && is_delayed("10.9.0.1", "10.9.0.2"))
+        delayed_ns = look_ns;
+    uint64_t ended_ns = sq_boot_ns();
     print_message("no delay %llu ms after the kill, the deadline was at 3000 ms\n",
-                  (unsigned long long)ended_ms);
-    assert_in_range(ended_ms, 2700, 3700); /* a look takes up to 250 ms */
+                  (unsigned long long)((ended_ns - start_ns) / SQ_NS_PER_MILLISECOND));
+    /* By when looks began and ended: how long they take depends on how busy the machine is. */
+    assert_true(ended_ns >= before_ns + 3 * SQ_NS_PER_SECOND);
+    assert_true(delayed_ns <= start_ns + 3 * SQ_NS_PER_SECOND);
     assert_delayed(false);
     recover();
 }

@@ -4,6 +4,7 @@
  * limit of the whole does not silence the agent, and nothing is left.
  */
 #include "agent.h"
+#include "kill.h"
 
 #include "common/cleanup.h"
 #include "common/clock.h"
@@ -237,9 +238,8 @@ static void test_without_a_group(void **state)
 
 #define GROUP_TEST(function) cmocka_unit_test_setup_teardown(function, set_up_group, tear_down_group)
 
-int main(void)
+static int run_all(void)
 {
-    agent_require();
     const struct CMUnitTest alone[] = {
         cmocka_unit_test_setup_teardown(test_without_a_group, set_up, tear_down),
     };
@@ -255,4 +255,10 @@ int main(void)
         return failed;
     }
     return failed + cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int main(void)
+{
+    fixture_require_root();
+    return kill_main(run_all);
 }

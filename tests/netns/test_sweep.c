@@ -2,6 +2,7 @@
 /* Without any record: what bears squall's marks is found and removed, and nothing else. */
 #include "fixture.h"
 #include "impairment.h"
+#include "kill.h"
 
 #include "faults/network_sweep.h"
 #include "faults/process_sweep.h"
@@ -161,9 +162,8 @@ static void test_processes(void **state)
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
-int main(void)
+static int run_all(void)
 {
-    fixture_require_root();
     const struct CMUnitTest tests[] = {
         TEST(test_filters),
         TEST(test_lost_fault),
@@ -171,4 +171,11 @@ int main(void)
         TEST(test_processes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+/* With processes of its own: it would also end what the agents of other tests have left for a moment. */
+int main(void)
+{
+    fixture_require_root();
+    return kill_main(run_all);
 }
