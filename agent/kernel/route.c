@@ -37,6 +37,18 @@ static bool is_link_local(const struct sq_cidr *range)
     return sq_cidr_contains(&link_local4, range) || sq_cidr_contains(&link_local6, range);
 }
 
+/*
+ * IPv4 multicast (RFC 5771) and the limited broadcast (RFC 919): the sender chooses the interface
+ * (IP_MULTICAST_IF, SO_BINDTODEVICE), and the kernel asks no route then. Of IPv6, each interface has a route
+ * of its own for that.
+ */
+static bool is_sent_at_will(const struct sq_cidr *range)
+{
+    static const struct sq_cidr multicast4 = {.family = 4, .prefix = 4, .address = {224}};
+    static const struct sq_cidr broadcast4 = {.family = 4, .prefix = 32, .address = {255, 255, 255, 255}};
+    return sq_cidr_contains(&multicast4, range) || sq_cidr_contains(&broadcast4, range);
+}
+
 static void add_peer(sq_route_peers peers, size_t i)
 {
     peers[i / 8] |= (uint8_t)(1u << (i % 8));
@@ -62,6 +74,18 @@ static void note(struct search *search, uint32_t ifindex)
         routes->count++;
     }
     add_peer(interface->peers, search->index);
+}
+
+/* A bridge's or bond's port sends what stands on it, and nothing by itself. */
+static void note_all(struct search *search)
+{
+    for (size_t i = 0; i < search->links->count; i++) {
+        const struct sq_links_entry *entry = &search->links->entries[i];
+        const struct sq_links_entry *master =
+            entry->master == 0 ? NULL : sq_links_by_index(search->links, entry->master);
+        if (entry->link.up && (entry->master == 0 || (master != NULL && master->vrf_table != 0)))
+            note(search, entry->link.ifindex);
+    }
 }
 
 /* The first of a table's ways, or the end. */
@@ -221,6 +245,8 @@ static int find_family(struct sq_netlink *netlink, const struct sq_links *links,
         routes->no_ipv6 = routes->no_ipv6 || !known;
         search_vrfs(&search);
         search_rules(&search);
+        if (is_sent_at_will(&peers[i]))
+            note_all(&search);
         if (known && is_single(&peers[i]))
             ask_kernel(netlink, &search);
         note_missing(&search);

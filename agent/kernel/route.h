@@ -43,7 +43,8 @@ struct sq_routes {
  * Find every interface that may carry packets to any of `peers`, addresses or ranges, whichever socket, mark,
  * user or virtual routing domain (VRF) they come from. Of each table that a rule may lead to, and of each
  * VRF's: all next hops of the narrowest routes that cover the peer, and all routes into part of it; of a
- * link-local address every route that covers it, since the sender chooses the link. A route that may not
+ * link-local address every route that covers it, since the sender chooses the link; of an IPv4 group or the
+ * limited broadcast every interface that is up and sends by itself, for the same reason. A route that may not
  * apply (TOS, source prefix, a dead next hop, in IPv6 a gateway, which may not answer) is among them, but
  * does not hide a wider one. Where no rule before it asks for anything but the destination, the first table
  * that covers a peer is the last that is asked, as the kernel does. Loopback and VRF devices themselves are

@@ -437,6 +437,40 @@ static void test_link_local(void **state)
     assert_true(touches("eth0") && touches("eth1"));
 }
 
+static void join(int receiver, const char *group)
+{
+    static const char *const links[] = {"10.9.0.2", "10.8.1.2"};
+    for (size_t i = 0; i < sizeof links / sizeof links[0]; i++) {
+        struct ip_mreq membership;
+        assert_int_equal(inet_pton(AF_INET, group, &membership.imr_multiaddr), 1);
+        assert_int_equal(inet_pton(AF_INET, links[i], &membership.imr_interface), 1);
+        assert_int_equal(
+            setsockopt(receiver, IPPROTO_IP, IP_ADD_MEMBERSHIP, &membership, sizeof membership), 0);
+    }
+}
+
+/* Nor does the kernel ask a route for a group whose sender has chosen the link, or for the broadcast. */
+static void test_groups(void **state)
+{
+    (void)state;
+    static const char *const links[] = {"eth0", "eth1"};
+    fixture_must(lab.host, "ip route add default via 10.9.0.2 && ip link add bridge type bridge && "
+                           "ip link add in type veth peer name out && ip link set in master bridge up");
+    impairment_to(&fault, "224.0.0.18");
+    for (size_t i = 0; i < sizeof links / sizeof links[0]; i++) {
+        struct way way = way_to4(links[i], "224.0.0.18");
+        join(way.receiver, "224.0.0.18");
+        assert_cut(way);
+    }
+    assert_false(touches("in")); /* it sends the bridge's packets alone */
+    assert_touches_both("239.1.2.0/24");
+    assert_touches_both("255.255.255.255");
+    assert_touches_both("ff02::12");
+    assert_touches_one("10.9.0.255", "eth0");
+    fixture_must(lab.host, "ip link set eth1 down");
+    assert_touches_one("224.0.0.18", "eth0");
+}
+
 /* Routes say by which interface packets leave; by which they come, the plan does not promise. */
 static void test_other_way_in(void **state)
 {
@@ -503,6 +537,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_throw, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_routing_domain, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_link_local, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_groups, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_other_way_in, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_kernel_without_ipv6, set_up, uncover),
     };
