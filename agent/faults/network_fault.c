@@ -129,11 +129,28 @@ static uint64_t settle_from_record(const struct sq_network_undo *record)
     return sq_ns_add(sq_boot_ns(), SETTLE_LOOK_NS);
 }
 
+/* What was in place until now is looked at once more: afterwards nobody can tell. */
+static void end_tcx(struct sq_network_state *network, const struct sq_undo *undo,
+                    const struct sq_network_undo *record)
+{
+    struct sq_error last = {.code = SQ_OK};
+    if (record->attachment != SQ_NETWORK_TCX)
+        return;
+    if (network == NULL || !network->ready) {
+        sq_network_tcx_end(NULL, record, NULL);
+        return;
+    }
+    if (!network->tcx.is_ending)
+        (void)sq_network_look(network, undo, &last);
+    sq_network_tcx_end(&network->tcx, record, &last);
+}
+
 /* Closing the programs' links takes the guard's end some 10 ms each. */
-static uint64_t settle_tcx(struct sq_network_state *network, const struct sq_network_undo *record)
+static uint64_t settle_tcx(struct sq_network_state *network, const struct sq_undo *undo,
+                           const struct sq_network_undo *record)
 {
     struct sq_network_tcx *tcx = network != NULL && network->ready ? &network->tcx : NULL;
-    sq_network_tcx_end(tcx, record);
+    end_tcx(network, undo, record);
     if (sq_network_tcx_is_gone(tcx, record))
         return 0;
     uint64_t now_ns = sq_boot_ns(); /* after the questions: they may have taken their time */
@@ -152,7 +169,7 @@ uint64_t sq_network_settle(void *state, const struct sq_undo *undo)
     if (sq_network_undo_read(undo, &record, NULL) != 0)
         return 0;
     if (record.attachment == SQ_NETWORK_TCX)
-        return settle_tcx(network, &record);
+        return settle_tcx(network, undo, &record);
     if (!sq_network_has_detour(&record))
         return 0;
     if (network == NULL || !network->ready)
@@ -176,7 +193,7 @@ int sq_network_remove(void *state, const struct sq_undo *undo, struct sq_fault_r
     struct sq_network_undo record;
     if (sq_network_undo_read(undo, &record, error) != 0)
         return -1;
-    sq_network_tcx_end(network != NULL && network->ready ? &network->tcx : NULL, &record);
+    end_tcx(network, undo, &record);
     if (network != NULL && network->ready)
         return sq_network_undo_remove(&network->netlink, &record, report, error);
     sq_autonetlink struct sq_netlink netlink = {.fd = -1};

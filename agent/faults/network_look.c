@@ -3,6 +3,7 @@
 #include "faults/network_fault.h"
 
 #include "kernel/link.h"
+#include "kernel/netfilter.h"
 #include "kernel/tc_foreign.h"
 
 #include <errno.h>
@@ -16,6 +17,20 @@ static int look_at_side(struct sq_network_state *network, const struct sq_networ
     struct sq_tc_place place = sq_network_undo_place(record, i, side);
     return sq_tc_check_own(&network->netlink, &place, name, network->program_ids[side],
                            record->interfaces[i].name, error);
+}
+
+/* What sees packets that come in before squall's programs do, or is gone past by those that were led away. */
+static int look_beside(const struct sq_network_undo *record, uint32_t i, const struct sq_link *link,
+                       struct sq_error *error)
+{
+    if (!sq_network_undo_uses(record, SQ_TC_IN))
+        return 0;
+    if (link->has_xdp && record->interfaces[i].had_xdp == 0)
+        return sq_fail(error, SQ_VANISHED,
+                       "an XDP program came to %s since the fault was prepared; it sees packets that come in "
+                       "before squall's program does, and may keep them from it",
+                       record->interfaces[i].name);
+    return record->detours[SQ_TC_IN].ifindex == 0 ? 0 : sq_netfilter_look_at_ingress(link->name, error);
 }
 
 static int look_at_interface(struct sq_network_state *network, const struct sq_network_undo *record,
@@ -36,7 +51,7 @@ static int look_at_interface(struct sq_network_state *network, const struct sq_n
          side++)
         if (sq_network_undo_uses(record, side) && look_at_side(network, record, i, side, error) != 0)
             return -1;
-    return 0;
+    return look_beside(record, i, &link, error);
 }
 
 int sq_network_look(void *state, const struct sq_undo *undo, struct sq_error *error)

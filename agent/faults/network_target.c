@@ -134,6 +134,7 @@ static int record_interface(struct sq_netlink *netlink, const struct sq_link *li
     interface->ifindex = link->ifindex;
     interface->knows_address = 1;
     interface->address = link->address;
+    interface->had_xdp = link->has_xdp;
     memcpy(interface->name, link->name, sizeof interface->name);
     int result = sq_tc_take_snapshot(netlink, link->ifindex, &interface->before);
     struct sq_tc_tenants tenants = {0};

@@ -164,7 +164,8 @@ static void end_recorded(const struct sq_network_undo *record)
     (void)close(pidfd);
 }
 
-void sq_network_tcx_end(struct sq_network_tcx *tcx, const struct sq_network_undo *record)
+void sq_network_tcx_end(struct sq_network_tcx *tcx, const struct sq_network_undo *record,
+                        const struct sq_error *last)
 {
     if (record->attachment != SQ_NETWORK_TCX)
         return;
@@ -178,9 +179,7 @@ void sq_network_tcx_end(struct sq_network_tcx *tcx, const struct sq_network_undo
     }
     if (tcx->is_ending)
         return;
-    struct sq_error last = {.code = SQ_OK};
-    (void)sq_network_tcx_look(tcx, record, &last);
-    tcx->last = last;
+    tcx->last = *last;
     tcx->is_ending = true;
     sq_guard_end(&tcx->guard);
 }
@@ -228,7 +227,7 @@ int sq_network_tcx_clean(const struct sq_network_undo *record, struct sq_error *
         int one = sq_classifier_switch_off(record->programs[side]);
         result = one != 0 ? one : result;
     }
-    sq_network_tcx_end(NULL, record);
+    sq_network_tcx_end(NULL, record, NULL);
     if (result == 0 || is_seen_gone(record))
         return 0;
     return sq_fail(

@@ -42,8 +42,12 @@ int sq_network_tcx_prepared(struct sq_network_tcx *tcx, struct sq_error *error);
 int sq_network_tcx_look(struct sq_network_tcx *tcx, const struct sq_network_undo *record,
                         struct sq_error *error);
 
-/* Begin to take them away; does not wait. `tcx` is NULL after a crash: then by the record alone. */
-void sq_network_tcx_end(struct sq_network_tcx *tcx, const struct sq_network_undo *record);
+/*
+ * Begin to take them away; does not wait. `last` is what `look` says just before, SQ_OK if all was in place.
+ * Both `tcx` and `last` are NULL after a crash: then by the record alone.
+ */
+void sq_network_tcx_end(struct sq_network_tcx *tcx, const struct sq_network_undo *record,
+                        const struct sq_error *last);
 
 /*
  * As `clean` in fault.h, after a crash: by the record alone. Switches them off without asking their guard,

@@ -27,7 +27,7 @@ struct sq_network_undo_interface {
     uint32_t is_marked;     /* 1: its filter was on that clsact; one without is somebody else's */
     uint32_t knows_address; /* 0: the record is an old one */
     struct sq_link_address address;
-    uint32_t reserved;
+    uint32_t had_xdp; /* 1: an XDP program was there before; 0 as well if the record is an old one */
     char name[SQ_INTERFACE_NAME_MAX]; /* for people; it is known by index and address */
     struct sq_tc_snapshot before;
 };

@@ -44,6 +44,7 @@ struct lasting {
     char config_path[SQ_KERNEL_PATH_MAX];
     enum sq_configured configured[SQ_KERNEL_PARTS];
     bool has_symbol[SQ_KERNEL_PARTS];
+    bool built_in[SQ_KERNEL_PARTS]; /* it was there without being loaded */
 };
 
 static struct lasting lasting;
@@ -191,18 +192,22 @@ enum sq_module_state sq_module_state(enum sq_kernel_part part)
     read_config();
     if (lasting.config_read)
         facts.configured = lasting.configured[part];
-    if (facts.configured == SQ_CONFIGURED_BUILT_IN)
+    if (facts.configured == SQ_CONFIGURED_BUILT_IN) {
+        lasting.built_in[part] = true;
         return SQ_MODULE_PRESENT;
+    }
     facts.has_modules = access("/proc/modules", F_OK) == 0;
     facts.may_load = may_load();
     facts.listed_built_in = is_listed("modules.builtin", parts[part].module);
     facts.listed_on_disk = is_listed("modules.dep", parts[part].module);
     enum sq_module_state state = sq_module_judge(&facts);
-    if (state != SQ_MODULE_UNKNOWN || facts.configured == SQ_CONFIGURED_MODULE)
-        return state;
-    /* Tens of milliseconds, once, and only where nothing else tells. */
-    facts.has_symbol = is_symbol_there(part);
-    return sq_module_judge(&facts);
+    if (state == SQ_MODULE_UNKNOWN && facts.configured != SQ_CONFIGURED_MODULE) {
+        /* Tens of milliseconds, once, and only where nothing else tells. */
+        facts.has_symbol = is_symbol_there(part);
+        state = sq_module_judge(&facts);
+    }
+    lasting.built_in[part] = state == SQ_MODULE_PRESENT;
+    return state;
 }
 
 int sq_kernel_part_check(enum sq_kernel_part part, struct sq_error *error)
@@ -237,6 +242,13 @@ bool sq_kernel_part_is_absent(enum sq_kernel_part part)
         return state != SQ_MODULE_PRESENT;
     return (lasting.config_read && lasting.configured[part] == SQ_CONFIGURED_MODULE) ||
            is_symbol_there(part) == SQ_TOLD_NO;
+}
+
+bool sq_kernel_part_is_at_hand(enum sq_kernel_part part)
+{
+    char path[SQ_KERNEL_PATH_MAX];
+    (void)snprintf(path, sizeof path, "/sys/module/%s", parts[part].module);
+    return lasting.built_in[part] || access(path, F_OK) == 0;
 }
 
 const char *sq_kernel_part_name(enum sq_kernel_part part)

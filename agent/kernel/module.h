@@ -66,6 +66,12 @@ int sq_kernel_part_check(enum sq_kernel_part part, struct sq_error *error);
  */
 bool sq_kernel_part_is_absent(enum sq_kernel_part part);
 
+/*
+ * Seen to be in the kernel now, so that asking for it loads nothing. Allocates nothing and is quick, but
+ * knows what is built in only from what was found out by the calls above.
+ */
+bool sq_kernel_part_is_at_hand(enum sq_kernel_part part);
+
 /* The module's name, such as "sch_netem". */
 const char *sq_kernel_part_name(enum sq_kernel_part part);
 

@@ -90,35 +90,68 @@ static int judge_chain(const struct nlmsghdr *message, void *cookie)
     return 0;
 }
 
+/* Of the families that can have such chains: of others a host may have thousands. 0 or -errno. */
+static int find_chain(const char *interface, struct chain_search *search)
+{
+    static const uint8_t families[] = {NFPROTO_NETDEV, NFPROTO_INET};
+    sq_autonetlink struct sq_netlink netlink = {.fd = -1};
+    *search = (struct chain_search){.interface = interface};
+    if (sq_netlink_open_to(&netlink, NETLINK_NETFILTER, NULL) != 0)
+        return 0; /* a kernel without netfilter's netlink has no such chains */
+    for (size_t family = 0; family < sizeof families && !search->found; family++) {
+        int result = -EAGAIN;
+        for (int i = 0; i < SQ_NETLINK_ATTEMPTS && result == -EAGAIN; i++) {
+            *search = (struct chain_search){.interface = interface};
+            struct chain_request request = {
+                .header = {.nlmsg_len = sizeof request,
+                           .nlmsg_type = (NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_GETCHAIN},
+                .info = {.nfgen_family = families[family], .version = NFNETLINK_V0},
+            };
+            result = sq_netlink_dump(&netlink, &request.header, judge_chain, search);
+        }
+        if (result != 0)
+            /* Otherwise: no nf_tables in this kernel. */
+            return result == -EINVAL || result == -EOPNOTSUPP ? 0 : result;
+    }
+    return 0;
+}
+
+static int fail_listing(int result, const char *interface, struct sq_error *error)
+{
+    return sq_fail_errno(error, -result, "cannot list the ingress chains of %s", interface);
+}
+
 int sq_netfilter_check_ingress(const char *interface, struct sq_error *error)
 {
-    sq_autonetlink struct sq_netlink netlink = {.fd = -1};
     struct chain_search search;
     /* Asking would load it; and without it there are no chains. */
-    if (sq_kernel_part_is_absent(SQ_PART_NF_TABLES) ||
-        sq_netlink_open_to(&netlink, NETLINK_NETFILTER, NULL) != 0)
-        return 0; /* a kernel without netfilter's netlink has no such chains */
-    int result = -EAGAIN;
-    for (int i = 0; i < SQ_NETLINK_ATTEMPTS && result == -EAGAIN; i++) {
-        search = (struct chain_search){.interface = interface};
-        struct chain_request request = {
-            .header = {.nlmsg_len = sizeof request,
-                       .nlmsg_type = (NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_GETCHAIN},
-            .info = {.nfgen_family = NFPROTO_UNSPEC, .version = NFNETLINK_V0},
-        };
-        result = sq_netlink_dump(&netlink, &request.header, judge_chain, &search);
-    }
-    if (result == -EINVAL || result == -EOPNOTSUPP)
-        return 0; /* no nf_tables in this kernel */
+    if (sq_kernel_part_is_absent(SQ_PART_NF_TABLES))
+        return 0;
+    int result = find_chain(interface, &search);
     if (result != 0)
-        return sq_fail_errno(error, -result, "cannot list the ingress chains of %s", interface);
+        return fail_listing(result, interface, error);
     if (!search.found)
         return 0;
     return sq_fail(
         error, SQ_UNABLE,
         "the nftables chain '%s' of table '%s' looks at packets that come in by %s; packets that are delayed "
-        "or "
-        "lost by chance would go past it. Choose 'direction: out', or take the chain out for the time of the "
-        "experiment",
+        "would go past it. Choose 'direction: out', or take the chain out for the time of the experiment",
+        search.chain, search.table, interface);
+}
+
+int sq_netfilter_look_at_ingress(const char *interface, struct sq_error *error)
+{
+    struct chain_search search;
+    if (!sq_kernel_part_is_at_hand(SQ_PART_NF_TABLES))
+        return 0;
+    int result = find_chain(interface, &search);
+    if (result != 0)
+        return fail_listing(result, interface, error);
+    if (!search.found)
+        return 0;
+    return sq_fail(
+        error, SQ_VANISHED,
+        "the nftables chain '%s' of table '%s' came to %s since the fault was prepared, and delayed "
+        "packets that come in would go past it",
         search.chain, search.table, interface);
 }

@@ -10,6 +10,7 @@
 #include "kernel/tcx.h"
 
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/bpf.h>
 #include <net/if.h>
@@ -75,6 +76,8 @@ static void expect_vanished(const char *text)
 static void stop(enum sq_proof proof)
 {
     assert_int_equal(fault.ops->clean(fault.state, &fault.undo, &fault.error), 0);
+    while (fault.ops->settle(fault.state, &fault.undo) != 0)
+        (void)usleep(1000);
     if (fault.ops->remove(fault.state, &fault.undo, &fault.report, &fault.error) != 0)
         fail_msg("%s", fault.error.text);
     fault.ops->release(fault.state);
@@ -217,6 +220,46 @@ static void test_foreign_tcx_in_front(void **state)
     close(program);
 }
 
+/* It sees what comes in before traffic control does, on tcx as on clsact. One that was there was in the plan.
+ */
+static void test_xdp_that_comes_later(void **state)
+{
+    (void)state;
+    const struct bpf_insn code[] = {
+        {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = XDP_PASS},
+        {.code = BPF_JMP | BPF_EXIT},
+    };
+    int eth0 = (int)if_nametoindex("eth0");
+    int program = bpf_prog_load(BPF_PROG_TYPE_XDP, "foreign_xdp", "GPL", code, 2, NULL);
+    assert_true(program >= 0);
+    for (int tcx = 0; tcx < 2; tcx++) {
+        if (tcx)
+            sq_tcx_try();
+        start();
+        assert_int_equal(bpf_xdp_attach(eth0, program, 0, NULL), 0);
+        expect_vanished("an XDP program came to eth0");
+        /* Also if it is the end that looks first. */
+        assert_int_equal(fault.ops->clean(fault.state, &fault.undo, &fault.error), 0);
+        (void)fault.ops->settle(fault.state, &fault.undo);
+        expect_vanished("an XDP program came to eth0");
+        stop(SQ_PROOF_PROVED);
+        start();
+        assert_true(impairment_says(&fault, SQ_LINE_WARNING, "eth0 has an XDP program"));
+        stop(SQ_PROOF_PROVED);
+        assert_int_equal(bpf_xdp_detach(eth0, 0, NULL), 0);
+        impairment_init(&fault, SQ_DIRECTION_OUT, "eth0");
+        impairment_to(&fault, "10.9.0.2");
+        start();
+        assert_int_equal(bpf_xdp_attach(eth0, program, 0, NULL), 0);
+        assert_int_equal(look(), 0);
+        stop(SQ_PROOF_PROVED);
+        assert_int_equal(bpf_xdp_detach(eth0, 0, NULL), 0);
+        impairment_init(&fault, SQ_DIRECTION_BOTH, "eth0");
+        impairment_to(&fault, "10.9.0.2");
+    }
+    close(program);
+}
+
 /* Docker and Cilium make, replace and remove filters while the fault is in: none of it is squall's, or left.
  */
 static void test_others_change_their_own(void **state)
@@ -267,6 +310,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_interface_renamed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_foreign_filter_in_front, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_foreign_tcx_in_front, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_xdp_that_comes_later, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_others_change_their_own, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_looking_is_quick, set_up, tear_down),
     };

@@ -444,8 +444,8 @@ static void join(int receiver, const char *group)
         struct ip_mreq membership;
         assert_int_equal(inet_pton(AF_INET, group, &membership.imr_multiaddr), 1);
         assert_int_equal(inet_pton(AF_INET, links[i], &membership.imr_interface), 1);
-        assert_int_equal(
-            setsockopt(receiver, IPPROTO_IP, IP_ADD_MEMBERSHIP, &membership, sizeof membership), 0);
+        assert_int_equal(setsockopt(receiver, IPPROTO_IP, IP_ADD_MEMBERSHIP, &membership, sizeof membership),
+                         0);
     }
 }
 
