@@ -242,7 +242,8 @@ bool sq_process_executable_is(const char *executable, const char *path)
 static int identify(int directory, const char *path, struct sq_process_file *file)
 {
     struct statx status;
-    if (statx(directory, path, 0, STATX_INO | STATX_BTIME, &status) != 0)
+    /* As the kernel knows it: the server of a network's file system may be the one that is cut off. */
+    if (statx(directory, path, AT_STATX_DONT_SYNC, STATX_INO | STATX_BTIME, &status) != 0)
         return -1;
     *file = (struct sq_process_file){.device = makedev(status.stx_dev_major, status.stx_dev_minor),
                                      .inode = status.stx_ino};
@@ -265,7 +266,8 @@ int sq_process_file_at_path(const char *path, struct sq_process_file *file)
 
 bool sq_process_file_is(const struct sq_process_file *a, const struct sq_process_file *b)
 {
-    return a->device == b->device && a->inode == b->inode && a->born_ns == b->born_ns;
+    bool is_known = a->born_ns != 0 && b->born_ns != 0; /* it is not always asked for */
+    return a->device == b->device && a->inode == b->inode && (!is_known || a->born_ns == b->born_ns);
 }
 
 int sq_process_command(int proc_fd, pid_t pid, char *command, size_t size, bool *cut)
