@@ -275,6 +275,32 @@ static __always_inline int is_nobody(const struct __sk_buff *skb, __u32 directio
            0;
 }
 
+/*
+ * What this host forwards has neither end here, and what the policy protects may be at the one that is not
+ * the peer's.
+ */
+static __always_inline int is_other_exempt4(struct __sk_buff *skb, __u32 base, __u32 offset, __u32 direction)
+{
+    struct sq_prefix4 other; /* not initialised: see classify4_loopback */
+    if (bpf_skb_load_bytes_relative(skb, offset + address4_at(!direction), other.address,
+                                    sizeof other.address, base) != 0)
+        return 0;
+    other.bits = 32;
+    const __u8 *ends = bpf_map_lookup_elem(&exempt4, &other);
+    return ends != NULL && (*ends & SQ_CLASSIFIER_EXEMPT_OTHER) != 0;
+}
+
+static __always_inline int is_other_exempt6(struct __sk_buff *skb, __u32 base, __u32 offset, __u32 direction)
+{
+    struct sq_prefix6 other; /* not initialised: see classify6_loopback */
+    if (bpf_skb_load_bytes_relative(skb, offset + address6_at(!direction), other.address,
+                                    sizeof other.address, base) != 0)
+        return 0;
+    other.bits = 128;
+    const __u8 *ends = bpf_map_lookup_elem(&exempt6, &other);
+    return ends != NULL && (*ends & SQ_CLASSIFIER_EXEMPT_OTHER) != 0;
+}
+
 static __always_inline int classify4(struct __sk_buff *skb, __u32 base, __u32 offset, __u32 direction,
                                      int loses)
 {
@@ -286,6 +312,8 @@ static __always_inline int classify4(struct __sk_buff *skb, __u32 base, __u32 of
     if (bpf_map_lookup_elem(&peers4, &key) == NULL || !is_on(skb, direction))
         return constants.verdict_miss;
     if (constants.has_exempt && bpf_map_lookup_elem(&exempt4, &key) != NULL)
+        return constants.verdict_miss;
+    if (constants.has_protected && is_other_exempt4(skb, base, offset, direction))
         return constants.verdict_miss;
     struct iphdr header;
     if (bpf_skb_load_bytes_relative(skb, offset, &header, sizeof header, base) != 0 || header.version != 4)
@@ -348,6 +376,8 @@ static __always_inline int classify6(struct __sk_buff *skb, __u32 base, __u32 of
     if (bpf_map_lookup_elem(&peers6, &key) == NULL || !is_on(skb, direction))
         return constants.verdict_miss;
     if (constants.has_exempt && bpf_map_lookup_elem(&exempt6, &key) != NULL)
+        return constants.verdict_miss;
+    if (constants.has_protected && is_other_exempt6(skb, base, offset, direction))
         return constants.verdict_miss;
     struct ipv6hdr header;
     if (bpf_skb_load_bytes_relative(skb, offset, &header, sizeof header, base) != 0 || header.version != 6)

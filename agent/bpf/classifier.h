@@ -8,9 +8,13 @@
 #include <linux/types.h>
 
 #define SQ_CLASSIFIER_PEERS_MAX    1024
-#define SQ_CLASSIFIER_EXEMPT_MAX   512 /* `except` and the policy's protected peers */
+#define SQ_CLASSIFIER_EXEMPT_MAX   4096 /* `except`, the policy's protected peers, own addresses among them */
 #define SQ_CLASSIFIER_PORTS_MAX    64
 #define SQ_CLASSIFIER_SESSIONS_MAX 16
+
+/* What is left alone, as the values of exempt4 and exempt6: bits. */
+#define SQ_CLASSIFIER_EXEMPT_PEER  1 /* packets from or to it as a peer */
+#define SQ_CLASSIFIER_EXEMPT_OTHER 2 /* what it exchanges with peers through this host */
 
 /* Keys of the longest-prefix maps: the prefix length in bits, then the address in network byte order. */
 struct sq_prefix4 {
@@ -82,11 +86,12 @@ struct sq_classifier_detour {
 struct sq_classifier_constants {
     __u64 mask4; /* the peers' shortest prefix, in network byte order; as wide as what it is hashed in */
     __u64 mask6[2];
-    __s32 verdict_miss; /* of a packet that the fault does not mean */
-    __s32 verdict_hit;  /* of one that it means */
-    __u32 redirects;    /* the filter's action leads it away, to come back */
-    __u32 has_ports;    /* protected ports or spared sessions exist */
-    __u32 has_exempt;   /* exempt4 or exempt6 holds something */
+    __s32 verdict_miss;  /* of a packet that the fault does not mean */
+    __s32 verdict_hit;   /* of one that it means */
+    __u32 redirects;     /* the filter's action leads it away, to come back */
+    __u32 has_ports;     /* protected ports or spared sessions exist */
+    __u32 has_exempt;    /* exempt4 or exempt6 holds something */
+    __u32 has_protected; /* some of it at the other end as well */
     __u32 session_count;
     __u32 detour_out; /* index of the IFB that outgoing packets are redirected to; 0: none */
     __u32 loopback;   /* on lo, whose packets are met on their way out alone: bits of the directions that are

@@ -3,6 +3,7 @@
 #include "faults/network_policy.h"
 #include "faults/network_tell.h"
 
+#include "kernel/address.h"
 #include "kernel/links.h"
 #include "kernel/route.h"
 #include "kernel/tc_foreign.h"
@@ -13,6 +14,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 _Static_assert(SQ_ROUTE_PEERS_MAX >= SQ_PEERS_MAX, "every peer of a selector can be routed");
@@ -254,7 +256,13 @@ int sq_network_load(struct sq_netlink *netlink, const struct sq_network_selector
     size_t session_count = fill_sessions(env, sessions);
     uint32_t devices[SQ_NETWORK_INTERFACES_MAX];
     struct traits traits;
-    if (look_at_links(netlink, record, &traits, error) != 0)
+    const struct sq_protection *kept = env->protection;
+    sq_autofree struct sq_addresses *own = calloc(1, sizeof *own);
+    if (own == NULL)
+        return sq_fail_errno(error, ENOMEM, "cannot list this host's addresses");
+    if (look_at_links(netlink, record, &traits, error) != 0 ||
+        (kept->peer_count > 0 &&
+         sq_addresses_within(netlink, kept->peers, kept->peer_count, own, error) != 0))
         return -1;
     for (uint32_t i = 0; i < record->interface_count; i++)
         devices[i] = record->interfaces[i].ifindex;
@@ -270,10 +278,11 @@ int sq_network_load(struct sq_netlink *netlink, const struct sq_network_selector
         .lose_percent = chance->lose_percent,
         .lose_seed = chance->seed,
         .peers = {selector->to, selector->to_count},
-        .exempt = {{selector->except, selector->except_count},
-                   {env->protection->peers, env->protection->peer_count}},
-        .ports = env->protection->ports,
-        .port_count = env->protection->port_count,
+        .except = {selector->except, selector->except_count},
+        .protected = {kept->peers, kept->peer_count},
+        .own = {own->items, own->count},
+        .ports = kept->ports,
+        .port_count = kept->port_count,
         .sessions = sessions,
         .session_count = session_count,
     };

@@ -92,27 +92,49 @@ static void mark(const struct sq_cidr *peer, const struct sq_classifier_constant
     marks[place] = 1;
 }
 
-static int add_range(const struct bpf_map *map4, const struct bpf_map *map6, const struct sq_cidr *range)
+static int add_range(const struct bpf_map *map4, const struct bpf_map *map6, const struct sq_cidr *range,
+                     uint8_t value)
 {
-    const uint8_t present = 1;
     if (range->family == 4) {
         struct sq_prefix4 key = {.bits = range->prefix};
         memcpy(key.address, range->address, sizeof key.address);
-        return bpf_map_update_elem(bpf_map__fd(map4), &key, &present, BPF_ANY);
+        return bpf_map_update_elem(bpf_map__fd(map4), &key, &value, BPF_ANY);
     }
     struct sq_prefix6 key = {.bits = range->prefix};
     memcpy(key.address, range->address, sizeof key.address);
-    return bpf_map_update_elem(bpf_map__fd(map6), &key, &present, BPF_ANY);
+    return bpf_map_update_elem(bpf_map__fd(map6), &key, &value, BPF_ANY);
 }
 
-static int add_ranges(const struct bpf_map *map4, const struct bpf_map *map6, const struct sq_cidr_list *list)
+static int add_peers(const struct sq_classifier *classifier, const struct sq_cidr_list *peers)
 {
-    for (size_t i = 0; i < list->count; i++) {
-        int result = add_range(map4, map6, &list->ranges[i]);
-        if (result != 0)
-            return result;
+    int result = 0;
+    for (size_t i = 0; i < peers->count && result == 0; i++)
+        result = add_range(classifier->maps.peers4, classifier->maps.peers6, &peers->ranges[i], 1);
+    return result;
+}
+
+static bool is_within(const struct sq_cidr_list *list, const struct sq_cidr *range)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (sq_cidr_contains(&list->ranges[i], range))
+            return true;
+    return false;
+}
+
+/* The kernel finds the narrowest range alone, which has to say what the wider ones do. */
+static int add_exempt(const struct sq_classifier *classifier, const struct sq_classifier_config *config)
+{
+    const struct sq_cidr_list *const lists[] = {&config->except, &config->protected, &config->own};
+    int result = 0;
+    for (size_t j = 0; j < sizeof lists / sizeof lists[0]; j++) {
+        for (size_t i = 0; i < lists[j]->count && result == 0; i++) {
+            const struct sq_cidr *range = &lists[j]->ranges[i];
+            bool other = lists[j] != &config->own && is_within(&config->protected, range);
+            result = add_range(classifier->maps.exempt4, classifier->maps.exempt6, range,
+                               SQ_CLASSIFIER_EXEMPT_PEER | (other ? SQ_CLASSIFIER_EXEMPT_OTHER : 0));
+        }
     }
-    return 0;
+    return result;
 }
 
 static int add_session(const struct sq_classifier *classifier, const struct sq_classifier_session *session)
@@ -167,11 +189,11 @@ static int note_detour(const struct sq_classifier *classifier, const struct sq_c
 static int fill(struct sq_classifier *classifier, const struct sq_classifier_config *config)
 {
     const uint8_t present = 1;
-    int result = add_ranges(classifier->maps.peers4, classifier->maps.peers6, &config->peers);
+    int result = add_peers(classifier, &config->peers);
     for (size_t i = 0; i < config->peers.count; i++)
         mark(&config->peers.ranges[i], &classifier->rodata->constants, classifier->bss->shared.marks);
-    for (size_t i = 0; i < 2 && result == 0; i++)
-        result = add_ranges(classifier->maps.exempt4, classifier->maps.exempt6, &config->exempt[i]);
+    if (result == 0)
+        result = add_exempt(classifier, config);
     for (size_t i = 0; i < config->port_count && result == 0; i++) {
         const uint64_t port = config->ports[i];
         result = bpf_map_update_elem(bpf_map__fd(classifier->maps.protected_ports), &port, &present, BPF_ANY);
@@ -230,7 +252,8 @@ static int load(struct sq_classifier *classifier, const struct sq_classifier_con
         .redirects = config->redirects,
         .redirects_nowhere = config->for_tcx,
         .has_ports = config->port_count > 0 || config->session_count > 0,
-        .has_exempt = config->exempt[0].count + config->exempt[1].count > 0,
+        .has_exempt = config->except.count + config->protected.count > 0,
+        .has_protected = config->protected.count > 0,
         .detour_out = config->detour_out,
         .session_count = (uint32_t)config->session_count,
         .loopback = (config->loopback_in ? 1u << SQ_CLASSIFIER_IN : 0) |
@@ -296,7 +319,7 @@ int sq_classifier_load(const struct sq_classifier_config *config, struct sq_clas
                        struct sq_error *error)
 {
     if (config->peers.count > SQ_CLASSIFIER_PEERS_MAX ||
-        config->exempt[0].count + config->exempt[1].count > SQ_CLASSIFIER_EXEMPT_MAX ||
+        config->except.count + config->protected.count + config->own.count > SQ_CLASSIFIER_EXEMPT_MAX ||
         config->port_count > SQ_CLASSIFIER_PORTS_MAX || config->session_count > SQ_CLASSIFIER_SESSIONS_MAX ||
         config->device_count > SQ_CLASSIFIER_DETOUR_DEVICES_MAX)
         return sq_fail(error, SQ_LIMIT, "a network fault takes at most %d peers, %d exceptions and %d ports",

@@ -44,7 +44,9 @@ struct sq_classifier_config {
     const uint32_t *devices; /* with it, the interfaces whose packets those are, by index: 8 at most */
     size_t device_count;
     struct sq_cidr_list peers;
-    struct sq_cidr_list exempt[2]; /* within the peers, but left alone */
+    struct sq_cidr_list except;    /* within the peers, but left alone */
+    struct sq_cidr_list protected; /* left alone as peers, and as what peers talk to through this host */
+    struct sq_cidr_list own;       /* of those, this host's addresses, which are not left alone by that */
     const uint16_t *ports;         /* protected: packets from or to them are left alone */
     size_t port_count;
     const struct sq_classifier_session *sessions;

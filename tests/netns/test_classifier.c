@@ -366,6 +366,57 @@ static void test_fragments(void **state)
     }
 }
 
+/* A packet between two addresses, of which `peer` is the one that the fault means: either way. */
+static void expect_between(const struct sq_classifier *classifier, const char *peer, const char *other,
+                           int said)
+{
+    struct sq_cidr ends[] = {parse(peer), parse(other)};
+    struct frame in = make_frame(&ends[0], &ends[1], 0);
+    struct frame out = make_frame(&ends[1], &ends[0], 0);
+    if (verdict(sq_classifier_program_in(classifier), &in) != said ||
+        verdict(sq_classifier_program_out(classifier), &out) != said)
+        fail_msg("between %s and %s: is it %d?", peer, other, said);
+}
+
+/*
+ * What the policy protects stands at the other end as well where this host forwards packets. Its own
+ * addresses do not count there, or a host within such a range would spare all that it sends; nor does
+ * `except`.
+ */
+static void test_protected_at_the_other_end(void **state)
+{
+    (void)state;
+    struct sq_error error;
+    const struct sq_cidr peers[] = {parse("10.0.0.0/16"), parse("fd00::/64")};
+    const struct sq_cidr except[] = {parse("10.0.5.0/24"), parse("10.0.9.0/24"), parse("fd00::5:0/112")};
+    const struct sq_cidr kept[] = {parse("10.0.9.0/28"), parse("10.1.0.0/24"), parse("fd01::/64")};
+    const struct sq_cidr own[] = {parse("10.1.0.7"), parse("fd01::7")};
+    for (int ethernet = 0; ethernet < 2; ethernet++) {
+        const struct sq_classifier_config config = {.ethernet = ethernet != 0,
+                                                    .peers = {peers, 2},
+                                                    .except = {except, 3},
+                                                    .protected = {kept, 3},
+                                                    .own = {own, 2}};
+        struct sq_classifier *classifier = NULL;
+        if (sq_classifier_load(&config, &classifier, &error) != 0)
+            fail_msg("%s", error.text);
+        sq_classifier_set_deadline(classifier, sq_boot_ns() + 600 * SQ_NS_PER_SECOND);
+        expect_between(classifier, "10.0.0.2", "10.1.0.5", TC_ACT_UNSPEC);
+        expect_between(classifier, "10.0.0.2", "10.1.0.7", TC_ACT_STOLEN);
+        expect_between(classifier, "10.0.0.2", "10.2.0.5", TC_ACT_STOLEN);
+        expect_between(classifier, "10.0.0.2", "10.0.9.1", TC_ACT_UNSPEC);
+        expect_between(classifier, "fd00::2", "fd01::5", TC_ACT_UNSPEC);
+        expect_between(classifier, "fd00::2", "fd01::7", TC_ACT_STOLEN);
+        expect_between(classifier, "fd00::2", "fd02::5", TC_ACT_STOLEN);
+        /* `except` alone: whatever the peer, one end is within it. */
+        struct sq_cidr ends[] = {parse("10.0.0.2"), parse("10.0.5.1")};
+        struct frame frame = make_frame(&ends[0], &ends[1], 0);
+        assert_int_equal(verdict(sq_classifier_program_out(classifier), &frame), TC_ACT_UNSPEC);
+        assert_int_equal(verdict(sq_classifier_program_in(classifier), &frame), TC_ACT_STOLEN);
+        sq_classifier_free(classifier);
+    }
+}
+
 int main(void)
 {
     fixture_require_root();
@@ -376,6 +427,7 @@ int main(void)
         cmocka_unit_test(test_one_family),
         cmocka_unit_test(test_short_frames),
         cmocka_unit_test(test_fragments),
+        cmocka_unit_test(test_protected_at_the_other_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

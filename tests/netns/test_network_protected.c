@@ -153,6 +153,22 @@ static void test_more_tunnels(void **state)
         skip();
 }
 
+/* The policy of a whole network names this host's own address as well: that spares the others', not all. */
+static void test_own_address_among_the_protected(void **state)
+{
+    (void)state;
+    impairment_init(&fault, SQ_DIRECTION_BOTH, "eth0");
+    impairment_to(&fault, "10.9.0.2/31");
+    impairment_protect(&fault, "10.9.0.0/31");
+    impairment_protect(&fault, "10.9.0.3");
+    impairment_start(&fault);
+    assert_int_equal(fixture_out4(&lab, "2"), 0);
+    assert_int_equal(fixture_in4(&lab, "2"), 0);
+    assert_int_equal(fixture_out4(&lab, "3"), FIXTURE_COUNT);
+    assert_int_equal(fixture_in4(&lab, "3"), FIXTURE_COUNT);
+    impairment_stop(&fault);
+}
+
 int main(void)
 {
     fixture_require_root();
@@ -162,6 +178,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_circles, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_tunnels, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_more_tunnels, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_own_address_among_the_protected, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
