@@ -196,10 +196,27 @@ static void close_all(struct sq_front_process *front)
     front->is_ready = false;
 }
 
+static void tell_end(const struct sq_front_process *front, bool is_buried, int status)
+{
+    if (front->is_replaced)
+        sq_log(SQ_LOG_INFO, "the front makes room for one with the new certificates");
+    else if (!is_buried)
+        sq_log(SQ_LOG_WARNING, "the front ended, and a debugger keeps to itself how");
+    else if (WIFSIGNALED(status))
+        sq_log(SQ_LOG_WARNING, "the front was ended by signal %d", WTERMSIG(status));
+    else
+        sq_log(SQ_LOG_WARNING, "the front ended with status %d", WEXITSTATUS(status));
+}
+
 void sq_front_process_bury(struct sq_front_process *front, uint64_t now_boot_ns)
 {
     int status = 0;
-    (void)waitpid(front->pid, &status, 0);
+    /* Whoever traces it decides when it may be buried, and nobody waits for that. */
+    bool is_buried = waitpid(front->pid, &status, WNOHANG) != 0;
+    if (front->unburied != 0 && waitpid(front->unburied, NULL, WNOHANG) != 0)
+        front->unburied = 0;
+    if (!is_buried)
+        front->unburied = front->pid;
     close_all(front);
     /* The first time at once, for a lease may be short; one that dies again soon must not keep the host busy.
      */
@@ -211,12 +228,7 @@ void sq_front_process_bury(struct sq_front_process *front, uint64_t now_boot_ns)
         pause_ns = PAUSE_MOST_NS;
     front->failures++;
     front->restart_boot_ns = sq_ns_add(now_boot_ns, pause_ns);
-    if (front->is_replaced)
-        sq_log(SQ_LOG_INFO, "the front makes room for one with the new certificates");
-    else if (WIFSIGNALED(status))
-        sq_log(SQ_LOG_WARNING, "the front was ended by signal %d", WTERMSIG(status));
-    else
-        sq_log(SQ_LOG_WARNING, "the front ended with status %d", WEXITSTATUS(status));
+    tell_end(front, is_buried, status);
     front->is_replaced = false;
 }
 

@@ -30,6 +30,7 @@ struct sq_front_process {
     uint32_t failures; /* deaths in a row, each soon after its start */
     uint64_t started_boot_ns;
     uint64_t restart_boot_ns; /* when to start it again; 0: it runs */
+    pid_t unburied;           /* dead, and held by a debugger; 0: none */
     uint64_t spent_boot_ns;   /* up to when its share of the injector's turns is used up (front_process.c) */
     struct sq_ipc_server ipc;
 };

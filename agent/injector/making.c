@@ -90,6 +90,23 @@ static int ask_all(struct sq_experiments *experiments)
     return missing;
 }
 
+/* All are there; but one that was there before them may be over by now, and it is all or none. */
+static void finish_whole(struct sq_experiments *experiments)
+{
+    struct sq_error outcome = {.code = SQ_OK};
+    for (uint32_t i = 0; i < experiments->current->fault_count; i++) {
+        const struct sq_experiment_fault *fault = &experiments->current->faults[i];
+        if (fault->report.state != SQ_STATE_PREPARED)
+            (void)sq_fail(&outcome, SQ_STALE, "fault %u has ended while the others were prepared (%s)",
+                          fault->order.index, sq_end_reason_name(fault->report.end_reason));
+    }
+    if (outcome.code == SQ_OK)
+        sq_own_memory_take();
+    finish(experiments, &outcome);
+    if (outcome.code != SQ_OK)
+        sq_experiments_end(experiments, SQ_END_FAILURE);
+}
+
 void sq_experiments_go_on_preparing(struct sq_experiments *experiments)
 {
     struct sq_preparing *preparing = &experiments->preparing;
@@ -109,8 +126,7 @@ void sq_experiments_go_on_preparing(struct sq_experiments *experiments)
     if (missing < 0)
         return;
     if (missing == 0) {
-        sq_own_memory_take();
-        finish(experiments, &(struct sq_error){.code = SQ_OK});
+        finish_whole(experiments);
         return;
     }
     preparing->next_boot_ns = sq_ns_add(preparing->next_boot_ns, preparing->pause_ns);

@@ -78,11 +78,13 @@ static int wait_for(pid_t child)
     int ready = pid_fd < 0 ? 0 : poll(&ended, 1, ENTER_MOST_MS);
     if (ready != 1)
         (void)kill(child, SIGKILL);
-    int status;
-    if (waitpid(child, &status, 0) != child)
-        return -EIO;
+    int status = 0;
+    /* One that cannot die yet is not waited for. */
+    pid_t buried = waitpid(child, &status, WNOHANG);
     if (ready != 1)
         return -ETIMEDOUT;
+    if (buried != child)
+        return -EIO;
     return WIFEXITED(status) ? WEXITSTATUS(status) : -EIO;
 }
 

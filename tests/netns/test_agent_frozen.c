@@ -2,7 +2,7 @@
 /*
  * What cannot die holds nothing up: a stressor neither the lease of a fault beside it nor a halt, the guard
  * of a partition on tcx no halt, though it holds what cuts, and nothing is called clean that still applies.
- * Nor does a log that nobody reads.
+ * Nor does a log that nobody reads, nor a dead front that a debugger holds.
  */
 #include "agent.h"
 #include "kill.h"
@@ -19,6 +19,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -194,6 +197,44 @@ static void test_log_that_nobody_reads(void **state)
     (void)close(ends[1]);
 }
 
+/* Whoever traces a process is told of its end first, and here takes no notice. */
+static void test_front_that_a_debugger_holds(void **state)
+{
+    (void)state;
+    int ready[2];
+    char byte;
+    start_agent();
+    cut(1, 60 * SQ_NS_PER_SECOND);
+    pid_t front = front_of_agent();
+    assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+    pid_t debugger = fork();
+    if (debugger == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (ptrace(PTRACE_SEIZE, front, NULL, NULL) == 0 && write(ready[1], "r", 1) == 1)
+            for (;;)
+                (void)pause();
+        _exit(1);
+    }
+    (void)close(ready[1]);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    (void)close(ready[0]);
+    assert_int_equal(kill(front, SIGKILL), 0);
+    /* Another one takes its place, the lease is kept, and a halt is quick. */
+    wait_until_it_serves();
+    memset(&request, 0, sizeof request);
+    request.lease_ns = 60 * SQ_NS_PER_SECOND;
+    assert_int_equal(ask(SQ_VERB_RENEW, 1), SQ_OK);
+    uint64_t begin_ns = sq_boot_ns();
+    assert_int_equal(run("--halt"), 0);
+    assert_true(sq_boot_ns() - begin_ns < SQ_NS_PER_SECOND);
+    assert_output_says("output", "ended the experiment");
+    (void)kill(debugger, SIGKILL);
+    (void)waitpid(debugger, NULL, 0);
+    assert_int_equal(kill(agent, SIGTERM), 0);
+    assert_int_equal(exit_status(agent), 0);
+    agent = 0;
+}
+
 static int run_all(void)
 {
     const struct CMUnitTest tests[] = {
@@ -201,6 +242,7 @@ static int run_all(void)
         cmocka_unit_test_setup_teardown(test_frozen_guard_of_a_dead_injector, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_frozen_with_its_guard, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_log_that_nobody_reads, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_front_that_a_debugger_holds, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

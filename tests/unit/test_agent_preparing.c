@@ -123,6 +123,20 @@ static void test_one_fails_on_the_way(void **state)
     assert_over(SQ_UNABLE, "fake q fails");
 }
 
+/* All or none, also where one that was there first is over before the last one is there. */
+static void test_one_is_over_before_all_are_there(void **state)
+{
+    (void)state;
+    begin(SECOND);
+    experiments.current->faults[0].is_being_prepared = false;
+    experiments.current->faults[0].report.state = SQ_STATE_PREPARED;
+    experiments.current->prepared_until_boot_ns = now_ns + SECOND / 2;
+    pass(SECOND / 2);
+    assert_false(sq_experiments_answer_prepare(&experiments, &begun, &reply));
+    pass(SECOND);
+    assert_over(SQ_STALE, "fault 2 has ended while the others were prepared");
+}
+
 /* While it is in and while it is removed, when it wants to be, and never after. */
 static void test_attend(void **state)
 {
@@ -155,9 +169,15 @@ static void test_attend(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_answer_comes_when_all_is_there), TEST(test_repeated),      TEST(test_halt_ends_it),
-        TEST(test_revert_of_one_ends_all),         TEST(test_lease_ends_it), TEST(test_too_slow),
-        TEST(test_one_fails_on_the_way),           TEST(test_attend),
+        TEST(test_answer_comes_when_all_is_there),
+        TEST(test_repeated),
+        TEST(test_halt_ends_it),
+        TEST(test_revert_of_one_ends_all),
+        TEST(test_lease_ends_it),
+        TEST(test_too_slow),
+        TEST(test_one_fails_on_the_way),
+        TEST(test_one_is_over_before_all_are_there),
+        TEST(test_attend),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
