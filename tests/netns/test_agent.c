@@ -290,12 +290,14 @@ static void test_recover_what_is_gone(void **state)
     free(tc_before);
     fixture_must(lab.host, "ip link add eth0 type ifb && tc qdisc add dev eth0 clsact");
     tc_before = fixture_tc("eth0");
-    /* The kernel frees UDP sockets, which hold it, a little later; the other end of its interface goes with
-     * it. */
-    fixture_must(
-        lab.net,
-        "for i in $(seq 500); do ip link show eth0 >/dev/null 2>&1 || exit 0; sleep 0.02; done; exit 1");
-    assert_int_equal(run("--recover"), 0);
+    /* The kernel frees UDP sockets, which hold it, a little later, and before that there is something to
+     * undo. */
+    int status = 6;
+    for (int i = 0; i < 50 && status == 6; i++) {
+        (void)usleep(100000);
+        status = run("--recover");
+    }
+    assert_int_equal(status, 0);
     assert_output_says("output", "undone: fault 0");
     assert_output_says("output", "its network namespace is gone, and all that was in it");
 }
@@ -513,7 +515,6 @@ static int run_all(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_hello),
-        TEST(test_revert),
         TEST(test_lease_and_duration),
         TEST(test_termination),
         TEST(test_halt),
@@ -524,7 +525,6 @@ static int run_all(void)
         TEST(test_front_dies_with_the_injector),
         TEST(test_recover),
         TEST(test_recover_from_elsewhere),
-        TEST(test_recover_what_is_gone),
         TEST(test_vanished),
         TEST(test_halt_without_agent),
         TEST(test_restart_recovers),
@@ -536,8 +536,26 @@ static int run_all(void)
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
 
+/* Kernels that open no namespace by its cookie: that one is gone is told only where every process can be
+ * seen. */
+static int run_among_all(void)
+{
+    /* nng's threads stay in the namespace in which it is used first. */
+    const struct CMUnitTest tests[] = {TEST(test_revert), TEST(test_recover_what_is_gone)};
+    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) {
+        printf("skipped: no mount namespace can be made here\n");
+        return 77;
+    }
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+/* The others have processes of their own: --sweep ends what is left of any agent that it sees. */
 int main(void)
 {
     fixture_require_root();
-    return kill_main(run_all);
+    pid_t child = fork();
+    if (child == 0)
+        exit(run_among_all());
+    int status = child > 0 ? exit_status(child) : 1;
+    return status != 0 ? status : kill_main(run_all);
 }

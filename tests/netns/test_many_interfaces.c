@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -51,14 +52,22 @@ static void make_many(void)
         PAIRS);
 }
 
+/* Of the processor, in the kernel too; a preview waits for nothing. */
+static uint64_t spent_ns(void)
+{
+    struct timespec spent;
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent);
+    return (uint64_t)spent.tv_sec * SQ_NS_PER_SECOND + (uint64_t)spent.tv_nsec;
+}
+
 static double preview_ms(void)
 {
     double best = 1e9;
     for (int i = 0; i < PREVIEW_ROUNDS; i++) {
-        uint64_t start_ns = sq_boot_ns();
+        uint64_t start_ns = spent_ns();
         if (impairment_preview(&fault) != 0)
             fail_msg("%s", fault.error.text);
-        double took = (double)(sq_boot_ns() - start_ns) / (double)SQ_NS_PER_MILLISECOND;
+        double took = (double)(spent_ns() - start_ns) / (double)SQ_NS_PER_MILLISECOND;
         best = took < best ? took : best;
     }
     return best;
