@@ -80,8 +80,18 @@ static void judge_clsact(struct removal *removal, uint32_t i, bool same,
     bool alone = sq_network_survey_is_alone(survey);
     if (!survey->clsact.present || survey->clsact.ingress_only)
         return;
-    if (survey->tenants.own < survey->tenants.ours)
-        return; /* the last fault on this interface takes it away */
+    if (survey->tenants.own < survey->tenants.ours) {
+        if (survey->tenants.made_by_squall)
+            return; /* the last fault on this interface takes it away */
+        /* Another squalld came upon it before a filter had marked it, when this one had died just then. */
+        removal->differs = true;
+        sq_report_line(
+            removal->report, SQ_LINE_FOREIGN,
+            "%s: the filters on the clsact do not know it as squall's, and leave it there; when nobody "
+            "needs it: tc qdisc del dev %s clsact",
+            interface->name, interface->name);
+        return;
+    }
     if (!alone) {
         removal->differs = true;
         sq_report_line(removal->report, SQ_LINE_FOREIGN,

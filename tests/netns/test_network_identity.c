@@ -110,6 +110,25 @@ static void test_clsact_without_a_filter_yet(void **state)
     fixture_assert_tc("eth0", before);
 }
 
+/* Another squalld found that clsact meanwhile, and took it for somebody's. Whoever ends last says what stays.
+ */
+static void test_clsact_that_another_squalld_found(void **state)
+{
+    (void)state;
+    struct impairment other;
+    impairment_init(&other, SQ_DIRECTION_BOTH, "eth0");
+    impairment_to(&other, "10.9.0.3");
+    other.env.slot = 1;
+    assert_int_equal(impairment_preview(shared), 0);
+    fixture_must(lab.host, "tc qdisc add dev eth0 clsact");
+    impairment_start(&other);
+    must(impairment_recover(shared));
+    assert_int_equal(shared->report.proof, SQ_PROOF_CHANGED);
+    assert_true(impairment_says(shared, SQ_LINE_FOREIGN, "tc qdisc del dev eth0 clsact"));
+    assert_int_equal(fixture_out4(&lab, "3"), 0);
+    impairment_stop(&other);
+}
+
 static void test_interface_made_anew(void **state)
 {
     (void)state;
@@ -327,6 +346,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_clsact_of_somebody_else_stays, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_the_same_after_a_crash, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_clsact_without_a_filter_yet, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_clsact_that_another_squalld_found, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_interface_made_anew, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_address_changed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_namespace_is_gone, set_up, tear_down),
