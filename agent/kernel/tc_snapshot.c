@@ -77,6 +77,15 @@ static uint64_t add_actions(uint64_t hash, struct nlattr *actions)
     return hash;
 }
 
+/* u32 counts behind the mark that it asks for how often it found that. */
+static uint64_t add_mark(uint64_t hash, struct nlattr *mark)
+{
+    size_t size = (size_t)nla_len(mark);
+    if (size > offsetof(struct tc_u32_mark, success))
+        size = offsetof(struct tc_u32_mark, success);
+    return add_bytes(hash, nla_data(mark), size);
+}
+
 static uint64_t add_filter_options(uint64_t hash, const struct sq_tc_filter *filter)
 {
     size_t known = 0;
@@ -96,6 +105,8 @@ static uint64_t add_filter_options(uint64_t hash, const struct sq_tc_filter *fil
         hash = add_number(hash, (uint64_t)type);
         if (type == filter_kinds[known].actions)
             hash = add_actions(hash, attribute);
+        else if (type == TCA_U32_MARK && strcmp(filter->kind, "u32") == 0)
+            hash = add_mark(hash, attribute);
         else
             hash = add_bytes(hash, nla_data(attribute), (size_t)nla_len(attribute));
     }

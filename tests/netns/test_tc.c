@@ -195,7 +195,9 @@ static void test_snapshot_sees_configuration_alone(void **state)
     fixture_must(lab.host,
                  "tc qdisc add dev eth0 root handle 1: htb default 77 2>/dev/null && "
                  "tc filter add dev eth0 parent 1: protocol ip prio 1 u32 match ip dport 7000 0xffff "
-                 "flowid 1:20");
+                 "flowid 1:20 && "
+                 "tc filter add dev eth0 parent 1: protocol ip prio 2 u32 match mark 0 0xff "
+                 "match ip dport 7000 0xffff flowid 1:20");
     struct sq_tc_snapshot before;
     struct sq_tc_snapshot after;
     assert_int_equal(sq_tc_take_snapshot(&netlink, ifindex, &before), 0);
