@@ -380,11 +380,13 @@ static int serve_once(struct injector *injector, struct sq_error *error)
         [POLL_READY] = {.fd = injector->front.ready_fd, .events = POLLIN},
     };
     uint64_t expirations;
+    /* Here, whatever made them possible: nothing else may ever happen. */
+    pay_answer(injector);
+    finish_halts(injector);
     uint64_t front_boot_ns =
         sq_front_process_fill_polls(&injector->front, sq_boot_ns(), &polls[POLL_REQUEST], &polls[POLL_REPLY]);
     if (injector->owes_answer) /* it has one answer at a time to wait for */
         polls[POLL_REQUEST].fd = -1;
-    finish_halts(injector);
     give_back_when_idle(injector);
     arm_timer(injector, front_boot_ns);
     /* What is clean already is removed when nobody asks for anything. */
@@ -404,7 +406,6 @@ static int serve_once(struct injector *injector, struct sq_error *error)
     if (polls[POLL_HALT].revents != 0)
         serve_halt(injector);
     sq_experiments_tick(&injector->experiments);
-    pay_answer(injector);
     if (polls[POLL_READY].revents != 0)
         front_is_ready(injector);
     if (polls[POLL_REPLY].revents != 0)

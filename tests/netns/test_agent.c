@@ -100,6 +100,28 @@ static uint64_t injected_late_ns(uint8_t experiment)
     return reply.faults[0].injected_boot_ns - at_ns;
 }
 
+/* A PREPARE that comes while the faults before it are removed waits for that, and no longer. */
+static void test_one_after_the_other(void **state)
+{
+    (void)state;
+    write_file("policy.yaml", "allow: [network.partition, cpu.stress]\nmax-duration: 2m\n");
+    start_agent();
+    for (uint8_t experiment = 1; experiment < 9; experiment++) {
+        order(10 * SQ_NS_PER_SECOND, 60 * SQ_NS_PER_SECOND);
+        struct sq_fault_order *stress = &request.faults[request.fault_count++];
+        stress->index = 1;
+        stress->duration_ns = 60 * SQ_NS_PER_SECOND;
+        sq_spec_init(&stress->spec, sq_fault_by_kind(SQ_CPU_STRESS));
+        stress->spec.cpu.percent = 5;
+        stress->spec.cpu.cores.mode = SQ_CORES_COUNT;
+        stress->spec.cpu.cores.count = 1;
+        assert_int_equal(ask(SQ_VERB_PREPARE, experiment), SQ_OK);
+        memset(&request, 0, sizeof request);
+        assert_int_equal(ask(SQ_VERB_INJECT, experiment), SQ_OK);
+        assert_int_equal(ask(SQ_VERB_REVERT, experiment), SQ_OK);
+    }
+}
+
 static void test_lease_and_duration(void **state)
 {
     (void)state;
@@ -515,6 +537,8 @@ static int run_all(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_hello),
+        TEST(test_revert),
+        TEST(test_one_after_the_other),
         TEST(test_lease_and_duration),
         TEST(test_termination),
         TEST(test_halt),
