@@ -537,7 +537,6 @@ static int run_all(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_hello),
-        TEST(test_revert),
         TEST(test_one_after_the_other),
         TEST(test_lease_and_duration),
         TEST(test_termination),
