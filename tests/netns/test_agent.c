@@ -120,6 +120,7 @@ static void test_one_after_the_other(void **state)
         assert_int_equal(ask(SQ_VERB_INJECT, experiment), SQ_OK);
         assert_int_equal(ask(SQ_VERB_REVERT, experiment), SQ_OK);
     }
+    expect_removed(8, SQ_END_ORDERED);
 }
 
 static void test_lease_and_duration(void **state)
