@@ -90,7 +90,6 @@ struct sq_preparing {
     bool is_on;
     uint32_t next;           /* the fault that is begun next */
     uint64_t next_boot_ns;   /* when there is something to do */
-    uint64_t pause_ns;       /* until it is asked again whether all are there */
     uint64_t until_boot_ns;  /* by then they have to be */
     struct sq_error outcome; /* of the last one that is over; SQ_OK: all of it is there */
 };

@@ -9,8 +9,9 @@
 #include <stdio.h>
 
 #define READY_WITHIN_NS (5 * SQ_NS_PER_SECOND)
-#define PAUSE_FIRST_NS  SQ_NS_PER_MILLISECOND
+#define PAUSE_LEAST_NS  SQ_NS_PER_MILLISECOND
 #define PAUSE_MOST_NS   (16 * SQ_NS_PER_MILLISECOND)
+#define PAUSE_PART      8 /* of the time that it took so far: nothing takes much longer for being asked late */
 
 /* However it went, it is over. */
 static void finish(struct sq_experiments *experiments, const struct sq_error *outcome)
@@ -107,6 +108,15 @@ static void finish_whole(struct sq_experiments *experiments)
         sq_experiments_end(experiments, SQ_END_FAILURE);
 }
 
+static uint64_t pause_ns(const struct sq_preparing *preparing)
+{
+    uint64_t began_ns = sq_ns_sub(preparing->until_boot_ns, READY_WITHIN_NS);
+    uint64_t part_ns = sq_ns_sub(preparing->next_boot_ns, began_ns) / PAUSE_PART;
+    if (part_ns < PAUSE_LEAST_NS)
+        return PAUSE_LEAST_NS;
+    return part_ns < PAUSE_MOST_NS ? part_ns : PAUSE_MOST_NS;
+}
+
 void sq_experiments_go_on_preparing(struct sq_experiments *experiments)
 {
     struct sq_preparing *preparing = &experiments->preparing;
@@ -129,17 +139,13 @@ void sq_experiments_go_on_preparing(struct sq_experiments *experiments)
         finish_whole(experiments);
         return;
     }
-    preparing->next_boot_ns = sq_ns_add(preparing->next_boot_ns, preparing->pause_ns);
-    if (preparing->pause_ns < PAUSE_MOST_NS)
-        preparing->pause_ns *= 2;
+    preparing->next_boot_ns = sq_ns_add(preparing->next_boot_ns, pause_ns(preparing));
 }
 
 void sq_experiments_start_preparing(struct sq_experiments *experiments)
 {
     uint64_t now_ns = sq_experiments_now(experiments);
-    experiments->preparing = (struct sq_preparing){.is_on = true,
-                                                   .next_boot_ns = now_ns,
-                                                   .pause_ns = PAUSE_FIRST_NS,
-                                                   .until_boot_ns = sq_ns_add(now_ns, READY_WITHIN_NS)};
+    experiments->preparing = (struct sq_preparing){
+        .is_on = true, .next_boot_ns = now_ns, .until_boot_ns = sq_ns_add(now_ns, READY_WITHIN_NS)};
     sq_experiments_go_on_preparing(experiments);
 }
