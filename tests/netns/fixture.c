@@ -141,8 +141,13 @@ void fixture_open(struct fixture *fixture)
     fixture_must(fixture->net,
                  "ip link set lo up && for i in 2 3 4; do ip addr add 10.9.0.$i/24 dev eth0 && "
                  "ip addr add fd09::$i/64 dev eth0 nodad || exit 1; done && ip link set eth0 up");
-    /* Until both ends have noticed their carrier, IPv6 sends nothing. */
-    for (int i = 0; i < 50 && fixture_out6(fixture, "2") != FIXTURE_COUNT; i++)
+    /*
+     * Until both ends have noticed their carrier, IPv6 sends nothing; and of what is sent before the peer's
+     * hardware address is known, the kernel keeps no more than some 90 packets.
+     */
+    for (int i = 0; i < 50 && (fixture_out6(fixture, "2") != FIXTURE_COUNT ||
+                               fixture_out4(fixture, "2") != FIXTURE_COUNT);
+         i++)
         usleep(20000);
 }
 
