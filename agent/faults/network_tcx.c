@@ -152,11 +152,15 @@ int sq_network_tcx_look(struct sq_network_tcx *tcx, const struct sq_network_undo
     return 0;
 }
 
+static struct sq_process_id guard_id(const struct sq_network_undo *record)
+{
+    return (struct sq_process_id){.pid = (pid_t)record->guard_pid, .start_ticks = record->guard_start_ticks};
+}
+
 /* By pid and start time. What is left of a guard whose injector died is on its way out already. */
 static void end_recorded(const struct sq_network_undo *record)
 {
-    const struct sq_process_id id = {.pid = (pid_t)record->guard_pid,
-                                     .start_ticks = record->guard_start_ticks};
+    const struct sq_process_id id = guard_id(record);
     int pidfd = id.pid > 0 ? sq_process_open(&id) : -1;
     if (pidfd < 0)
         return;
@@ -198,9 +202,8 @@ bool sq_network_tcx_is_gone(struct sq_network_tcx *tcx, const struct sq_network_
     if (tcx != NULL)
         return sq_guard_is_gone(&tcx->guard);
     /* As long as it lives it may still be in the middle of attaching. */
-    struct sq_process process;
-    if (record->guard_pid != 0 && sq_process_read((pid_t)record->guard_pid, &process) == 0 &&
-        process.id.start_ticks == record->guard_start_ticks && !process.is_dead)
+    const struct sq_process_id guard = guard_id(record);
+    if (sq_process_is_there(&guard))
         return false;
     for (uint32_t i = 0; i < record->interface_count; i++)
         for (enum sq_tc_side side = SQ_TC_IN; side < SQ_TC_SIDES; side++)

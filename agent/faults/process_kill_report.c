@@ -138,9 +138,8 @@ void sq_kill_report_recovered(const struct sq_kill_record *record, struct sq_fau
     uint32_t alive = 0;
     drop_notes(report);
     for (uint32_t i = 0; i < record->victim_count; i++) {
-        struct sq_process process;
-        bool is_there = sq_process_read((pid_t)record->pid[i], &process) == 0 && !process.is_dead &&
-                        process.id.start_ticks == record->start_ticks[i];
+        const struct sq_process_id id = sq_kill_victim_id(record, i);
+        bool is_there = sq_process_is_there(&id);
         alive += is_there;
         if (i < VICTIM_LINES_MAX)
             sq_report_line(report, SQ_LINE_NOTE,

@@ -380,9 +380,8 @@ int sq_stress_clean(void *state, const struct sq_undo *undo, struct sq_error *er
 
 static bool is_alive(const struct sq_stress_entry *entry)
 {
-    struct sq_process process;
-    return sq_process_read((pid_t)entry->pid, &process) == 0 && !process.is_dead &&
-           process.id.start_ticks == entry->start_ticks;
+    const struct sq_process_id id = {.pid = (pid_t)entry->pid, .start_ticks = entry->start_ticks};
+    return sq_process_is_there(&id);
 }
 
 /* Also after the state was released they may be this process's children. */

@@ -91,7 +91,7 @@ static int judge_chain(const struct nlmsghdr *message, void *cookie)
 }
 
 /* Of the families that can have such chains: of others a host may have thousands. 0 or -errno. */
-static int find_chain(const char *interface, struct chain_search *search)
+static int ask_for_chain(const char *interface, struct chain_search *search)
 {
     static const uint8_t families[] = {NFPROTO_NETDEV, NFPROTO_INET};
     sq_autonetlink struct sq_netlink netlink = {.fd = -1};
@@ -116,9 +116,11 @@ static int find_chain(const char *interface, struct chain_search *search)
     return 0;
 }
 
-static int fail_listing(int result, const char *interface, struct sq_error *error)
+/* search->found tells; or -1 and *error. */
+static int find_chain(const char *interface, struct chain_search *search, struct sq_error *error)
 {
-    return sq_fail_errno(error, -result, "cannot list the ingress chains of %s", interface);
+    int result = ask_for_chain(interface, search);
+    return result == 0 ? 0 : sq_fail_errno(error, -result, "cannot list the ingress chains of %s", interface);
 }
 
 int sq_netfilter_check_ingress(const char *interface, struct sq_error *error)
@@ -127,9 +129,8 @@ int sq_netfilter_check_ingress(const char *interface, struct sq_error *error)
     /* Asking would load it; and without it there are no chains. */
     if (sq_kernel_part_is_absent(SQ_PART_NF_TABLES))
         return 0;
-    int result = find_chain(interface, &search);
-    if (result != 0)
-        return fail_listing(result, interface, error);
+    if (find_chain(interface, &search, error) != 0)
+        return -1;
     if (!search.found)
         return 0;
     return sq_fail(
@@ -144,9 +145,8 @@ int sq_netfilter_look_at_ingress(const char *interface, struct sq_error *error)
     struct chain_search search;
     if (!sq_kernel_part_is_at_hand(SQ_PART_NF_TABLES))
         return 0;
-    int result = find_chain(interface, &search);
-    if (result != 0)
-        return fail_listing(result, interface, error);
+    if (find_chain(interface, &search, error) != 0)
+        return -1;
     if (!search.found)
         return 0;
     return sq_fail(

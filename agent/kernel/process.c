@@ -179,6 +179,13 @@ int sq_process_read(pid_t pid, struct sq_process *process)
     return sq_process_read_at(SQ_PROC_PATH, pid, process);
 }
 
+bool sq_process_is_there(const struct sq_process_id *id)
+{
+    struct sq_process process;
+    return sq_process_read(id->pid, &process) == 0 && !process.is_dead &&
+           process.id.start_ticks == id->start_ticks;
+}
+
 pid_t sq_process_pid_of_name(const char *name)
 {
     uint64_t number;

@@ -58,6 +58,9 @@ bool sq_process_parse_stat(const char *stat, size_t length, struct sq_process *p
 int sq_process_read(pid_t pid, struct sq_process *process);
 int sq_process_read_at(int proc_fd, pid_t pid, struct sq_process *process);
 
+/* It itself, neither a zombie nor another process that has its pid by now. */
+bool sq_process_is_there(const struct sq_process_id *id);
+
 /* The name of a directory in /proc as a pid; 0: it is none. */
 pid_t sq_process_pid_of_name(const char *name);
 

@@ -204,6 +204,17 @@ void order(uint64_t lease_ns, uint64_t duration_ns)
     assert_int_equal(sq_cidr_parse("fd09::2", &selector->to[1], &error), 0);
 }
 
+void order_stress_too(void)
+{
+    struct sq_fault_order *stress = &request.faults[request.fault_count++];
+    stress->index = request.fault_count - 1;
+    stress->duration_ns = 60 * SQ_NS_PER_SECOND;
+    sq_spec_init(&stress->spec, sq_fault_by_kind(SQ_CPU_STRESS));
+    stress->spec.cpu.percent = 5;
+    stress->spec.cpu.cores.mode = SQ_CORES_COUNT;
+    stress->spec.cpu.cores.count = 1;
+}
+
 void prepare(uint8_t experiment, uint64_t lease_ns, uint64_t duration_ns)
 {
     order(lease_ns, duration_ns);

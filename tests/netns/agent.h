@@ -51,6 +51,8 @@ pid_t front_of_agent(void);
 
 /* Make `request` an order to cut the peers 10.9.0.2 and fd09::2 off. */
 void order(uint64_t lease_ns, uint64_t duration_ns);
+/* As one more fault of it, 5 % of one core for 60 s. */
+void order_stress_too(void);
 
 /* Prepare that. */
 void prepare(uint8_t experiment, uint64_t lease_ns, uint64_t duration_ns);

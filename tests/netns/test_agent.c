@@ -108,13 +108,7 @@ static void test_one_after_the_other(void **state)
     start_agent();
     for (uint8_t experiment = 1; experiment < 9; experiment++) {
         order(10 * SQ_NS_PER_SECOND, 60 * SQ_NS_PER_SECOND);
-        struct sq_fault_order *stress = &request.faults[request.fault_count++];
-        stress->index = 1;
-        stress->duration_ns = 60 * SQ_NS_PER_SECOND;
-        sq_spec_init(&stress->spec, sq_fault_by_kind(SQ_CPU_STRESS));
-        stress->spec.cpu.percent = 5;
-        stress->spec.cpu.cores.mode = SQ_CORES_COUNT;
-        stress->spec.cpu.cores.count = 1;
+        order_stress_too();
         assert_int_equal(ask(SQ_VERB_PREPARE, experiment), SQ_OK);
         memset(&request, 0, sizeof request);
         assert_int_equal(ask(SQ_VERB_INJECT, experiment), SQ_OK);

@@ -32,13 +32,7 @@ static char *cut_and_stress(uint64_t lease_ns)
     write_file("policy.yaml", "allow: [network.partition, cpu.stress]\nmax-duration: 2m\n");
     start_agent();
     order(lease_ns, 60 * SQ_NS_PER_SECOND);
-    struct sq_fault_order *stress = &request.faults[request.fault_count++];
-    stress->index = 1;
-    stress->duration_ns = 60 * SQ_NS_PER_SECOND;
-    sq_spec_init(&stress->spec, sq_fault_by_kind(SQ_CPU_STRESS));
-    stress->spec.cpu.percent = 5;
-    stress->spec.cpu.cores.mode = SQ_CORES_COUNT;
-    stress->spec.cpu.cores.count = 1;
+    order_stress_too();
     if (ask(SQ_VERB_PREPARE, 1) != SQ_OK)
         fail_msg("prepare: %s", reply.message);
     memset(&request, 0, sizeof request);
