@@ -7,6 +7,14 @@ function emit(outcome, name, reason)
     print outcome "\t" name "\t" reason
 }
 
+# A failure is told when all that its program says of it has been read: what was compared, and where.
+function settle(number)
+{
+    if (number in failure)
+        emit("fail", program[number] ": " failure[number], why[number])
+    delete failure[number]
+}
+
 /^ *Start +[0-9]+: / {
     number = $2
     sub(/:$/, "", number)
@@ -19,6 +27,8 @@ function emit(outcome, name, reason)
     sub(/:$/, "", number)
     text = substr($0, length($1) + 2)
     name = text
+    if (text ~ /^(not )?ok [0-9]+ /)
+        settle(number)
     sub(/^(not )?ok [0-9]+ (- )?/, "", name)
     if (text ~ /^(not )?ok [0-9]+ .*# SKIP/) {
         reason = name
@@ -34,7 +44,8 @@ function emit(outcome, name, reason)
         emit("pass", program[number] ": " name, "")
         counted[number]++
     } else if (text ~ /^not ok [0-9]+ /) {
-        emit("fail", program[number] ": " name, said[number])
+        failure[number] = name
+        why[number] = said[number]
         counted[number]++
         failed[number]++
     } else if (text ~ /^20[0-9][0-9]-[0-9-]+T[0-9:.]+Z /) {
@@ -43,6 +54,8 @@ function emit(outcome, name, reason)
         said[number] = text
     } else if (text ~ /^# ./) {
         said[number] = substr(text, 3)
+        if (number in failure && text !~ /^# (not )?ok /)
+            why[number] = why[number] (why[number] == "" ? "" : "; ") said[number]
     }
     next
 }
@@ -50,6 +63,7 @@ function emit(outcome, name, reason)
 /^ *[0-9]+\/[0-9]+ Test +#[0-9]+: / {
     match($0, /#[0-9]+/)
     number = substr($0, RSTART + 1, RLENGTH - 1)
+    settle(number)
     if ($0 ~ /\*\*\*Skipped|Skipped/)
         emit("skip", program[number], said[number])
     else if ($0 ~ / Passed /) {

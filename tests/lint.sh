@@ -53,7 +53,10 @@ includes() {
     tests/unit/include_rule.sh
 }
 
-counting() { tests/unit/count.sh; }
+counting() {
+    tests/unit/count.sh
+    tests/unit/unsteady.sh
+}
 
 list() {
     printf 'lint: %s\ttests/lint.sh %s\n' \

@@ -16,7 +16,11 @@ log() {
 1/8 Test #1: test_skips .......................   Passed    0.00 sec
     Start 2: test_fails
 2: ok 1 - good
+2: a figure
 2: not ok 2 - bad
+2: # 0x1 != 0x2
+2: # test_fails.c:6: error: Failure!
+2: # not ok - tests
 2/8 Test #2: test_fails .......................***Failed    0.00 sec
     Start 3: test_dies
 3: ok 1 - good
@@ -44,7 +48,7 @@ expected() {
 pass${tab}test_skips: good${tab}
 skip${tab}test_skips: skipped${tab}no such thing here
 pass${tab}test_fails: good${tab}
-fail${tab}test_fails: bad${tab}
+fail${tab}test_fails: bad${tab}a figure; 0x1 != 0x2; test_fails.c:6: error: Failure!
 pass${tab}test_dies: good${tab}
 fail${tab}test_dies${tab}Exception:   0.00 sec 
 skip${tab}test_cannot${tab}cannot: no root
