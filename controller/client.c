@@ -440,13 +440,6 @@ static int put_bytes(struct call *call, const uint8_t *bytes, size_t length, str
     return 0;
 }
 
-/* Named in tests/lab/leaks.txt: nng 1.5 can lose a message that it was given. */
-static int make_nng_message(const struct call *call, nng_msg **message)
-{
-    int code = nng_msg_alloc(message, 0);
-    return code != 0 ? code : nng_msg_append(*message, call->bytes, call->length);
-}
-
 /* Everything up to the sending itself. On failure the message is gone. */
 static int make_ready(struct call *call, const uint8_t *bytes, size_t length, nng_msg **message,
                       struct sq_error *error)
@@ -454,8 +447,9 @@ static int make_ready(struct call *call, const uint8_t *bytes, size_t length, nn
     struct agent *agent = &call->client->agents[call->host];
     if (put_bytes(call, bytes, length, error) != 0 || agent_dial(call->client, agent, error) != 0)
         return -1;
-    int code = make_nng_message(call, message);
-    if (code == 0 && (code = nng_ctx_open(&call->context, agent->socket)) == 0)
+    int code = nng_msg_alloc(message, 0);
+    if (code == 0 && (code = nng_msg_append(*message, call->bytes, call->length)) == 0 &&
+        (code = nng_ctx_open(&call->context, agent->socket)) == 0)
         return 0;
     if (*message != NULL)
         nng_msg_free(*message);

@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/text.h"
 #include "controller/client.h"
+#include "nng_leaks.h"
 #include "wire/wire.h"
 
 #include <pthread.h>
