@@ -116,11 +116,13 @@ static int ask_for_chain(const char *interface, struct chain_search *search)
     return 0;
 }
 
-/* search->found tells; or -1 and *error. */
+/* 1: *search names it; 0: there is none; -1: *error. */
 static int find_chain(const char *interface, struct chain_search *search, struct sq_error *error)
 {
     int result = ask_for_chain(interface, search);
-    return result == 0 ? 0 : sq_fail_errno(error, -result, "cannot list the ingress chains of %s", interface);
+    if (result != 0)
+        return sq_fail_errno(error, -result, "cannot list the ingress chains of %s", interface);
+    return search->found;
 }
 
 int sq_netfilter_check_ingress(const char *interface, struct sq_error *error)
@@ -129,10 +131,9 @@ int sq_netfilter_check_ingress(const char *interface, struct sq_error *error)
     /* Asking would load it; and without it there are no chains. */
     if (sq_kernel_part_is_absent(SQ_PART_NF_TABLES))
         return 0;
-    if (find_chain(interface, &search, error) != 0)
-        return -1;
-    if (!search.found)
-        return 0;
+    int found = find_chain(interface, &search, error);
+    if (found <= 0)
+        return found;
     return sq_fail(
         error, SQ_UNABLE,
         "the nftables chain '%s' of table '%s' looks at packets that come in by %s; packets that are delayed "
@@ -145,10 +146,9 @@ int sq_netfilter_look_at_ingress(const char *interface, struct sq_error *error)
     struct chain_search search;
     if (!sq_kernel_part_is_at_hand(SQ_PART_NF_TABLES))
         return 0;
-    if (find_chain(interface, &search, error) != 0)
-        return -1;
-    if (!search.found)
-        return 0;
+    int found = find_chain(interface, &search, error);
+    if (found <= 0)
+        return found;
     return sq_fail(
         error, SQ_VANISHED,
         "the nftables chain '%s' of table '%s' came to %s since the fault was prepared, and delayed "

@@ -11,8 +11,6 @@
 #include "controller/preview.h"
 #include "controller/prometheus.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -268,15 +266,6 @@ static int run_through(struct session *session)
     return (int)ending;
 }
 
-/* A socket or the record in the place of a closed standard stream would get what is meant for people. */
-static int occupy_standard_streams(struct sq_error *error)
-{
-    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
-        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
-            return sq_fail_errno(error, errno, "/dev/null in place of a closed standard stream");
-    return 0;
-}
-
 static int run_run(const struct sq_options *options)
 {
     struct sq_error error = {0};
@@ -286,8 +275,8 @@ static int run_run(const struct sq_options *options)
         .progress = options->json ? stderr : stdout,
     };
     session.colored = sq_output_is_colored(options->color, session.progress);
-    if (occupy_standard_streams(&error) != 0 || make_ready(&session, &error) != 0 ||
-        check_plan(&session, &error) != 0 || ask(&session, &error) != 0 || make_run(&session, &error) != 0)
+    if (make_ready(&session, &error) != 0 || check_plan(&session, &error) != 0 ||
+        ask(&session, &error) != 0 || make_run(&session, &error) != 0)
         return end_early(&session, &error);
     if (session.local_agent != NULL)
         (void)fprintf(session.progress, "%s\n", sq_local_agent_note(session.local_agent));

@@ -321,8 +321,7 @@ static bool exchange_byte(int a, int b)
            send(b, &byte, 1, MSG_NOSIGNAL) == 1 && ready(a, POLLIN) && recv(a, &byte, 1, 0) == 1;
 }
 
-/* By a reset: what is closed in order may send its last packet again for minutes, into what is counted next.
- */
+/* By a reset: closed in order it may send its last packet again, into what is counted next. */
 static void cut(int connection)
 {
     const struct linger at_once = {.l_onoff = 1};
