@@ -1,10 +1,13 @@
+#include "agents/agent_clock.h"
+#include "commands/command.h"
+#include "commands/everybody.h"
+#include "commands/output.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/units.h"
-#include "controller/agent_clock.h"
-#include "controller/command.h"
-#include "controller/everybody.h"
-#include "controller/output.h"
+#include "model/ending.h"
+#include "screen/style.h"
+#include "json/json.h"
 
 #include <poll.h>
 #include <stdlib.h>
@@ -209,12 +212,12 @@ static json_t *host_json(const struct sq_host *host, const struct halted *halted
                          const struct sq_answer *answer)
 {
     static const char *const words[] = {"nothing", "under way", "removed", "unclean", "unreachable"};
-    json_t *entry = json_pack("{s:o, s:s, s:i}", "name", sq_output_json_text(host->name), "outcome",
+    json_t *entry = json_pack("{s:o, s:s, s:i}", "name", sq_json_text(host->name), "outcome",
                               words[halted->outcome], "ended", (int)halted->ended_count);
     if (halted->error.code != SQ_OK)
-        (void)json_object_set_new(entry, "problem", sq_output_json_text(halted->error.text));
+        (void)json_object_set_new(entry, "problem", sq_json_text(halted->error.text));
     if (halted->outcome == ALL_REMOVED && halted->ended_count > 0) {
-        (void)json_object_set_new(entry, "title", sq_output_json_text(answer->reply.title));
+        (void)json_object_set_new(entry, "title", sq_json_text(answer->reply.title));
         (void)json_object_set_new(entry, "clean-after-ns",
                                   json_integer((json_int_t)after_ns(halted, &answer->reply, false)));
         (void)json_object_set_new(entry, "removed-after-ns",
@@ -250,7 +253,7 @@ static int run_halt(const struct sq_options *options)
         judge_halt(&halted[i], &everybody.inventory->hosts[i], &everybody.answers[i]);
     if (wait_for_removal(&everybody, halted, &error) != 0)
         return sq_command_fail(options, &error);
-    bool colored = sq_output_is_colored(options->color, stdout);
+    bool colored = sq_style_is_wanted(options->color, stdout);
     json_t *list = options->json ? json_array() : NULL;
     for (uint32_t i = 0; i < count; i++) {
         const struct sq_host *host = &everybody.inventory->hosts[i];

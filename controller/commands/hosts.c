@@ -1,11 +1,14 @@
+#include "commands/command.h"
+#include "commands/everybody.h"
+#include "commands/output.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/text.h"
 #include "common/units.h"
-#include "controller/command.h"
-#include "controller/everybody.h"
-#include "controller/output.h"
-#include "controller/text_table.h"
+#include "model/ending.h"
+#include "screen/style.h"
+#include "screen/text_table.h"
+#include "json/json.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -202,18 +205,17 @@ static json_t *hello_json(const struct sq_answer *answer)
             (void)json_object_set_new(faults, info->name,
                                       json_pack("{s:b, s:b, s:o}", "able", (int)ability->able, "permitted",
                                                 (int)ability->permitted, "reason",
-                                                sq_output_json_text(ability->reason)));
+                                                sq_json_text(ability->reason)));
     }
     char ends[SQ_TIMESTAMP_MAX] = "";
     if (hello->certificate_ends_real_ns != 0)
         sq_timestamp_format(hello->certificate_ends_real_ns, ends);
-    return json_pack("{s:o, s:i, s:o, s:o, s:I, s:I, s:s, s:o, s:s, s:o}", "version",
-                     sq_output_json_text(hello->agent_version), "protocol", (int)hello->protocol, "hostname",
-                     sq_output_json_text(hello->hostname), "kernel", sq_output_json_text(hello->kernel),
-                     "clock-offset-ns", (json_int_t)clock_offset_ns(answer), "round-trip-ns",
-                     (json_int_t)(answer->answered_boot_ns - answer->sent_boot_ns), "max-duration",
-                     max_duration, "policy-problem", sq_output_json_text(hello->policy_problem),
-                     "certificate-ends", ends, "faults", faults);
+    return json_pack(
+        "{s:o, s:i, s:o, s:o, s:I, s:I, s:s, s:o, s:s, s:o}", "version", sq_json_text(hello->agent_version),
+        "protocol", (int)hello->protocol, "hostname", sq_json_text(hello->hostname), "kernel",
+        sq_json_text(hello->kernel), "clock-offset-ns", (json_int_t)clock_offset_ns(answer), "round-trip-ns",
+        (json_int_t)(answer->answered_boot_ns - answer->sent_boot_ns), "max-duration", max_duration,
+        "policy-problem", sq_json_text(hello->policy_problem), "certificate-ends", ends, "faults", faults);
 }
 
 static json_t *everybody_json(const struct sq_everybody *everybody)
@@ -224,10 +226,9 @@ static json_t *everybody_json(const struct sq_everybody *everybody)
         const struct sq_answer *answer = &everybody->answers[i];
         json_t *labels = json_object();
         for (uint32_t j = 0; j < host->label_count; j++)
-            (void)json_object_set_new(labels, host->labels[j].name,
-                                      sq_output_json_text(host->labels[j].value));
-        json_t *entry = json_pack("{s:o, s:o, s:o}", "name", sq_output_json_text(host->name), "agent",
-                                  sq_output_json_text(host->agent), "labels", labels);
+            (void)json_object_set_new(labels, host->labels[j].name, sq_json_text(host->labels[j].value));
+        json_t *entry = json_pack("{s:o, s:o, s:o}", "name", sq_json_text(host->name), "agent",
+                                  sq_json_text(host->agent), "labels", labels);
         if (is_there(answer))
             (void)json_object_set_new(entry, "hello", hello_json(answer));
         else
@@ -235,7 +236,7 @@ static json_t *everybody_json(const struct sq_everybody *everybody)
                 entry, "problem",
                 json_pack("{s:s, s:o}", "code",
                           sq_code_name(answer->failed ? answer->error.code : answer->reply.code), "message",
-                          sq_output_json_text(why_not(answer))));
+                          sq_json_text(why_not(answer))));
         (void)json_array_append_new(list, entry);
     }
     return json_pack("{s:o}", "hosts", list);
@@ -272,7 +273,7 @@ static int run_hosts(const struct sq_options *options)
         return sq_command_fail(options, &error);
     refine_clocks(&everybody);
     int printed = options->json ? sq_output_json(everybody_json(&everybody))
-                                : print_table(&everybody, sq_output_is_colored(options->color, stdout));
+                                : print_table(&everybody, sq_style_is_wanted(options->color, stdout));
     if (printed != 0)
         return SQ_EXIT_FAILED;
     for (uint32_t i = 0; i < everybody.inventory->host_count; i++)

@@ -1,11 +1,20 @@
+#include "planning/plan.h"
+#include "agents/client.h"
+#include "agents/local_agent.h"
+#include "agents/preview.h"
+#include "commands/command.h"
+#include "commands/output.h"
 #include "common/cleanup.h"
+#include "common/document.h"
 #include "common/file.h"
-#include "controller/client.h"
-#include "controller/command.h"
-#include "controller/local_agent.h"
-#include "controller/output.h"
-#include "controller/plan_file.h"
-#include "controller/preview.h"
+#include "model/ending.h"
+#include "planning/plan_file.h"
+#include "planning/plan_json.h"
+#include "reading/experiment.h"
+#include "reading/inventory.h"
+#include "screen/plan_print.h"
+#include "screen/style.h"
+#include "json/json.h"
 
 #include <stdlib.h>
 
@@ -67,15 +76,15 @@ static int load(const struct sq_options *options, struct planning *planning, str
 static int print(const struct sq_options *options, const struct planning *planning)
 {
     if (!options->json) {
-        sq_preview_print(planning->plan, planning->problems, options->offline,
-                         sq_output_is_colored(options->color, stdout), stdout);
+        sq_plan_print(planning->plan, planning->problems, options->offline,
+                      sq_style_is_wanted(options->color, stdout), stdout);
         (void)printf("Nothing was injected, nothing was changed%s.\n",
                      options->output_path == NULL ? ", nothing was written" : " on any host");
         return fflush(stdout) == 0 ? 0 : -1;
     }
-    json_t *result = sq_preview_json(planning->plan, planning->problems);
+    json_t *result = sq_plan_json(planning->plan, planning->problems);
     if (result != NULL && planning->sha256[0] != '\0') {
-        (void)json_object_set_new(result, "plan-file", sq_output_json_text(options->output_path));
+        (void)json_object_set_new(result, "plan-file", sq_json_text(options->output_path));
         (void)json_object_set_new(result, "sha256", json_string(planning->sha256));
     }
     return sq_output_json(result);

@@ -1,15 +1,23 @@
-#include "controller/run.h"
+#include "engine/run.h"
 
+#include "agents/local_agent.h"
+#include "agents/preview.h"
+#include "commands/operator.h"
+#include "commands/output.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
+#include "common/document.h"
 #include "common/file.h"
 #include "common/text.h"
-#include "controller/local_agent.h"
-#include "controller/operator.h"
-#include "controller/output.h"
-#include "controller/plan_file.h"
-#include "controller/preview.h"
-#include "controller/prometheus.h"
+#include "model/ending.h"
+#include "planning/plan.h"
+#include "planning/plan_file.h"
+#include "probes/prometheus.h"
+#include "reading/experiment.h"
+#include "reading/inventory.h"
+#include "screen/plan_print.h"
+#include "screen/style.h"
+#include "json/json.h"
 
 #include <poll.h>
 #include <stdlib.h>
@@ -111,15 +119,15 @@ static json_t *experiment_json(const struct session *session)
     size_t length = 0;
     for (uint32_t i = 0; i < experiment->parameter_count; i++)
         (void)json_object_set_new(parameters, experiment->parameters[i].name,
-                                  sq_output_json_text(experiment->parameters[i].value));
-    (void)json_object_set_new(object, "path", sq_output_json_text(session->options->operands[0]));
+                                  sq_json_text(experiment->parameters[i].value));
+    (void)json_object_set_new(object, "path", sq_json_text(session->options->operands[0]));
     (void)json_object_set_new(object, "parameters", parameters);
     if (session->plan_file != NULL) {
         (void)json_object_set_new(object, "plan_sha256", json_string(session->plan_file->sha256));
-        (void)json_object_set_new(object, "text", sq_output_json_text(session->plan_file->experiment_text));
+        (void)json_object_set_new(object, "text", sq_json_text(session->plan_file->experiment_text));
     } else if (sq_file_read(session->options->operands[0], SQ_DOCUMENT_BYTES_MAX, &text, &length, NULL) ==
                0) {
-        (void)json_object_set_new(object, "text", sq_output_json_text(text));
+        (void)json_object_set_new(object, "text", sq_json_text(text));
     }
     return object;
 }
@@ -170,7 +178,7 @@ static int check_plan(struct session *session, struct sq_error *error)
         return sq_fail(error, SQ_SYSTEM, "out of memory for the plan");
     int status = sq_preview(session->plan, session->client, session->signal_fd, problems, error);
     if (status == 0 || error->code != SQ_ABORTED)
-        sq_preview_print(session->plan, problems, false, session->colored, session->progress);
+        sq_plan_print(session->plan, problems, false, session->colored, session->progress);
     (void)fflush(session->progress);
     if (status != 0)
         return -1;
@@ -222,7 +230,7 @@ static int end_early(struct session *session, const struct sq_error *error)
     if (session->record != NULL) {
         sq_record_set(session->record, "ending", json_string(sq_ending_name(ending)));
         sq_record_set(session->record, "exit_status", json_integer(ending));
-        sq_record_set(session->record, "why", sq_output_json_text(error->text));
+        sq_record_set(session->record, "why", sq_json_text(error->text));
         close_record(session);
     }
     return sq_command_fail(session->options, error);
@@ -260,7 +268,7 @@ static int run_through(struct session *session)
     (void)fflush(session->progress);
     if (session->options->json) {
         json_t *head = json_deep_copy(sq_record_head(session->record));
-        (void)json_object_set_new(head, "record", sq_output_json_text(session->record_path));
+        (void)json_object_set_new(head, "record", sq_json_text(session->record_path));
         (void)sq_output_json(head);
     }
     return (int)ending;
@@ -274,7 +282,7 @@ static int run_run(const struct sq_options *options)
         .signal_fd = -1,
         .progress = options->json ? stderr : stdout,
     };
-    session.colored = sq_output_is_colored(options->color, session.progress);
+    session.colored = sq_style_is_wanted(options->color, session.progress);
     if (make_ready(&session, &error) != 0 || check_plan(&session, &error) != 0 ||
         ask(&session, &error) != 0 || make_run(&session, &error) != 0)
         return end_early(&session, &error);

@@ -1,9 +1,12 @@
+#include "commands/command.h"
+#include "commands/everybody.h"
+#include "commands/output.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/units.h"
-#include "controller/command.h"
-#include "controller/everybody.h"
-#include "controller/output.h"
+#include "model/ending.h"
+#include "screen/style.h"
+#include "json/json.h"
 
 #include <stdlib.h>
 
@@ -91,29 +94,28 @@ static json_t *fault_json(const struct sq_reply *reply, const struct sq_fault_re
     for (uint32_t i = 0; i < report->line_count; i++)
         (void)json_array_append_new(lines,
                                     json_pack("{s:s, s:o}", "kind", sq_line_kind_name(report->lines[i].kind),
-                                              "text", sq_output_json_text(report->lines[i].text)));
+                                              "text", sq_json_text(report->lines[i].text)));
     uint64_t left_ns =
         report->state == SQ_STATE_INJECTED ? sq_ns_sub(report->deadline_boot_ns, reply->now_boot_ns) : 0;
-    return json_pack("{s:i, s:s, s:s, s:s, s:s, s:o, s:I, s:s, s:b, s:b, s:o, s:o}", "index",
-                     (int)report->index, "fault", info != NULL ? info->name : "?", "state",
-                     sq_state_name(report->state), "end-reason",
-                     report->end_reason != SQ_END_NONE ? sq_end_reason_name(report->end_reason) : "", "code",
-                     sq_code_name(report->code), "message", sq_output_json_text(report->message), "left-ns",
-                     (json_int_t)left_ns, "proof", sq_proof_name(report->proof), "proved",
-                     (int)(report->proof == SQ_PROOF_PROVED), "touched", (int)report->touched, "counters",
-                     counters, "lines", lines);
+    return json_pack(
+        "{s:i, s:s, s:s, s:s, s:s, s:o, s:I, s:s, s:b, s:b, s:o, s:o}", "index", (int)report->index, "fault",
+        info != NULL ? info->name : "?", "state", sq_state_name(report->state), "end-reason",
+        report->end_reason != SQ_END_NONE ? sq_end_reason_name(report->end_reason) : "", "code",
+        sq_code_name(report->code), "message", sq_json_text(report->message), "left-ns", (json_int_t)left_ns,
+        "proof", sq_proof_name(report->proof), "proved", (int)(report->proof == SQ_PROOF_PROVED), "touched",
+        (int)report->touched, "counters", counters, "lines", lines);
 }
 
 static json_t *host_json(const struct sq_host *host, const struct sq_answer *answer)
 {
     const struct sq_reply *reply = &answer->reply;
-    json_t *entry = json_pack("{s:o, s:o}", "name", sq_output_json_text(host->name), "agent",
-                              sq_output_json_text(host->agent));
+    json_t *entry =
+        json_pack("{s:o, s:o}", "name", sq_json_text(host->name), "agent", sq_json_text(host->agent));
     if (answer->failed || reply->code != SQ_OK)
         (void)json_object_set_new(
             entry, "problem",
             json_pack("{s:s, s:o}", "code", sq_code_name(answer->failed ? answer->error.code : reply->code),
-                      "message", sq_output_json_text(answer->failed ? answer->error.text : reply->message)));
+                      "message", sq_json_text(answer->failed ? answer->error.text : reply->message)));
     if (answer->failed)
         return entry;
     if (sq_id_is_zero(&reply->experiment)) {
@@ -127,10 +129,9 @@ static json_t *host_json(const struct sq_host *host, const struct sq_answer *ans
         (void)json_array_append_new(faults, fault_json(reply, &reply->faults[i]));
     (void)json_object_set_new(
         entry, "experiment",
-        json_pack("{s:s, s:o, s:o, s:b, s:I, s:o}", "id", id, "title", sq_output_json_text(reply->title),
-                  "operator", sq_output_json_text(reply->operator_name), "over", (int)is_over(reply),
-                  "lease-left-ns", (json_int_t)sq_ns_sub(reply->lease_boot_ns, reply->now_boot_ns), "faults",
-                  faults));
+        json_pack("{s:s, s:o, s:o, s:b, s:I, s:o}", "id", id, "title", sq_json_text(reply->title), "operator",
+                  sq_json_text(reply->operator_name), "over", (int)is_over(reply), "lease-left-ns",
+                  (json_int_t)sq_ns_sub(reply->lease_boot_ns, reply->now_boot_ns), "faults", faults));
     return entry;
 }
 
@@ -149,7 +150,7 @@ static int run_status(const struct sq_options *options)
     if (sq_everybody_open(options, &everybody, &error) != 0 ||
         sq_everybody_ask(&everybody, SQ_VERB_STATUS, STATUS_TIMEOUT_NS, &error) != 0)
         return sq_command_fail(options, &error);
-    bool colored = sq_output_is_colored(options->color, stdout);
+    bool colored = sq_style_is_wanted(options->color, stdout);
     json_t *list = options->json ? json_array() : NULL;
     int status = SQ_EXIT_COMPLETED;
     for (uint32_t i = 0; i < everybody.inventory->host_count; i++) {

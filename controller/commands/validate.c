@@ -1,8 +1,15 @@
-#include "controller/command.h"
-#include "controller/experiment.h"
-#include "controller/inventory.h"
-#include "controller/output.h"
-#include "controller/plan.h"
+#include "commands/command.h"
+#include "commands/output.h"
+#include "common/document.h"
+#include "model/ending.h"
+#include "model/experiment.h"
+#include "model/inventory.h"
+#include "model/plan.h"
+#include "planning/plan.h"
+#include "reading/experiment.h"
+#include "reading/inventory.h"
+#include "screen/style.h"
+#include "json/json.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -67,7 +74,7 @@ static void print_verdict(const struct sq_options *options, const struct verdict
 {
     const struct sq_problems *problems = &verdict->problems;
     if (problems->count > 0) {
-        bool colored = sq_output_is_colored(options->color, stderr);
+        bool colored = sq_style_is_wanted(options->color, stderr);
         /* Nothing in front of the place, so that editors and CI find it. */
         for (uint32_t i = 0; i < problems->count; i++)
             (void)fprintf(stderr, "%s%s%s\n", sq_style_begin(colored, SQ_STYLE_BAD), problems->errors[i].text,
@@ -76,7 +83,7 @@ static void print_verdict(const struct sq_options *options, const struct verdict
             (void)fprintf(stderr, "%s: and %u more problems\n", verdict->path, problems->dropped);
         return;
     }
-    bool colored = sq_output_is_colored(options->color, stdout);
+    bool colored = sq_style_is_wanted(options->color, stdout);
     (void)printf("%s: %svalid%s: ", verdict->path, sq_style_begin(colored, SQ_STYLE_GOOD),
                  sq_style_end(colored));
     if (verdict->is_inventory) {
@@ -96,15 +103,15 @@ static json_t *verdict_json(const struct verdict *verdict, bool with_hosts)
     for (uint32_t i = 0; i < verdict->problems.count; i++) {
         const struct sq_error *error = &verdict->problems.errors[i];
         (void)json_array_append_new(problems, json_pack("{s:s, s:o}", "code", sq_code_name(error->code),
-                                                        "message", sq_output_json_text(error->text)));
+                                                        "message", sq_json_text(error->text)));
     }
-    json_t *result = json_pack("{s:o, s:s, s:b, s:o}", "file", sq_output_json_text(verdict->path), "kind",
+    json_t *result = json_pack("{s:o, s:s, s:b, s:o}", "file", sq_json_text(verdict->path), "kind",
                                verdict->is_inventory ? "inventory" : "experiment", "valid",
                                verdict->problems.count == 0, "problems", problems);
     if (result == NULL || verdict->problems.count > 0)
         return result;
     if (!verdict->is_inventory) {
-        (void)json_object_set_new(result, "title", sq_output_json_text(verdict->title));
+        (void)json_object_set_new(result, "title", sq_json_text(verdict->title));
         (void)json_object_set_new(result, "steps", json_integer(verdict->steps));
         (void)json_object_set_new(result, "probes", json_integer(verdict->probes));
     }

@@ -1,7 +1,8 @@
 /* Experiment files from nowhere: whatever the bytes, an error or an experiment whose times and orders can be
  * read. */
-#include "controller/experiment.h"
-#include "controller/plan.h"
+#include "planning/plan.h"
+#include "reading/experiment.h"
+#include "reading/inventory.h"
 
 #include <stddef.h>
 #include <stdint.h>

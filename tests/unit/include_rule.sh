@@ -57,13 +57,22 @@ try agent/front/front.c wire/wire.h yes
 try agent/front/front.c ipc/ipc.h yes
 try agent/front/privileges.c unprivileged/unprivileged.h yes
 try agent/kernel/stressor.c unprivileged/unprivileged.h yes
-try controller/plan.c wire/wire.h yes
+try controller/model/plan.c table/message.h yes
+try controller/reading/inventory.c model/inventory.h yes
+try controller/probes/probe.c model/hypothesis.h yes
+try controller/agents/client.c wire/wire.h yes
+try controller/planning/plan_file.c reading/experiment.h yes
+try controller/planning/plan_file.c agents/client.h yes
+try controller/engine/run.c agents/client.h yes
+try controller/engine/run.c probes/probe.h yes
+try controller/commands/run.c engine/run.h yes
+try controller/commands/plan.c planning/plan.h yes
 
 try common/error.c table/message.h no
 try common/error.c kernel/process.h no
 try proto/table/params.c wire/wire.h no
 try proto/table/params.c faults/fault.h no
-try proto/wire/request.c controller/plan.h no
+try proto/wire/request.c model/plan.h no
 try agent/kernel/process.c faults/fault.h no
 try agent/kernel/process.c table/message.h no
 try agent/faults/table.c unprivileged/unprivileged.h no
@@ -74,10 +83,37 @@ try agent/injector/config.c front/front.h no
 try agent/front/front.c kernel/process.h no
 try agent/front/front.c faults/fault.h no
 try agent/front/front.c injector/config.h no
-try agent/front/front.c controller/plan.h no
-try controller/plan.c faults/fault.h no
-try controller/plan.c kernel/process.h no
-try controller/plan.c injector/config.h no
-try controller/plan.c front/front.h no
+try agent/front/front.c model/plan.h no
+for room in model/plan.c reading/inventory.c probes/probe.c agents/client.c planning/plan.c record/record.c \
+    screen/view.c engine/run.c commands/run.c; do
+    for header in faults/fault.h kernel/process.h injector/config.h front/front.h; do
+        try controller/$room $header no
+    done
+done
+# Between the controller's rooms: upward, and across.
+for header in reading/inventory.h probes/probe.h agents/client.h screen/view.h json/json.h; do
+    try controller/model/plan.c $header no
+done
+for header in probes/probe.h agents/client.h planning/plan.h screen/view.h record/record.h; do
+    try controller/reading/inventory.c $header no
+done
+for header in reading/inventory.h agents/client.h engine/run.h record/record.h; do
+    try controller/probes/probe.c $header no
+done
+for header in reading/inventory.h probes/probe.h planning/plan.h engine/run.h; do
+    try controller/agents/client.c $header no
+done
+for header in engine/run.h probes/probe.h screen/view.h commands/command.h; do
+    try controller/planning/plan.c $header no
+done
+for header in agents/client.h probes/probe.h planning/plan.h screen/view.h; do
+    try controller/record/record.c $header no
+done
+for header in agents/client.h probes/probe.h record/record.h reading/inventory.h; do
+    try controller/screen/view.c $header no
+done
+for header in reading/inventory.h planning/plan.h commands/command.h wire/wire.h; do
+    try controller/engine/run.c $header no
+done
 echo "1..$number"
 exit "$((failures > 0))"

@@ -5,8 +5,8 @@
 #ifndef SQ_TESTS_PLAYED_AGENTS_H
 #define SQ_TESTS_PLAYED_AGENTS_H
 
+#include "agents/client.h"
 #include "common/clock.h"
-#include "controller/client.h"
 
 #include <setjmp.h>
 #include <signal.h>

@@ -1,5 +1,5 @@
-/* libraries: sq_controller */
-#include "controller/agent_clock.h"
+/* libraries: sq_agents */
+#include "agents/agent_clock.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,9 +1,10 @@
-/* libraries: sq_controller sq_wire nng::nng */
+/* libraries: sq_commands sq_wire nng::nng */
+#include "agents/client.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/text.h"
-#include "controller/client.h"
 #include "nng_leaks.h"
+#include "reading/inventory.h"
 #include "wire/wire.h"
 
 #include <pthread.h>

@@ -1,5 +1,5 @@
-/* libraries: sq_controller sq_common */
-#include "controller/console.h"
+/* libraries: sq_commands sq_common */
+#include "screen/console.h"
 
 #include "common/clock.h"
 

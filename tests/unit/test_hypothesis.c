@@ -1,5 +1,5 @@
-/* libraries: sq_controller sq_table sq_common */
-#include "controller/hypothesis.h"
+/* libraries: sq_commands sq_table sq_common */
+#include "model/hypothesis.h"
 
 #include "common/clock.h"
 

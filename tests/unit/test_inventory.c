@@ -1,7 +1,8 @@
-/* libraries: sq_controller */
-#include "controller/inventory.h"
+/* libraries: sq_commands */
+#include "model/inventory.h"
 
 #include "common/file.h"
+#include "reading/inventory.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

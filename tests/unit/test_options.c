@@ -1,7 +1,8 @@
-/* libraries: sq_controller */
-#include "controller/help.h"
-#include "controller/options.h"
-#include "controller/output.h"
+/* libraries: sq_commands */
+#include "commands/help.h"
+#include "commands/options.h"
+#include "model/ending.h"
+#include "screen/style.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -221,9 +222,9 @@ static void test_color(void **state)
     (void)state;
     FILE *stream = tmpfile();
     assert_non_null(stream);
-    assert_true(sq_output_is_colored(SQ_COLOR_ALWAYS, stream));
-    assert_false(sq_output_is_colored(SQ_COLOR_NEVER, stream));
-    assert_false(sq_output_is_colored(SQ_COLOR_AUTO, stream));
+    assert_true(sq_style_is_wanted(SQ_COLOR_ALWAYS, stream));
+    assert_false(sq_style_is_wanted(SQ_COLOR_NEVER, stream));
+    assert_false(sq_style_is_wanted(SQ_COLOR_AUTO, stream));
     (void)fclose(stream);
     assert_string_equal(sq_style_begin(false, SQ_STYLE_BAD), "");
     assert_string_equal(sq_style_begin(true, SQ_STYLE_BAD), "\033[31m");

@@ -1,5 +1,6 @@
-/* libraries: sq_controller */
-#include "controller/experiment.h"
+/* libraries: sq_commands */
+#include "model/experiment.h"
+#include "reading/experiment.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,8 +1,11 @@
-/* libraries: sq_controller */
-#include "controller/plan.h"
+/* libraries: sq_commands */
+#include "model/plan.h"
 
 #include "common/file.h"
-#include "controller/select.h"
+#include "model/select.h"
+#include "planning/plan.h"
+#include "reading/experiment.h"
+#include "reading/inventory.h"
 
 #include <glob.h>
 #include <setjmp.h>

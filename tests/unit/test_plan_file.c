@@ -1,10 +1,12 @@
-/* libraries: sq_controller PkgConfig::JANSSON */
-#include "controller/plan_file.h"
+/* libraries: sq_commands PkgConfig::JANSSON */
+#include "planning/plan_file.h"
 
 #include "common/cleanup.h"
 #include "common/file.h"
 #include "common/text.h"
-#include "controller/preview.h"
+#include "planning/plan.h"
+#include "reading/experiment.h"
+#include "reading/inventory.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,8 +1,13 @@
-/* libraries: sq_controller sq_wire nng::nng PkgConfig::JANSSON */
-#include "controller/preview.h"
+/* libraries: sq_commands sq_wire nng::nng PkgConfig::JANSSON */
+#include "agents/preview.h"
 
 #include "common/cleanup.h"
 #include "common/text.h"
+#include "planning/plan.h"
+#include "planning/plan_json.h"
+#include "reading/experiment.h"
+#include "reading/inventory.h"
+#include "screen/plan_print.h"
 #include "wire/wire.h"
 
 #include <pthread.h>
@@ -146,9 +151,9 @@ static void preview(const enum manner manners[HOSTS], struct outcome *outcome)
     size_t length = 0;
     FILE *stream = open_memstream(&outcome->text, &length);
     assert_non_null(stream);
-    sq_preview_print(plan, outcome->problems, false, false, stream);
+    sq_plan_print(plan, outcome->problems, false, false, stream);
     (void)fclose(stream);
-    outcome->json = sq_preview_json(plan, outcome->problems);
+    outcome->json = sq_plan_json(plan, outcome->problems);
     assert_non_null(outcome->json);
     for (uint32_t i = 0; i < plan->host_count; i++)
         outcome->previewed += plan->hosts[i].previewed;

@@ -1,9 +1,9 @@
-/* libraries: sq_controller sq_table sq_common */
+/* libraries: sq_commands sq_table sq_common */
 /* Probes and the HTTP client below them, against a server of this test on the loopback address. */
-#include "controller/probe.h"
+#include "probes/probe.h"
 
 #include "common/clock.h"
-#include "controller/tolerance.h"
+#include "model/tolerance.h"
 
 #include <arpa/inet.h>
 #include <poll.h>

@@ -1,5 +1,5 @@
-/* libraries: sq_controller sq_table sq_common */
-#include "controller/prometheus.h"
+/* libraries: sq_commands sq_table sq_common */
+#include "probes/prometheus.h"
 
 #include <math.h>
 #include <setjmp.h>

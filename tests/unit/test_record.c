@@ -1,7 +1,8 @@
-/* libraries: sq_controller sq_common PkgConfig::JANSSON */
-#include "controller/record.h"
+/* libraries: sq_commands sq_common PkgConfig::JANSSON */
+#include "record/record.h"
 
 #include "common/file.h"
+#include "json/json.h"
 
 #include <dirent.h>
 #include <math.h>
@@ -109,9 +110,9 @@ static void test_events_stand_in_order(void **state)
     for (int i = 0; i < 1000; i++) {
         json_t *fields = json_object();
         assert_int_equal(json_object_set_new(fields, "i", json_integer(i)), 0);
-        assert_int_equal(json_object_set_new(fields, "nan", sq_record_number(NAN)), 0);
-        assert_int_equal(json_object_set_new(fields, "inf", sq_record_number(INFINITY)), 0);
-        assert_int_equal(json_object_set_new(fields, "v", sq_record_number(0.5)), 0);
+        assert_int_equal(json_object_set_new(fields, "nan", sq_json_number(NAN)), 0);
+        assert_int_equal(json_object_set_new(fields, "inf", sq_json_number(INFINITY)), 0);
+        assert_int_equal(json_object_set_new(fields, "v", sq_json_number(0.5)), 0);
         sq_record_event(record, now_boot_ns + (uint64_t)i * 1000000, "measurement", fields);
     }
     sq_record_event(record, now_boot_ns, "bare", NULL);

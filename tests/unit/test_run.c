@@ -1,12 +1,12 @@
-/* libraries: sq_controller sq_table sq_common PkgConfig::JANSSON */
+/* libraries: sq_commands sq_table sq_common PkgConfig::JANSSON */
 /* A whole run against the agents of played_agents.h. The clock is the real one, durations are short. */
-#include "controller/run.h"
+#include "engine/run.h"
 
 #include "common/clock.h"
 #include "common/file.h"
-#include "controller/experiment.h"
-#include "controller/inventory.h"
-#include "controller/plan.h"
+#include "model/experiment.h"
+#include "model/inventory.h"
+#include "model/plan.h"
 
 #include <arpa/inet.h>
 #include <jansson.h>
@@ -23,7 +23,11 @@
 
 #include <cmocka.h>
 
+#include "model/ending.h"
+#include "planning/plan.h"
 #include "played_agents.h"
+#include "reading/experiment.h"
+#include "reading/inventory.h"
 
 /* --- a web server with one answer, for the probes --- */
 

@@ -1,5 +1,5 @@
-/* libraries: sq_controller */
-#include "controller/tolerance.h"
+/* libraries: sq_commands */
+#include "model/tolerance.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -1,5 +1,5 @@
-/* libraries: sq_controller */
-#include "controller/url.h"
+/* libraries: sq_commands */
+#include "reading/url.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,8 @@
-/* libraries: sq_controller PkgConfig::JANSSON */
-#include "controller/command.h"
+/* libraries: sq_commands PkgConfig::JANSSON */
+#include "commands/command.h"
 
 #include "common/file.h"
+#include "model/ending.h"
 
 #include <jansson.h>
 #include <setjmp.h>

@@ -1,5 +1,5 @@
-/* libraries: sq_controller sq_table sq_common */
-#include "controller/view.h"
+/* libraries: sq_commands sq_table sq_common */
+#include "screen/view.h"
 
 #include "common/clock.h"
 

@@ -1,0 +1,17 @@
+/* What JSON needs beyond jansson: texts of any bytes, numbers that it cannot say, durations. */
+#ifndef SQ_JSON_JSON_H
+#define SQ_JSON_JSON_H
+
+#include <jansson.h>
+#include <stdint.h>
+
+/* A JSON string of any bytes: what is not UTF-8 becomes '?'. NULL when out of memory. */
+json_t *sq_json_text(const char *text);
+
+/* NaN and infinities become null. */
+json_t *sq_json_number(double value);
+
+/* Seconds, in whole microseconds. */
+json_t *sq_json_seconds(uint64_t duration_ns);
+
+#endif

@@ -1,0 +1,459 @@
+/* What a run says to its agents until the rollback, and what it makes of their answers. */
+#include "engine/run_state.h"
+
+#include "common/clock.h"
+#include "common/text.h"
+#include "common/units.h"
+#include "model/ending.h"
+
+#include <string.h>
+
+#define HELLO_TIMEOUT_NS   (5 * SQ_NS_PER_SECOND)
+#define PREPARE_TIMEOUT_NS (10 * SQ_NS_PER_SECOND)
+#define RENEW_MOST_NS                                                                                        \
+    (1 * SQ_NS_PER_SECOND) /* states and counters are seen this often, whatever the lease                    \
+                            */
+#define RETRY_LEAST_NS   (50 * SQ_NS_PER_MILLISECOND)
+#define INJECT_MARGIN_NS (20 * SQ_NS_PER_MILLISECOND)
+#define INJECT_LATEST_NS                                                                                     \
+    (1 * SQ_NS_PER_SECOND) /* an injection later than this would not be the one that was asked */
+#define INJECT_AHEAD_NS (2 * SQ_NS_PER_SECOND)
+#define INJECT_CHECK_NS (2 * SQ_NS_PER_SECOND)
+#define LEASE_SLACK_NS  (1 * SQ_NS_PER_SECOND)
+
+const struct sq_step *sq_run_step_of(const struct sq_run *run, const struct sq_run_host *host, uint32_t fault)
+{
+    return &run->experiment->steps[host->plan->steps[fault]];
+}
+
+const struct sq_fault_report *sq_run_report_of(const struct sq_run_host *host, uint32_t fault)
+{
+    for (uint32_t i = 0; i < host->report_count; i++)
+        if (host->reports[i].index == fault)
+            return &host->reports[i];
+    return NULL;
+}
+
+/* The scratch request, begun; valid until the next one is. */
+static struct sq_request *begin_request(struct sq_run *run, const struct sq_run_host *host, enum sq_verb verb)
+{
+    sq_request_clear(&run->request);
+    run->request.version = SQ_PROTOCOL_VERSION;
+    run->request.verb = verb;
+    run->request.experiment = run->options.id;
+    run->request.instance = host->instance;
+    run->request.token = host->token;
+    return &run->request;
+}
+
+static void send_request(struct sq_run *run, struct sq_run_host *host, uint64_t timeout_ns)
+{
+    struct sq_error error = {0};
+    const struct sq_request *request = &run->request;
+    uint64_t tag = (uint64_t)request->verb | (uint64_t)run->sequence++ << 8;
+    if (request->verb != SQ_VERB_RENEW)
+        sq_run_record_request(run, host, request->verb, tag, request->fault_mask,
+                              sq_agent_clock_to_ours(&host->clock, request->at_boot_ns));
+    if (sq_client_send(run->options.client, host->index, tag, request, timeout_ns, &error) != 0)
+        sq_run_end(run, SQ_EXIT_FAILED, "%s: %s", host->name, error.text);
+}
+
+void sq_run_say_hello(struct sq_run *run)
+{
+    for (uint32_t i = 0; i < run->host_count; i++) {
+        struct sq_run_host *host = &run->hosts[i];
+        host->answered = false;
+        (void)begin_request(run, host, SQ_VERB_HELLO);
+        send_request(run, host, HELLO_TIMEOUT_NS);
+    }
+}
+
+/* Until when the last step may be injected: whoever prepares does not hold a host for longer. */
+static uint64_t prepared_until_boot_ns(const struct sq_run *run, uint64_t now_boot_ns)
+{
+    uint64_t wait_ns = sq_experiment_wait_ns(run->experiment);
+    return sq_ns_add(now_boot_ns, sq_ns_add(wait_ns, SQ_EXPERIMENT_SLACK_NS));
+}
+
+void sq_run_prepare(struct sq_run *run)
+{
+    for (uint32_t i = 0; i < run->host_count && !run->ended; i++) {
+        struct sq_run_host *host = &run->hosts[i];
+        struct sq_error error;
+        if (sq_id_make(&host->token, &error) != 0) {
+            sq_run_end(run, SQ_EXIT_FAILED, "%s", error.text);
+            return;
+        }
+        struct sq_request *request = begin_request(run, host, SQ_VERB_PREPARE);
+        uint64_t now_boot_ns = sq_boot_ns();
+        uint32_t plan_index = (uint32_t)(host->plan - run->options.plan->hosts);
+        (void)sq_text_copy(request->title, sizeof(request->title), run->experiment->title);
+        (void)sq_text_copy(request->operator_name, sizeof(request->operator_name),
+                           run->options.operator_name);
+        request->lease_ns = run->experiment->lease_ns;
+        request->not_after_boot_ns =
+            sq_agent_clock_to_agent(&host->clock, sq_ns_add(now_boot_ns, PREPARE_TIMEOUT_NS));
+        request->prepared_until_boot_ns =
+            sq_agent_clock_to_agent(&host->clock, prepared_until_boot_ns(run, now_boot_ns));
+        sq_plan_orders(run->options.plan, plan_index, request->faults, &request->fault_count);
+        host->answered = false;
+        host->ordered = true;
+        host->lease_end_boot_ns =
+            sq_ns_add(now_boot_ns, PREPARE_TIMEOUT_NS + run->experiment->lease_ns + LEASE_SLACK_NS);
+        send_request(run, host, PREPARE_TIMEOUT_NS);
+    }
+}
+
+static uint64_t renew_interval_ns(const struct sq_run *run)
+{
+    uint64_t third_ns = run->experiment->lease_ns / 3;
+    return third_ns < RENEW_MOST_NS ? third_ns : RENEW_MOST_NS;
+}
+
+/* Just after the next moment at which one of the host's faults starts or ends: what happened is then seen at
+ * once. */
+static uint64_t next_look_boot_ns(const struct sq_run *run, const struct sq_run_host *host,
+                                  uint64_t now_boot_ns)
+{
+    uint64_t next_boot_ns = UINT64_MAX;
+    for (uint32_t i = 0; run->inject_boot_ns != 0 && i < host->plan->fault_count; i++) {
+        uint32_t step = host->plan->steps[i];
+        uint64_t moments_ns[] = {sq_experiment_step_start_ns(run->experiment, step),
+                                 sq_experiment_step_end_ns(run->experiment, step)};
+        for (size_t at = 0; at < 2; at++) {
+            uint64_t look_boot_ns =
+                sq_ns_add(sq_ns_add(run->inject_boot_ns, moments_ns[at]), INJECT_MARGIN_NS);
+            if (look_boot_ns > now_boot_ns && look_boot_ns < next_boot_ns)
+                next_boot_ns = look_boot_ns;
+        }
+    }
+    return next_boot_ns;
+}
+
+void sq_run_renew_due(struct sq_run *run, uint64_t now_boot_ns)
+{
+    for (uint32_t i = 0; i < run->host_count && !run->ended; i++) {
+        struct sq_run_host *host = &run->hosts[i];
+        if (!host->prepared || host->finished || now_boot_ns < host->next_renew_boot_ns)
+            continue;
+        struct sq_request *request = begin_request(run, host, SQ_VERB_RENEW);
+        request->lease_ns = run->experiment->lease_ns;
+        uint64_t look_boot_ns = next_look_boot_ns(run, host, now_boot_ns);
+        host->next_renew_boot_ns = now_boot_ns + renew_interval_ns(run);
+        if (host->next_renew_boot_ns > look_boot_ns)
+            host->next_renew_boot_ns = look_boot_ns;
+        uint64_t end_boot_ns = sq_ns_add(now_boot_ns, run->experiment->lease_ns + LEASE_SLACK_NS);
+        if (end_boot_ns > host->lease_end_boot_ns)
+            host->lease_end_boot_ns = end_boot_ns;
+        send_request(run, host, run->experiment->lease_ns);
+    }
+}
+
+static void note_silence(struct sq_run *run, struct sq_run_host *host, const char *why)
+{
+    host->silent = true;
+    sq_run_say(run, "%s does not answer; its lease runs out unless it does: %s", host->name, why);
+}
+
+void sq_run_check_leases(struct sq_run *run, uint64_t now_boot_ns)
+{
+    char lease[SQ_UNIT_TEXT_MAX];
+    for (uint32_t i = 0; i < run->host_count && !run->ended; i++) {
+        struct sq_run_host *host = &run->hosts[i];
+        uint64_t silent_ns = sq_ns_sub(now_boot_ns, host->renewed_boot_ns);
+        if (!host->prepared || host->finished)
+            continue;
+        /* An answer that is merely on its way is no news. */
+        if (!host->silent && silent_ns > run->experiment->lease_ns / 2 + renew_interval_ns(run))
+            note_silence(run, host, "no answer yet to the last renewals");
+        if (silent_ns < run->experiment->lease_ns)
+            continue;
+        sq_duration_format(run->experiment->lease_ns, lease);
+        sq_run_end(run, SQ_EXIT_FAILED,
+                   "%s did not answer for a whole lease (%s), so its faults have ended%s%s", host->name,
+                   lease, host->problem.text[0] != '\0' ? ": " : "", host->problem.text);
+    }
+}
+
+/* The moment by which every agent has the order in hand: now, where there is none. */
+void sq_run_plan_injection(struct sq_run *run, uint64_t now_boot_ns)
+{
+    uint64_t slowest_ns = 0;
+    for (uint32_t i = 0; i < run->host_count; i++)
+        if (2 * run->hosts[i].clock.uncertainty_ns > slowest_ns)
+            slowest_ns = 2 * run->hosts[i].clock.uncertainty_ns;
+    uint64_t margin_ns = run->host_count > 0 ? INJECT_MARGIN_NS : 0;
+    run->inject_boot_ns = now_boot_ns + 2 * slowest_ns + margin_ns;
+}
+
+static void inject(struct sq_run *run, struct sq_run_host *host, uint32_t fault, uint64_t at_boot_ns)
+{
+    uint64_t now_boot_ns = sq_boot_ns();
+    struct sq_request *request = begin_request(run, host, SQ_VERB_INJECT);
+    request->fault_mask = UINT32_C(1) << fault;
+    request->at_boot_ns = sq_agent_clock_to_agent(&host->clock, at_boot_ns);
+    request->not_after_boot_ns =
+        sq_agent_clock_to_agent(&host->clock, sq_ns_add(at_boot_ns, INJECT_LATEST_NS));
+    host->injects_sent |= UINT32_C(1) << fault;
+    host->injected = true;
+    send_request(run, host, sq_ns_add(sq_ns_sub(at_boot_ns, now_boot_ns), INJECT_LATEST_NS));
+    uint64_t look_boot_ns = next_look_boot_ns(run, host, now_boot_ns);
+    if (host->next_renew_boot_ns > look_boot_ns)
+        host->next_renew_boot_ns = look_boot_ns;
+}
+
+void sq_run_inject_due(struct sq_run *run, uint64_t now_boot_ns)
+{
+    for (uint32_t i = 0; i < run->host_count; i++) {
+        struct sq_run_host *host = &run->hosts[i];
+        for (uint32_t fault = 0; fault < host->plan->fault_count && !run->ended; fault++) {
+            uint32_t step = host->plan->steps[fault];
+            uint64_t at_boot_ns =
+                sq_ns_add(run->inject_boot_ns, sq_experiment_step_start_ns(run->experiment, step));
+            const struct sq_fault_report *report = sq_run_report_of(host, fault);
+            if ((host->injects_sent & UINT32_C(1) << fault) == 0) {
+                if (sq_ns_add(now_boot_ns, INJECT_AHEAD_NS) >= at_boot_ns)
+                    inject(run, host, fault, at_boot_ns);
+            } else if (report != NULL && report->state == SQ_STATE_PREPARED &&
+                       now_boot_ns > sq_ns_add(at_boot_ns, INJECT_CHECK_NS)) {
+                sq_run_end(run, SQ_EXIT_FAILED, "%s did not inject \"%s\" at its time", host->name,
+                           sq_run_step_of(run, host, fault)->name);
+            }
+        }
+    }
+}
+
+/* A fault that ended otherwise than by its own time or our order ends the run. */
+static void judge_report(struct sq_run *run, const struct sq_run_host *host,
+                         const struct sq_fault_report *report)
+{
+    const char *step = sq_run_step_of(run, host, report->index)->name;
+    if (report->state == SQ_STATE_FAILED) {
+        sq_run_end(run, SQ_EXIT_FAILED, "%s: \"%s\" failed: %s", host->name, step, report->message);
+        return;
+    }
+    if (report->state != SQ_STATE_REVERTING && report->state != SQ_STATE_REVERTED)
+        return;
+    switch (report->end_reason) {
+    case SQ_END_HALT:
+        sq_run_end(run, SQ_EXIT_ABORTED, "somebody halted %s", host->name);
+        break;
+    case SQ_END_POLICY:
+        sq_run_end(run, run->inject_boot_ns == 0 ? SQ_EXIT_REFUSED : SQ_EXIT_FAILED,
+                   "%s ended \"%s\": %s: %s", host->name, step, sq_end_reason_name(report->end_reason),
+                   report->message);
+        break;
+    case SQ_END_LEASE:
+    case SQ_END_UNUSED:
+    case SQ_END_SHUTDOWN:
+    case SQ_END_FAILURE:
+    case SQ_END_RECOVERY:
+        sq_run_end(run, SQ_EXIT_FAILED, "%s ended \"%s\" by itself: %s%s%s", host->name, step,
+                   sq_end_reason_name(report->end_reason), report->message[0] != '\0' ? ": " : "",
+                   report->message);
+        break;
+    default:
+        break;
+    }
+}
+
+static void note_reports(struct sq_run *run, struct sq_run_host *host, const struct sq_reply *reply)
+{
+    if (!sq_id_equal(&reply->experiment, &run->options.id))
+        return;
+    for (uint32_t i = 0; i < reply->fault_count; i++) {
+        const struct sq_fault_report *report = &reply->faults[i];
+        if (report->index >= host->plan->fault_count)
+            continue;
+        const struct sq_fault_report *known = sq_run_report_of(host, report->index);
+        bool changed = known == NULL || known->state != report->state;
+        if (known != NULL)
+            host->reports[known - host->reports] = *report;
+        else if (host->report_count < SQ_FAULTS_MAX)
+            host->reports[host->report_count++] = *report;
+        if (changed)
+            sq_run_record_state(run, host, report);
+    }
+}
+
+static bool is_over(const struct sq_run_host *host)
+{
+    for (uint32_t i = 0; i < host->plan->fault_count; i++) {
+        const struct sq_fault_report *report = sq_run_report_of(host, i);
+        if (report == NULL || report->state != SQ_STATE_REVERTED)
+            return false;
+    }
+    return true;
+}
+
+static void take_renewal(struct sq_run *run, struct sq_run_host *host, const struct sq_answer *answer)
+{
+    const struct sq_reply *reply = &answer->reply;
+    if (answer->failed) {
+        host->problem = answer->error;
+        if (!host->silent && answer->sent_boot_ns > host->renewed_boot_ns) {
+            note_silence(run, host, answer->error.text);
+            sq_run_record_answer(run, host, answer);
+        }
+        uint64_t pause_ns = renew_interval_ns(run) / 4;
+        uint64_t retry_boot_ns = sq_boot_ns() + (pause_ns > RETRY_LEAST_NS ? pause_ns : RETRY_LEAST_NS);
+        if (host->next_renew_boot_ns > retry_boot_ns)
+            host->next_renew_boot_ns = retry_boot_ns;
+        return;
+    }
+    note_reports(run, host, reply);
+    host->finished = is_over(host);
+    for (uint32_t i = 0; i < host->report_count && !run->ended; i++)
+        judge_report(run, host, &host->reports[i]);
+    if (reply->code != SQ_OK && !host->finished && !run->ended) {
+        sq_run_record_answer(run, host, answer);
+        sq_run_end(run, SQ_EXIT_FAILED, "%s renews no lease: %s", host->name, reply->message);
+        return;
+    }
+    if (host->silent)
+        sq_run_say(run, "%s answers again", host->name);
+    host->silent = false;
+    host->problem = (struct sq_error){0};
+    if (answer->sent_boot_ns > host->renewed_boot_ns)
+        host->renewed_boot_ns = answer->sent_boot_ns;
+}
+
+static void take_hello(struct sq_run *run, struct sq_run_host *host, const struct sq_answer *answer)
+{
+    sq_run_record_answer(run, host, answer);
+    if (run->phase != SQ_PHASE_HELLO)
+        return;
+    /* The first exchange held the connection and the TLS handshake; the second one tells the time. */
+    if (!answer->failed && answer->reply.code == SQ_OK && !host->met) {
+        host->met = true;
+        (void)begin_request(run, host, SQ_VERB_HELLO);
+        send_request(run, host, HELLO_TIMEOUT_NS);
+        return;
+    }
+    host->answered = true;
+    if (answer->failed) {
+        host->problem = answer->error;
+    } else if (answer->reply.code != SQ_OK) {
+        (void)sq_fail(&host->problem, answer->reply.code, "%s: %s", host->name, answer->reply.message);
+    } else {
+        host->instance = answer->reply.instance;
+        uint64_t middle_boot_ns =
+            answer->sent_boot_ns + sq_ns_sub(answer->answered_boot_ns, answer->sent_boot_ns) / 2;
+        uint64_t here_real_ns = sq_real_ns() - sq_ns_sub(sq_boot_ns(), middle_boot_ns);
+        host->wall_offset_ns = (int64_t)(answer->reply.hello.real_ns - here_real_ns);
+    }
+}
+
+/* The whole refusal, or the first fault's that was refused. */
+static void note_refusal(struct sq_run_host *host, const struct sq_reply *reply)
+{
+    const char *message = reply->message;
+    for (uint32_t i = 0; i < reply->fault_count && message[0] == '\0'; i++)
+        message = reply->faults[i].message;
+    (void)sq_fail(&host->problem, reply->code, "%s: %s", host->name, message);
+}
+
+static void take_prepare(struct sq_run *run, struct sq_run_host *host, const struct sq_answer *answer)
+{
+    sq_run_record_answer(run, host, answer);
+    host->answered = true;
+    if (answer->failed) {
+        host->problem = answer->error;
+        return;
+    }
+    note_reports(run, host, &answer->reply);
+    if (answer->reply.code != SQ_OK) {
+        note_refusal(host, &answer->reply);
+        return;
+    }
+    if (run->phase != SQ_PHASE_PREPARE) {
+        /* It came after the rollback began: whatever was confirmed before it does not count. */
+        host->clean = false;
+        host->removed = false;
+        host->next_try_boot_ns = 0;
+        return;
+    }
+    host->prepared = true;
+    host->lease_end_boot_ns = sq_ns_add(answer->answered_boot_ns, run->experiment->lease_ns + LEASE_SLACK_NS);
+    host->renewed_boot_ns = answer->sent_boot_ns;
+    host->next_renew_boot_ns = answer->sent_boot_ns + renew_interval_ns(run);
+}
+
+static void take_inject(struct sq_run *run, struct sq_run_host *host, const struct sq_answer *answer)
+{
+    sq_run_record_answer(run, host, answer);
+    if (run->phase != SQ_PHASE_WATCH)
+        return;
+    if (answer->failed) {
+        sq_run_end(run, SQ_EXIT_FAILED, "the injection was not confirmed: %s", answer->error.text);
+        return;
+    }
+    note_reports(run, host, &answer->reply);
+    for (uint32_t i = 0; i < host->report_count && !run->ended; i++)
+        judge_report(run, host, &host->reports[i]);
+    if (answer->reply.code != SQ_OK && !run->ended)
+        sq_run_end(run, SQ_EXIT_FAILED, "%s does not inject: %s", host->name, answer->reply.message);
+}
+
+static void take_answer(struct sq_run *run, const struct sq_answer *answer)
+{
+    uint32_t own = run->host_of[answer->host];
+    if (own == UINT32_MAX)
+        return;
+    struct sq_run_host *host = &run->hosts[own];
+    enum sq_verb verb = (enum sq_verb)(answer->tag & 0xff);
+    if (!answer->failed)
+        sq_agent_clock_learn(&host->clock, answer->sent_boot_ns, answer->answered_boot_ns,
+                             answer->reply.now_boot_ns);
+    switch (verb) {
+    case SQ_VERB_HELLO:
+        take_hello(run, host, answer);
+        break;
+    case SQ_VERB_PREPARE:
+        take_prepare(run, host, answer);
+        break;
+    case SQ_VERB_INJECT:
+        take_inject(run, host, answer);
+        break;
+    case SQ_VERB_RENEW:
+        if (run->phase < SQ_PHASE_REVERT)
+            take_renewal(run, host, answer);
+        break;
+    case SQ_VERB_REVERT:
+        if (!answer->failed)
+            note_reports(run, host, &answer->reply);
+        sq_run_take_revert(run, host, answer);
+        break;
+    case SQ_VERB_STATUS:
+        if (!answer->failed)
+            note_reports(run, host, &answer->reply);
+        sq_run_take_status(run, host, answer);
+        break;
+    default:
+        break;
+    }
+}
+
+void sq_run_take_answers(struct sq_run *run)
+{
+    while (sq_client_next(run->options.client, &run->answer))
+        take_answer(run, &run->answer);
+}
+
+uint64_t sq_run_agents_next_boot_ns(const struct sq_run *run, uint64_t now_boot_ns)
+{
+    uint64_t next_boot_ns = UINT64_MAX;
+    for (uint32_t i = 0; i < run->host_count; i++) {
+        const struct sq_run_host *host = &run->hosts[i];
+        if (host->prepared && !host->finished && host->next_renew_boot_ns < next_boot_ns)
+            next_boot_ns = host->next_renew_boot_ns;
+    }
+    for (uint32_t step = 0; run->inject_boot_ns != 0 && step < run->experiment->step_count; step++) {
+        uint64_t at_boot_ns =
+            sq_ns_add(run->inject_boot_ns, sq_experiment_step_start_ns(run->experiment, step));
+        uint64_t send_boot_ns = sq_ns_sub(at_boot_ns, INJECT_AHEAD_NS);
+        if (send_boot_ns > now_boot_ns && send_boot_ns < next_boot_ns)
+            next_boot_ns = send_boot_ns;
+    }
+    return next_boot_ns;
+}

@@ -1,0 +1,148 @@
+/* What the parts of a run share; for run*.c and report.c alone. */
+#ifndef SQ_ENGINE_RUN_STATE_H
+#define SQ_ENGINE_RUN_STATE_H
+
+#include "agents/agent_clock.h"
+#include "engine/run.h"
+#include "model/hypothesis.h"
+#include "probes/http.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#define SQ_RUN_TEXT_MAX 640
+
+enum sq_run_phase {
+    SQ_PHASE_HELLO,   /* who is there, what is their time */
+    SQ_PHASE_PREPARE, /* everywhere, or nowhere */
+    SQ_PHASE_STEADY,  /* the hypothesis before */
+    SQ_PHASE_WATCH,   /* faults are in */
+    SQ_PHASE_REVERT,
+    SQ_PHASE_RECOVER, /* the hypothesis after */
+    SQ_PHASE_DONE
+};
+
+struct sq_run_host {
+    const struct sq_plan_host *plan;
+    const char *name;
+    uint32_t index; /* in the inventory: what the client calls it */
+    struct sq_id instance;
+    struct sq_id token; /* ours alone: what its agent asks for with every order; zero before the PREPARE */
+    struct sq_agent_clock clock;
+    int64_t wall_offset_ns; /* the agent's wall clock minus ours */
+    bool met;               /* has answered a first HELLO */
+    bool answered;          /* HELLO or PREPARE, whatever this phase waits for */
+    struct sq_error problem;
+    bool ordered;             /* a PREPARE went out: from now on it takes a proof that it is clean */
+    bool prepared;            /* and was accepted */
+    bool injected;            /* an INJECT went out */
+    uint32_t injects_sent;    /* bit i: for fault i */
+    uint64_t renewed_boot_ns; /* when the last renewal that was answered had been sent */
+    uint64_t next_renew_boot_ns;
+    uint64_t lease_end_boot_ns; /* by then its lease is over, whatever was lost on the way */
+    bool silent;                /* the last renewal was not answered */
+    bool finished;              /* every fault is over by its own time, and removed */
+    bool revert_under_way;
+    bool status_under_way;
+    uint64_t next_try_boot_ns;
+    bool clean; /* confirmed by the agent */
+    uint64_t clean_boot_ns;
+    bool removed;
+    uint64_t removed_boot_ns;
+    bool left;        /* the agent could not undo all of it, and says so */
+    bool unconfirmed; /* the lease was waited out in vain */
+    bool forgotten;   /* the agent knows nothing of it: it was restarted, and cleaned up before it answered */
+    uint32_t report_count;
+    struct sq_fault_report *reports; /* the latest, one per fault; SQ_FAULTS_MAX of them, owned */
+};
+
+struct sq_run {
+    struct sq_run_options options;
+    const struct sq_experiment *experiment;
+    const struct sq_hypothesis *hypothesis; /* NULL: none */
+    struct sq_http *http;
+    enum sq_run_phase phase;
+    uint64_t phase_boot_ns;
+    uint64_t began_boot_ns;
+    uint32_t host_count;
+    struct sq_run_host *hosts;
+    uint32_t *host_of; /* by index in the inventory; UINT32_MAX: none of ours */
+    uint32_t sequence; /* makes tags unique */
+
+    bool ended; /* the ending is decided; only UNCLEAN may still replace it */
+    enum sq_exit ending;
+    char why[SQ_RUN_TEXT_MAX];
+    uint64_t ended_boot_ns;
+    uint32_t signals; /* that asked to stop */
+    bool console_lost;
+
+    struct sq_watch watch;
+    bool before_held;
+    bool after_checked;
+    bool after_held;
+    uint64_t recovered_boot_ns;
+    char after_why[SQ_RUN_TEXT_MAX];
+    uint64_t first_missed_boot_ns;   /* while faults were in: when the first miss was known */
+    char first_missed[SQ_TITLE_MAX]; /* of which probe */
+    uint64_t deciding_boot_ns;       /* when the miss was known that used up the allowance */
+
+    uint64_t inject_boot_ns; /* the common moment; 0: never */
+    uint64_t rollback_boot_ns;
+    uint64_t next_view_boot_ns;
+
+    struct sq_request request; /* scratch: too large for the stack */
+    struct sq_answer answer;
+};
+
+/* run.c: decide the ending, once, and start the rollback if anything was ordered. */
+void sq_run_end(struct sq_run *run, enum sq_exit ending, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void sq_run_enter(struct sq_run *run, enum sq_run_phase phase);
+const char *sq_run_phase_name(enum sq_run_phase phase);
+
+/* run_agents.c */
+const struct sq_step *sq_run_step_of(const struct sq_run *run, const struct sq_run_host *host,
+                                     uint32_t fault);
+const struct sq_fault_report *sq_run_report_of(const struct sq_run_host *host,
+                                               uint32_t fault); /* NULL: none yet */
+void sq_run_say_hello(struct sq_run *run);
+void sq_run_prepare(struct sq_run *run);
+void sq_run_plan_injection(struct sq_run *run, uint64_t now_boot_ns);
+void sq_run_inject_due(struct sq_run *run, uint64_t now_boot_ns);
+void sq_run_renew_due(struct sq_run *run, uint64_t now_boot_ns);
+void sq_run_check_leases(struct sq_run *run, uint64_t now_boot_ns);
+void sq_run_take_answers(struct sq_run *run);
+uint64_t sq_run_agents_next_boot_ns(const struct sq_run *run, uint64_t now_boot_ns);
+
+/* run_revert.c */
+void sq_run_revert(struct sq_run *run, uint64_t now_boot_ns); /* to everybody who may have something, now */
+void sq_run_revert_due(struct sq_run *run, uint64_t now_boot_ns);
+bool sq_run_is_rolled_back(struct sq_run *run, uint64_t now_boot_ns);
+void sq_run_take_revert(struct sq_run *run, struct sq_run_host *host, const struct sq_answer *answer);
+void sq_run_take_status(struct sq_run *run, struct sq_run_host *host, const struct sq_answer *answer);
+bool sq_run_host_is_unclean(const struct sq_run_host *host);
+uint64_t sq_run_revert_next_boot_ns(const struct sq_run *run);
+
+/* run_watch.c */
+void sq_run_watch_begin(struct sq_run *run, enum sq_hypothesis_phase phase, uint64_t now_boot_ns);
+void sq_run_watch_due(struct sq_run *run, uint64_t now_boot_ns);
+
+/* run_show.c: the view and the lines of progress */
+void sq_run_say(struct sq_run *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void sq_run_show(struct sq_run *run, uint64_t now_boot_ns);
+
+/* run_record.c: what goes into the record */
+void sq_run_record_begin(struct sq_run *run);
+void sq_run_record_phase(struct sq_run *run);
+void sq_run_record_request(struct sq_run *run, const struct sq_run_host *host, enum sq_verb verb,
+                           uint64_t tag, uint32_t fault_mask, uint64_t at_boot_ns);
+void sq_run_record_answer(struct sq_run *run, const struct sq_run_host *host, const struct sq_answer *answer);
+void sq_run_record_state(struct sq_run *run, const struct sq_run_host *host,
+                         const struct sq_fault_report *report);
+void sq_run_record_measurement(struct sq_run *run, const struct sq_measurement *measurement);
+void sq_run_record_decision(struct sq_run *run, const char *what, const char *text);
+void sq_run_record_host(struct sq_run *run, const struct sq_run_host *host, const char *what,
+                        uint64_t since_boot_ns);
+void sq_run_record_hosts(struct sq_run *run);
+
+#endif

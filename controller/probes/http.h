@@ -1,0 +1,56 @@
+/*
+ * Many HTTP requests under way at once, driven by the caller's own poll loop through one file descriptor.
+ * Built on libcurl's multi interface with epoll; no threads of ours.
+ *
+ * Every request has a connection of its own. Redirects are not followed (a probe's answer is what its URL
+ * itself says), no proxy is taken from the environment (a probe measures the address that it names), only
+ * http and https are spoken, and a body beyond SQ_HTTP_BODY_MAX is a failure.
+ */
+#ifndef SQ_PROBES_HTTP_H
+#define SQ_PROBES_HTTP_H
+
+#include "common/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SQ_HTTP_BODY_MAX (1u << 20)
+
+struct sq_http;
+
+enum sq_http_failure {
+    SQ_HTTP_ANSWERED,  /* a whole answer came; `status` and `body` are valid */
+    SQ_HTTP_NO_ANSWER, /* the server refused, reset, or answered nothing usable */
+    SQ_HTTP_TIMED_OUT, /* nothing, or not everything, in time */
+    SQ_HTTP_NOT_ASKED  /* the question did not reach a server: name, URL, certificate, our own resources */
+};
+
+struct sq_http_result {
+    enum sq_http_failure failure;
+    char reason[256]; /* unless SQ_HTTP_ANSWERED: what happened, for a person */
+    uint32_t status;
+    uint64_t started_boot_ns;
+    uint64_t ended_boot_ns;
+    const char *body; /* terminated; valid during the call */
+    size_t body_bytes;
+};
+
+/* `result` NULL: the request was dropped by sq_http_close; release the cookie, and nothing else. */
+typedef void (*sq_http_done)(void *cookie, const struct sq_http_result *result);
+
+int sq_http_open(struct sq_http **http, struct sq_error *error);
+void sq_http_close(struct sq_http *http); /* drops what is under way; NULL is fine */
+
+/* Readable when sq_http_step has something to do. */
+int sq_http_fd(const struct sq_http *http);
+
+/* Start a GET. `done` is called once, from sq_http_step or sq_http_close. -1 only when out of memory or for
+ * an unusable URL.
+ */
+int sq_http_get(struct sq_http *http, const char *url, uint64_t timeout_ns, sq_http_done done, void *cookie,
+                struct sq_error *error);
+
+void sq_http_step(struct sq_http *http); /* never blocks */
+
+#endif

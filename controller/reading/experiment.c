@@ -1,0 +1,268 @@
+#include "reading/experiment.h"
+
+#include "common/cleanup.h"
+#include "common/text.h"
+#include "common/units.h"
+#include "reading/parameters.h"
+#include "reading/sections.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void sq_problems_add(struct sq_problems *problems, const struct sq_error *error)
+{
+    if (problems->count == SQ_PROBLEMS_MAX) {
+        problems->dropped++;
+        return;
+    }
+    problems->errors[problems->count] = *error;
+    /* Messages quote the file, which may hold escape sequences. */
+    sq_text_make_printable(problems->errors[problems->count].text);
+    problems->count++;
+}
+
+size_t sq_one_or_list_count(struct sq_node node)
+{
+    return sq_node_type(node) == SQ_NODE_LIST ? sq_node_count(node) : sq_node_is_there(node) ? 1 : 0;
+}
+
+struct sq_node sq_one_or_list_item(struct sq_node node, size_t i)
+{
+    return sq_node_type(node) == SQ_NODE_LIST ? sq_node_item(node, i) : node;
+}
+
+int sq_read_positive(struct sq_node map, const char *key, uint32_t most, uint32_t *value,
+                     struct sq_error *error)
+{
+    uint64_t number = *value;
+    struct sq_node node = sq_node_get(map, key);
+    if (sq_map_count(map, key, false, UINT64_MAX, &number, error) != 0)
+        return -1;
+    if (sq_node_is_there(node) && (number < 1 || number > most))
+        return sq_node_fail(node, error, SQ_BAD_INPUT, "'%s' is out of range; expected 1 to %u", key, most);
+    *value = (uint32_t)number;
+    return 0;
+}
+
+int sq_read_bounded_duration(struct sq_node map, const char *key, uint64_t least_ns, uint64_t most_ns,
+                             uint64_t *value_ns, struct sq_error *error)
+{
+    uint64_t duration_ns = *value_ns;
+    struct sq_node node = sq_node_get(map, key);
+    if (sq_map_duration(map, key, false, &duration_ns, error) != 0)
+        return -1;
+    if (sq_node_is_there(node) && (duration_ns < least_ns || duration_ns > most_ns)) {
+        char least[SQ_UNIT_TEXT_MAX];
+        char most[SQ_UNIT_TEXT_MAX];
+        sq_duration_format(least_ns, least);
+        sq_duration_format(most_ns, most);
+        return sq_node_fail(node, error, SQ_BAD_INPUT, "'%s' is out of range; expected %s to %s", key, least,
+                            most);
+    }
+    *value_ns = duration_ns;
+    return 0;
+}
+
+static int read_texts(struct sq_node root, struct sq_experiment *experiment, struct sq_error *error)
+{
+    const char *title = "";
+    const char *description = "";
+    if (sq_map_text(root, "title", true, sizeof experiment->title, &title, error) != 0 ||
+        sq_map_text(root, "description", false, sizeof experiment->description, &description, error) != 0)
+        return -1;
+    (void)sq_text_copy(experiment->title, sizeof experiment->title, title);
+    (void)sq_text_copy(experiment->description, sizeof experiment->description, description);
+    sq_text_make_printable(experiment->title);
+    return 0;
+}
+
+static int read_tags(struct sq_node tags, struct sq_experiment *experiment, struct sq_error *error)
+{
+    size_t count = sq_one_or_list_count(tags);
+    if (count > SQ_TAGS_MAX)
+        return sq_node_fail(tags, error, SQ_BAD_INPUT, "more than %d tags", SQ_TAGS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        struct sq_node tag = sq_one_or_list_item(tags, i);
+        if (sq_node_expect(tag, SQ_NODE_SCALAR, "a tag", error) != 0)
+            return -1;
+        const char *text = sq_node_text(tag);
+        if (text[0] == '\0' || strlen(text) >= SQ_NAME_MAX)
+            return sq_node_fail(tag, error, SQ_BAD_INPUT, "a tag has 1 to %d bytes", SQ_NAME_MAX - 1);
+        (void)sq_text_copy(experiment->tags[experiment->tag_count++], SQ_NAME_MAX, text);
+    }
+    return 0;
+}
+
+static int read_limits(struct sq_node limits, struct sq_limits *result, struct sq_error *error)
+{
+    static const char *const keys[] = {"max-hosts"};
+    if (!sq_node_is_there(limits))
+        return 0;
+    if (sq_node_check_keys(limits, "'limits'", keys, 1, error) != 0)
+        return -1;
+    struct sq_node most = sq_node_get(limits, "max-hosts");
+    if (!sq_node_is_there(most))
+        return 0;
+    if (sq_node_expect(most, SQ_NODE_SCALAR, "'max-hosts'", error) != 0)
+        return -1;
+    const char *text = sq_node_text(most);
+    uint64_t count = 0;
+    if (strchr(text, '%') != NULL) {
+        if (sq_percent_parse(text, &result->max_hosts_percent, error) != 0)
+            return sq_node_fail_at(most, error);
+    } else if (sq_count_parse(text, UINT32_MAX, &count, error) != 0) {
+        return sq_node_fail(most, error, SQ_BAD_INPUT,
+                            "'max-hosts' is '%.40s'; expected a number of hosts or a percentage such as 50%%",
+                            text);
+    }
+    result->max_hosts = (uint32_t)count;
+    if (count == 0 && !(result->max_hosts_percent > 0))
+        return sq_node_fail(most, error, SQ_BAD_INPUT, "'max-hosts' allows nobody; expected at least 1");
+    return 0;
+}
+
+typedef int section_reader(struct sq_node root, struct sq_experiment *experiment, struct sq_error *error);
+
+static int read_root_keys(struct sq_node root, struct sq_experiment *experiment, struct sq_error *error)
+{
+    static const char *const keys[] = {
+        "title", "description", "tags", "parameters", "steady-state-hypothesis", "method", "limits", "lease"};
+    (void)experiment;
+    return sq_node_check_keys(root, "the experiment", keys, sizeof keys / sizeof keys[0], error);
+}
+
+static int read_root_tags(struct sq_node root, struct sq_experiment *experiment, struct sq_error *error)
+{
+    return read_tags(sq_node_get(root, "tags"), experiment, error);
+}
+
+static int read_root_limits(struct sq_node root, struct sq_experiment *experiment, struct sq_error *error)
+{
+    return read_limits(sq_node_get(root, "limits"), &experiment->limits, error);
+}
+
+static int read_root_lease(struct sq_node root, struct sq_experiment *experiment, struct sq_error *error)
+{
+    return sq_read_bounded_duration(root, "lease", SQ_LEASE_MIN_NS, SQ_LEASE_MAX_NS, &experiment->lease_ns,
+                                    error);
+}
+
+static int check_is_something(struct sq_node root, struct sq_experiment *experiment, struct sq_error *error)
+{
+    (void)experiment;
+    if (sq_node_is_there(sq_node_get(root, "method")) ||
+        sq_node_is_there(sq_node_get(root, "steady-state-hypothesis")))
+        return 0;
+    return sq_node_fail(root, error, SQ_BAD_INPUT,
+                        "there is neither a 'method' nor a 'steady-state-hypothesis': nothing to do");
+}
+
+/* Every agent prepares everything beforehand, and none holds what is prepared for ever. */
+static int check_wait(struct sq_node root, const struct sq_experiment *experiment, struct sq_error *error)
+{
+    uint64_t most_ns = SQ_PREPARED_MAX_NS - 2 * SQ_EXPERIMENT_SLACK_NS;
+    uint64_t wait_ns = sq_experiment_wait_ns(experiment);
+    if (wait_ns <= most_ns)
+        return 0;
+    char wait[SQ_UNIT_TEXT_MAX];
+    char most[SQ_UNIT_TEXT_MAX];
+    sq_duration_format(wait_ns, wait);
+    sq_duration_format(most_ns, most);
+    return sq_node_fail(sq_node_get(root, "method"), error, SQ_BAD_INPUT,
+                        "the last step begins %s after the hosts were prepared ('hold-before' and the steps "
+                        "before it); they wait %s at most: make several experiments of it",
+                        wait, most);
+}
+
+static void read_sections(struct sq_node root, struct sq_experiment *experiment, struct sq_problems *problems)
+{
+    static section_reader *const readers[] = {read_root_keys,   read_texts,      read_root_tags,
+                                              read_root_limits, read_root_lease, check_is_something};
+    for (size_t i = 0; i < sizeof readers / sizeof readers[0]; i++) {
+        struct sq_error error;
+        if (readers[i](root, experiment, &error) != 0)
+            sq_problems_add(problems, &error);
+    }
+    struct sq_node hypothesis = sq_node_get(root, "steady-state-hypothesis");
+    experiment->has_hypothesis = sq_node_is_there(hypothesis);
+    if (experiment->has_hypothesis)
+        sq_read_hypothesis(hypothesis, &experiment->hypothesis, problems);
+    struct sq_node method = sq_node_get(root, "method");
+    if (sq_node_is_there(method))
+        sq_read_method(method, experiment, problems);
+    struct sq_error error;
+    if (problems->count == 0 && check_wait(root, experiment, &error) != 0)
+        sq_problems_add(problems, &error);
+}
+
+/* What has to be right before anything else can be read: the document and its parameters. */
+static int open_sections(struct sq_document *document, const struct sq_setting *settings,
+                         size_t setting_count, struct sq_experiment *experiment, struct sq_error *error)
+{
+    struct sq_node root = sq_document_root(document);
+    if (!sq_node_is_there(root))
+        return sq_fail(error, SQ_BAD_INPUT, "%s: the file is empty; expected an experiment",
+                       experiment->path);
+    if (sq_node_expect(root, SQ_NODE_MAP, "the experiment", error) != 0 ||
+        sq_parameters_read(sq_node_get(root, "parameters"), settings, setting_count, experiment, error) != 0)
+        return -1;
+    return sq_parameters_substitute(root, experiment, error);
+}
+
+static int read_document(struct sq_document *document, const struct sq_setting *settings,
+                         size_t setting_count, struct sq_experiment **experiment,
+                         struct sq_problems *problems)
+{
+    struct sq_error error;
+    sq_autoexperiment struct sq_experiment *fresh = calloc(1, sizeof *fresh);
+    if (fresh == NULL) {
+        (void)sq_fail(&error, SQ_SYSTEM, "out of memory");
+        sq_problems_add(problems, &error);
+        return -1;
+    }
+    (void)sq_text_copy(fresh->path, sizeof fresh->path, sq_document_name(document));
+    fresh->lease_ns = SQ_LEASE_DEFAULT_NS;
+    if (open_sections(document, settings, setting_count, fresh, &error) != 0)
+        sq_problems_add(problems, &error);
+    else
+        read_sections(sq_document_root(document), fresh, problems);
+    if (problems->count > 0)
+        return -1;
+    *experiment = sq_take(fresh);
+    return 0;
+}
+
+int sq_experiment_examine(const char *path, const struct sq_setting *settings, size_t setting_count,
+                          struct sq_experiment **experiment, struct sq_problems *problems)
+{
+    memset(problems, 0, sizeof *problems);
+    sq_autodocument struct sq_document *document = NULL;
+    struct sq_error error;
+    if (sq_document_load(path, &document, &error) != 0) {
+        sq_problems_add(problems, &error);
+        return -1;
+    }
+    return read_document(document, settings, setting_count, experiment, problems);
+}
+
+int sq_experiment_load(const char *path, const struct sq_setting *settings, size_t setting_count,
+                       struct sq_experiment **experiment, struct sq_error *error)
+{
+    struct sq_problems problems;
+    if (sq_experiment_examine(path, settings, setting_count, experiment, &problems) == 0)
+        return 0;
+    return sq_fail(error, problems.errors[0].code, "%s", problems.errors[0].text);
+}
+
+int sq_experiment_parse(const char *name, const char *content, size_t length,
+                        const struct sq_setting *settings, size_t setting_count,
+                        struct sq_experiment **experiment, struct sq_error *error)
+{
+    sq_autodocument struct sq_document *document = NULL;
+    if (sq_document_parse(name, content, length, &document, error) != 0)
+        return -1;
+    struct sq_problems problems = {0};
+    if (read_document(document, settings, setting_count, experiment, &problems) == 0)
+        return 0;
+    return sq_fail(error, problems.errors[0].code, "%s", problems.errors[0].text);
+}

@@ -1,0 +1,24 @@
+/* The two kinds of URL that files and options carry: agents' and HTTP ones. Pure. */
+#ifndef SQ_READING_URL_H
+#define SQ_READING_URL_H
+
+#include "common/error.h"
+#include "model/inventory.h"
+
+#include <stdbool.h>
+
+/* That `text` is http:// or https:// with a host, a valid port if any, and no spaces or control characters.
+ */
+int sq_http_url_check(const char *text, struct sq_error *error);
+
+/*
+ * Check an agent's URL and write its one canonical form: tls+tcp://host:port (lower case, port 7433 if none
+ * is given, IPv6 in brackets and its shortest form) or ipc:///path. Two texts for one listener give the same
+ * `url`.
+ */
+int sq_agent_url_parse(const char *text, char url[SQ_AGENT_URL_MAX], struct sq_error *error);
+
+/* True for tls+tcp://, of a canonical URL. */
+bool sq_agent_url_is_tls(const char *url);
+
+#endif
