@@ -1,5 +1,5 @@
 /*
- * Agents that are played: this file defines the functions of controller/client.h, so that the library's own
+ * Agents that are played: this file defines the functions of agents/client.h, so that the library's own
  * are not linked. For one test program alone.
  */
 #ifndef SQ_TESTS_PLAYED_AGENTS_H
@@ -225,7 +225,7 @@ static void act(struct agent *agent, const struct sq_request *request, struct sq
     }
 }
 
-/* --- controller/client.h --- */
+/* --- agents/client.h --- */
 
 int sq_client_open(const struct sq_inventory *inventory, struct sq_client **client, struct sq_error *error)
 {
