@@ -58,14 +58,6 @@ bool sq_run_is_interrupted(int signal_fd, const char **name)
     return true;
 }
 
-const char *sq_run_phase_name(enum sq_run_phase phase)
-{
-    static const char *const names[] = {
-        "asking the agents",      "preparing", "verifying the steady state", "faults are in", "rolling back",
-        "verifying the recovery", "done"};
-    return names[phase];
-}
-
 void sq_run_enter(struct sq_run *run, enum sq_run_phase phase)
 {
     run->phase = phase;

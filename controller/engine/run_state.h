@@ -4,6 +4,7 @@
 
 #include "agents/agent_clock.h"
 #include "engine/run.h"
+#include "events/event.h"
 #include "model/hypothesis.h"
 #include "probes/http.h"
 
@@ -11,16 +12,6 @@
 #include <string.h>
 
 #define SQ_RUN_TEXT_MAX 640
-
-enum sq_run_phase {
-    SQ_PHASE_HELLO,   /* who is there, what is their time */
-    SQ_PHASE_PREPARE, /* everywhere, or nowhere */
-    SQ_PHASE_STEADY,  /* the hypothesis before */
-    SQ_PHASE_WATCH,   /* faults are in */
-    SQ_PHASE_REVERT,
-    SQ_PHASE_RECOVER, /* the hypothesis after */
-    SQ_PHASE_DONE
-};
 
 struct sq_run_host {
     const struct sq_plan_host *plan;
@@ -98,7 +89,6 @@ struct sq_run {
 void sq_run_end(struct sq_run *run, enum sq_exit ending, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void sq_run_enter(struct sq_run *run, enum sq_run_phase phase);
-const char *sq_run_phase_name(enum sq_run_phase phase);
 
 /* run_agents.c */
 const struct sq_step *sq_run_step_of(const struct sq_run *run, const struct sq_run_host *host,
