@@ -35,16 +35,17 @@ const char *sq_run_phase_name(enum sq_run_phase phase); /* for people: "faults a
 const char *sq_run_phase_word(enum sq_run_phase phase); /* for records: "watch" */
 
 enum sq_run_event_kind {
-    SQ_EVENT_BEGIN,       /* first of all: what is run */
-    SQ_EVENT_PHASE,       /* a phase begins */
-    SQ_EVENT_REQUEST,     /* an order or a question leaves for an agent */
-    SQ_EVENT_ANSWER,      /* its answer, or that there was none */
-    SQ_EVENT_FAULT,       /* a fault has come to another state, as its agent says */
+    SQ_EVENT_BEGIN,    /* first of all: what is run */
+    SQ_EVENT_PHASE,    /* a phase begins */
+    SQ_EVENT_REQUEST,  /* an order or a question leaves for an agent; renewals are left out */
+    SQ_EVENT_ANSWER,   /* its answer, or that there was none; of renewals only what is no success */
+    SQ_EVENT_FAULT,    /* a fault has come to another state, as its agent says */
+    SQ_EVENT_COUNTERS, /* of.fault: the same state, but its agent was heard again: counters may have moved */
     SQ_EVENT_MEASUREMENT, /* a probe was measured */
     SQ_EVENT_DECISION,    /* what was decided, and why: an ending's name, "asked-to-stop", "recovered", ... */
-    SQ_EVENT_HOST,        /* a host is "clean", "removed", "left", "unconfirmed" */
-    SQ_EVENT_NOTE,        /* a line for people that is nothing of the above */
-    SQ_EVENT_ENDING       /* last of all: what came of it */
+    SQ_EVENT_HOST,  /* a host is "clean", "removed", "left", "unconfirmed", "silent", "back" (no more) */
+    SQ_EVENT_NOTE,  /* a line for people that is nothing of the above */
+    SQ_EVENT_ENDING /* last of all: what came of it */
 };
 
 struct sq_run_begin {
@@ -69,16 +70,24 @@ struct sq_run_answered {
     uint32_t number;
     uint64_t took_ns;
     enum sq_code code;
-    const char *message;          /* "" if there is none */
-    const struct sq_reply *reply; /* NULL: no valid answer */
+    const char *message; /* "" if there is none */
+    /* Of an answered HELLO, else NULL. */
+    const struct sq_id *instance;
+    const char *agent_version;
+    const char *kernel;
 };
 
 struct sq_run_fault {
     uint32_t host;
+    uint32_t fault; /* its index on the host */
     const struct sq_step *step;
-    const struct sq_fault_report *report; /* as the agent sent it, its times by its own clock */
-    uint64_t since_boot_ns;               /* when it came to this state, by our clock; 0: unknown */
-    uint64_t injected_boot_ns;            /* by our clock; 0: never */
+    enum sq_fault_state state;
+    enum sq_end_reason reason; /* SQ_END_NONE: it has not ended */
+    const char *message;       /* "" if there is none */
+    const struct sq_fault_report
+        *report;               /* the agent's latest, which may be newer; its times by its own clock */
+    uint64_t since_boot_ns;    /* when it came to this state, by our clock; 0: unknown */
+    uint64_t injected_boot_ns; /* by our clock; 0: never */
 };
 
 struct sq_run_measured {
@@ -86,6 +95,7 @@ struct sq_run_measured {
     const struct sq_measurement *measurement;
     enum sq_run_phase phase; /* in which it began */
     uint32_t misses_in_a_row;
+    bool deciding; /* it ended the run */
     const char
         *judged; /* "evidence", "miss", "within lag", "within settle", "pause", ...: what it counts as */
 };
