@@ -27,6 +27,10 @@ find_library(MBEDTLS_LIBRARY mbedtls REQUIRED)
 add_library(sq_mbedtls INTERFACE)
 target_link_libraries(sq_mbedtls INTERFACE ${MBEDTLS_LIBRARY} ${MBEDX509_LIBRARY} ${MBEDCRYPTO_LIBRARY})
 
+# Nor does libunistring.
+find_library(UNISTRING_LIBRARY unistring REQUIRED)
+find_path(UNISTRING_INCLUDE uniwidth.h REQUIRED)
+
 find_program(PROTOC_C protoc-c REQUIRED)
 find_program(BPF_CLANG clang REQUIRED)
 find_program(BPFTOOL bpftool REQUIRED PATHS /usr/sbin /sbin)

@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 #include "common/text.h"
+#include "screen/width.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -96,17 +97,10 @@ static void erase_view(struct sq_console *console)
 
 static uint32_t columns_of(const char *line, size_t length)
 {
-    uint32_t columns = 0;
-    for (size_t i = 0; i < length; i++) {
-        if (line[i] == '\033') {
-            while (i < length && line[i] != 'm')
-                i++;
-            continue;
-        }
-        if (((unsigned char)line[i] & 0xC0) != 0x80)
-            columns++;
-    }
-    return columns;
+    char text[LINE_BYTES];
+    text[0] = '\0';
+    sq_text_append(text, sizeof(text), "%.*s", (int)length, line);
+    return sq_width(text);
 }
 
 static void draw_view(struct sq_console *console)

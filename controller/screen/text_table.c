@@ -1,5 +1,7 @@
 #include "screen/text_table.h"
 
+#include "screen/width.h"
+
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,13 +60,9 @@ void sq_text_table_end_row(struct sq_text_table *table)
     }
 }
 
-/* Code points, which is what a terminal's columns are for names and numbers. */
 static int width(const char *text)
 {
-    int count = 0;
-    for (; text != NULL && *text != '\0'; text++)
-        count += ((unsigned char)*text & 0xc0) != 0x80;
-    return count;
+    return text != NULL ? (int)sq_width(text) : 0;
 }
 
 static void print_row(const struct sq_text_table *table, size_t first, const int *widths, FILE *stream)

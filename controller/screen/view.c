@@ -3,6 +3,7 @@
 #include "common/text.h"
 #include "common/units.h"
 #include "screen/style.h"
+#include "screen/width.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -21,14 +22,10 @@ struct line {
 
 static void add_bytes(struct line *line, const char *text)
 {
-    for (const char *c = text; *c != '\0'; c++) {
-        bool continues = ((unsigned char)*c & 0xC0) == 0x80;
-        if (!continues && line->used >= line->columns)
-            return;
-        sq_text_append(line->text, sizeof(line->text), "%c", *c);
-        if (!continues)
-            line->used++;
-    }
+    size_t length = sq_width_fit(text, line->columns - line->used);
+    char *end = line->text + strlen(line->text);
+    sq_text_append(line->text, sizeof(line->text), "%.*s", (int)length, text);
+    line->used += sq_width(end);
 }
 
 static void add(struct line *line, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -49,15 +46,6 @@ static void add_styled(struct line *line, enum sq_style style, const char *text)
     sq_text_append(line->text, sizeof(line->text), "%s", sq_style_begin(line->colored, style));
     add(line, "%s", text);
     sq_text_append(line->text, sizeof(line->text), "%s", sq_style_end(line->colored));
-}
-
-static uint32_t width_of(const char *text)
-{
-    uint32_t width = 0;
-    for (; *text != '\0'; text++)
-        if (((unsigned char)*text & 0xC0) != 0x80)
-            width++;
-    return width;
 }
 
 static void pad_to(struct line *line, uint32_t column)
@@ -140,7 +128,7 @@ static void render_probe(const struct sq_view_probe *probe, uint32_t name_column
 
 static uint32_t widest(uint32_t width, const char *text)
 {
-    uint32_t own = width_of(text);
+    uint32_t own = sq_width(text);
     own = own < NAME_COLUMNS_MAX ? own : NAME_COLUMNS_MAX;
     return own > width ? own : width;
 }

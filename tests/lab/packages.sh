@@ -20,7 +20,7 @@ packages_for() {
     build)
         echo gcc libc6-dev linux-libc-dev cmake ninja-build pkg-config libnl-3-dev libcap-dev \
             libseccomp-dev libprotobuf-c-dev protobuf-c-compiler libnng-dev libbpf-dev zlib1g-dev libcurl4-openssl-dev \
-            libyaml-dev libjansson-dev libmbedtls-dev libsystemd-dev libc-ares-dev clang llvm bpftool
+            libyaml-dev libjansson-dev libmbedtls-dev libsystemd-dev libc-ares-dev libunistring-dev clang llvm bpftool
         ;;
     demo)
         echo prometheus prometheus-blackbox-exporter haproxy nginx-light iproute2 openssl util-linux procps curl
