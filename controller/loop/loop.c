@@ -13,9 +13,8 @@
 #include <systemd/sd-event.h>
 #include <unistd.h>
 
-#define NS_PER_US      UINT64_C(1000)
-#define ACCURACY_US    1
-#define CALLS_PER_TURN 4096 /* so that what is always ready cannot keep timers from their turn */
+#define NS_PER_US   UINT64_C(1000)
+#define ACCURACY_US 1
 
 enum kind { FD, ALWAYS_READY, TIMER, CHILD };
 
@@ -28,6 +27,7 @@ struct sq_loop_source {
     sd_event_source *event;
     int own_fd; /* a duplicate, or a pidfd; -1: none */
     uint32_t events;
+    uint64_t turn; /* in which it was called last */
     uint64_t at_boot_ns;
     pid_t pid;
     union {
@@ -43,7 +43,9 @@ struct sq_loop {
     sd_event_source *alarm;
     bool played;
     uint64_t played_boot_ns;
+    uint64_t turn;
     unsigned calls; /* of this turn */
+    bool again;     /* what is ready now was called in this turn already */
     bool walking;   /* sources may not be freed now */
     struct sq_loop_source *sources;
 };
@@ -147,13 +149,25 @@ void sq_loop_remove(struct sq_loop_source *source)
         unlink_and_free(source);
 }
 
+/* Once in a turn: what stays ready may keep neither timers nor the caller from their turn. */
+static bool begin_call(struct sq_loop_source *source)
+{
+    struct sq_loop *loop = source->loop;
+    loop->again = source->turn == loop->turn;
+    if (loop->again)
+        return false;
+    source->turn = loop->turn;
+    loop->calls++;
+    return true;
+}
+
 static int on_io(sd_event_source *event, int fd, uint32_t events, void *cookie)
 {
     (void)event;
     (void)fd;
     struct sq_loop_source *source = cookie;
-    source->loop->calls++;
-    source->call.fd(source->cookie, events);
+    if (begin_call(source))
+        source->call.fd(source->cookie, events);
     return 0;
 }
 
@@ -216,10 +230,12 @@ static int on_child(sd_event_source *event, int fd, uint32_t events, void *cooki
     (void)events;
     struct sq_loop_source *source = cookie;
     int wait_status = 0;
-    source->loop->calls++;
+    if (!begin_call(source))
+        return 0;
     (void)sd_event_source_set_enabled(source->event, SD_EVENT_OFF);
-    if (waitpid(source->pid, &wait_status, WNOHANG) == source->pid)
-        source->call.child(source->cookie, wait_status);
+    pid_t reaped = waitpid(source->pid, &wait_status, WNOHANG);
+    if (reaped != 0)
+        source->call.child(source->cookie, reaped == source->pid ? wait_status : -1);
     return 0;
 }
 
@@ -260,11 +276,13 @@ static bool is_any_always_ready(const struct sq_loop *loop)
     return false;
 }
 
-/* sd-event calls one source for each of its runs; after the first the rest waits for nobody. */
+/* sd-event calls one source in each of its runs, who became ready first first; after the first run the rest
+ * waits for nobody. */
 static int wait_and_call(struct sq_loop *loop, bool wait)
 {
+    loop->again = false;
     int status = sd_event_run(loop->event, wait ? UINT64_MAX : 0);
-    for (unsigned i = 0; status > 0 && i < CALLS_PER_TURN; i++)
+    while (status > 0 && !loop->again)
         status = sd_event_run(loop->event, 0);
     return status;
 }
@@ -303,15 +321,16 @@ static int arm_alarm(const struct sq_loop *loop, uint64_t at_boot_ns)
 
 static int turn_played(struct sq_loop *loop, uint64_t until_boot_ns)
 {
-    loop->calls = 0;
     int status = wait_and_call(loop, false);
     uint64_t next_boot_ns = next_timer_boot_ns(loop);
     if (next_boot_ns > until_boot_ns)
         next_boot_ns = until_boot_ns;
+    if (status < 0 || loop->calls > 0 || is_any_always_ready(loop))
+        return status;
     /* With no timer and no limit there is only the world outside to wait for. */
-    if (status >= 0 && loop->calls == 0 && next_boot_ns == UINT64_MAX && !is_any_always_ready(loop))
-        status = wait_and_call(loop, true);
-    else if (loop->calls == 0 && next_boot_ns > loop->played_boot_ns)
+    if (next_boot_ns == UINT64_MAX)
+        return wait_and_call(loop, true);
+    if (next_boot_ns > loop->played_boot_ns)
         loop->played_boot_ns = next_boot_ns;
     return status;
 }
@@ -328,6 +347,8 @@ static int turn_real(struct sq_loop *loop, uint64_t until_boot_ns)
 
 int sq_loop_turn(struct sq_loop *loop, uint64_t until_boot_ns, struct sq_error *error)
 {
+    loop->turn++;
+    loop->calls = 0;
     int status = loop->played ? turn_played(loop, until_boot_ns) : turn_real(loop, until_boot_ns);
     if (status < 0 && status != -EINTR)
         return sq_fail_errno(error, -status, "event loop: cannot wait");

@@ -23,7 +23,7 @@ struct sq_loop_source; /* one descriptor, timer or child; belongs to its loop */
 
 typedef void (*sq_loop_fd_call)(void *cookie, uint32_t events);    /* EPOLLIN, EPOLLOUT, EPOLLERR, EPOLLHUP */
 typedef void (*sq_loop_timer_call)(void *cookie);                  /* is disarmed by then */
-typedef void (*sq_loop_child_call)(void *cookie, int wait_status); /* reaped; as of waitpid(2) */
+typedef void (*sq_loop_child_call)(void *cookie, int wait_status); /* reaped; -1: by another */
 
 int sq_loop_open(struct sq_loop **loop, struct sq_error *error);
 int sq_loop_open_played(uint64_t start_boot_ns, struct sq_loop **loop, struct sq_error *error);

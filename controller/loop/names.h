@@ -30,13 +30,17 @@ typedef void (*sq_names_call)(void *cookie, const struct sq_addresses *addresses
 int sq_names_open(struct sq_loop *loop, struct sq_names **names, struct sq_error *error);
 void sq_names_close(struct sq_names *names); /* forgets what is under way, calls nobody; NULL is fine */
 
+/* Ask these instead of those of /etc/resolv.conf, from the next question on that finds none under way:
+ * "ADDRESS:PORT,...", for tests. */
+int sq_names_set_servers(struct sq_names *names, const char *servers, struct sq_error *error);
+
 /*
  * Resolve `host` within `timeout_ns`. A numeric address (IPv6 also in brackets, with a zone) waits for nobody
- * and is told from within this call. `query` is what cancels it, NULL if it is through already. -1: nobody
- * will be called.
+ * and is told from within this call; everybody else in a turn of the loop, from where all of these functions
+ * may be called. `query` is what cancels it, NULL if it is through already. -1: nobody will be called.
  */
 int sq_names_resolve(struct sq_names *names, const char *host, uint64_t timeout_ns, sq_names_call call,
                      void *cookie, struct sq_names_query **query, struct sq_error *error);
-void sq_names_cancel(struct sq_names_query *query); /* is not called any more; NULL is fine */
+void sq_names_cancel(struct sq_names_query *query); /* calls nobody; not once it was called; NULL is fine */
 
 #endif
