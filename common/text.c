@@ -2,6 +2,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 bool sq_text_copy(char *target, size_t size, const char *source)
@@ -26,6 +27,46 @@ void sq_text_append(char *target, size_t size, const char *format, ...)
     va_start(arguments, format);
     (void)vsnprintf(target + used, size - used, format, arguments);
     va_end(arguments);
+}
+
+static bool reserve(struct sq_string *string, size_t more)
+{
+    if (string->length + more < string->capacity)
+        return true;
+    size_t capacity = (string->length + more + 1) * 2;
+    char *text = realloc(string->text, capacity);
+    if (text == NULL)
+        return false;
+    string->text = text;
+    string->capacity = capacity;
+    return true;
+}
+
+void sq_string_add(struct sq_string *string, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(NULL, 0, format, arguments);
+    va_end(arguments);
+    if (string->failed || length < 0 || !reserve(string, (size_t)length)) {
+        string->failed = true;
+        return;
+    }
+    va_start(arguments, format);
+    (void)vsnprintf(string->text + string->length, (size_t)length + 1, format, arguments);
+    va_end(arguments);
+    string->length += (size_t)length;
+}
+
+const char *sq_string_text(const struct sq_string *string)
+{
+    return string->text == NULL ? "" : string->text;
+}
+
+void sq_string_free(struct sq_string *string)
+{
+    free(string->text);
+    *string = (struct sq_string){0};
 }
 
 /*

@@ -1,6 +1,8 @@
-/* Small, bounded text helpers. */
+/* Small text helpers: bounded ones, and a string that grows. */
 #ifndef SQ_COMMON_TEXT_H
 #define SQ_COMMON_TEXT_H
+
+#include "common/cleanup.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -11,6 +13,20 @@ bool sq_text_copy(char *target, size_t size, const char *source);
 
 /* Append printf-formatted text to a terminated string in `target` of `size` bytes; cuts at the end. */
 void sq_text_append(char *target, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* Text that grows as it is printed to, so that nothing is cut silently. Empty: all zero. */
+struct sq_string {
+    char *text; /* NULL while it is empty, or when memory ran out */
+    size_t length;
+    size_t capacity;
+    bool failed; /* memory ran out: nothing is added any more */
+};
+
+void sq_string_add(struct sq_string *string, const char *format, ...) __attribute__((format(printf, 2, 3)));
+const char *sq_string_text(const struct sq_string *string); /* never NULL */
+void sq_string_free(struct sq_string *string);
+
+#define sq_autostring sq_auto(sq_string_free)
 
 /*
  * Replace control characters, and bytes that are no UTF-8, by '?', in place: what comes out can neither steer

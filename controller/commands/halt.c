@@ -1,6 +1,7 @@
 #include "agents/agent_clock.h"
 #include "commands/command.h"
 #include "commands/everybody.h"
+#include "commands/options.h"
 #include "commands/output.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
@@ -268,6 +269,8 @@ static int run_halt(const struct sq_options *options)
     return status;
 }
 
+static const struct sq_option *const option_table[] = {&sq_option_hosts, &sq_option_json, NULL};
+
 const struct sq_command sq_command_halt = {
     .name = "halt",
     .synopsis = "halt",
@@ -286,7 +289,7 @@ const struct sq_command sq_command_halt = {
             "\n"
             "Exit status: 0 when all hosts are clean, 4 when one could not be reached, 6 when\n"
             "something could not be undone.\n",
-    .options = "hosts json",
+    .options = option_table,
     .operands_least = 0,
     .operands_most = 0,
     .run = run_halt,

@@ -1,5 +1,6 @@
 #include "commands/command.h"
 #include "commands/everybody.h"
+#include "commands/options.h"
 #include "commands/output.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
@@ -282,6 +283,9 @@ static int run_hosts(const struct sq_options *options)
     return SQ_EXIT_COMPLETED;
 }
 
+static const struct sq_option *const option_table[] = {&sq_option_hosts, &sq_option_local, &sq_option_json,
+                                                       NULL};
+
 const struct sq_command sq_command_hosts = {
     .name = "hosts",
     .synopsis = "hosts",
@@ -301,7 +305,7 @@ const struct sq_command sq_command_hosts = {
             "  squall hosts --local\n"
             "\n"
             "Exit status: 0 when every host answered, 4 when one did not.\n",
-    .options = "hosts local json",
+    .options = option_table,
     .operands_least = 0,
     .operands_most = 0,
     .run = run_hosts,

@@ -3,6 +3,7 @@
 #include "agents/local_agent.h"
 #include "agents/preview.h"
 #include "commands/command.h"
+#include "commands/options.h"
 #include "commands/output.h"
 #include "common/cleanup.h"
 #include "common/document.h"
@@ -122,6 +123,26 @@ static int run_plan(const struct sq_options *options)
     return SQ_EXIT_COMPLETED;
 }
 
+static const struct sq_option option_output = {
+    .name = "output",
+    .letter = 'o',
+    .value = "PLAN",
+    .help = "write the plan to this file, which `squall run` takes",
+    .place = offsetof(struct sq_options, output_path),
+};
+static const struct sq_option option_offline = {
+    .name = "offline",
+    .help = "ask no agent: show what the inventory alone can tell",
+    .place = offsetof(struct sq_options, offline),
+};
+static const struct sq_option *const option_table[] = {&sq_option_hosts,
+                                                       &sq_option_set,
+                                                       &option_output,
+                                                       &option_offline,
+                                                       &sq_option_local,
+                                                       &sq_option_json,
+                                                       NULL};
+
 const struct sq_command sq_command_plan = {
     .name = "plan",
     .synopsis = "plan FILE",
@@ -144,7 +165,7 @@ const struct sq_command sq_command_plan = {
             "Exit status: 0 when it could be run as it stands, 2 for a wrong file, 3 when a\n"
             "host refuses (policy, conflict, limit, nobody to hit), 4 when a host cannot be\n"
             "reached.\n",
-    .options = "hosts set output offline local json",
+    .options = option_table,
     .operands_least = 1,
     .operands_most = 1,
     .run = run_plan,

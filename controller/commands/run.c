@@ -3,6 +3,7 @@
 #include "agents/local_agent.h"
 #include "agents/preview.h"
 #include "commands/operator.h"
+#include "commands/options.h"
 #include "commands/output.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
@@ -15,6 +16,7 @@
 #include "probes/prometheus.h"
 #include "reading/experiment.h"
 #include "reading/inventory.h"
+#include "reading/url.h"
 #include "screen/plan_print.h"
 #include "screen/style.h"
 #include "json/json.h"
@@ -292,6 +294,39 @@ static int run_run(const struct sq_options *options)
     return run_through(&session);
 }
 
+static int read_prometheus(struct sq_options *options, const char *value, struct sq_error *error)
+{
+    if (strlen(value) >= SQ_PATH_TEXT_MAX)
+        return sq_fail(error, SQ_BAD_INPUT, "'--prometheus': the URL is longer than %d bytes",
+                       SQ_PATH_TEXT_MAX - 1);
+    if (sq_http_url_check(value, error) != 0)
+        return sq_fail_in(error, "'--prometheus'");
+    options->prometheus_url = value;
+    return 0;
+}
+
+static const struct sq_option option_prometheus = {
+    .name = "prometheus",
+    .value = "URL",
+    .help = "ask this Prometheus instead of the one the inventory names",
+    .read = read_prometheus,
+};
+static const struct sq_option option_yes = {
+    .name = "yes",
+    .letter = 'y',
+    .help = "do not ask before the faults are injected; for CI",
+    .place = offsetof(struct sq_options, yes),
+};
+static const struct sq_option option_record = {
+    .name = "record",
+    .value = "FILE",
+    .help = "write the run record here instead of ./squall-runs/TIME-ID/run.json",
+    .place = offsetof(struct sq_options, record_path),
+};
+static const struct sq_option *const option_table[] = {
+    &sq_option_hosts, &sq_option_set, &option_prometheus, &option_yes,
+    &sq_option_local, &option_record, &sq_option_json,    NULL};
+
 const struct sq_command sq_command_run = {
     .name = "run",
     .synopsis = "run FILE|PLAN",
@@ -318,7 +353,7 @@ const struct sq_command sq_command_run = {
             "\n"
             "Example:\n"
             "  squall run --hosts lab.yaml --set victims=1 experiments/web-partition.yaml\n",
-    .options = "hosts set prometheus yes local record json",
+    .options = option_table,
     .operands_least = 1,
     .operands_most = 1,
     .run = run_run,

@@ -1,5 +1,6 @@
 #include "commands/command.h"
 #include "commands/everybody.h"
+#include "commands/options.h"
 #include "commands/output.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
@@ -166,6 +167,8 @@ static int run_status(const struct sq_options *options)
     return status;
 }
 
+static const struct sq_option *const option_table[] = {&sq_option_hosts, &sq_option_json, NULL};
+
 const struct sq_command sq_command_status = {
     .name = "status",
     .synopsis = "status",
@@ -181,7 +184,7 @@ const struct sq_command sq_command_status = {
             "\n"
             "Exit status: 0 when every host answered, 4 when one did not, 6 when something is\n"
             "left behind that could not be undone.\n",
-    .options = "hosts json",
+    .options = option_table,
     .operands_least = 0,
     .operands_most = 0,
     .run = run_status,

@@ -1,4 +1,5 @@
 #include "commands/command.h"
+#include "commands/options.h"
 #include "commands/output.h"
 #include "common/document.h"
 #include "model/ending.h"
@@ -147,6 +148,9 @@ static int run_validate(const struct sq_options *options)
     return status;
 }
 
+static const struct sq_option *const option_table[] = {&sq_option_hosts, &sq_option_set, &sq_option_json,
+                                                       NULL};
+
 const struct sq_command sq_command_validate = {
     .name = "validate",
     .synopsis = "validate FILE...",
@@ -167,7 +171,7 @@ const struct sq_command sq_command_validate = {
         "  squall validate partition.yaml --set victims=2 --hosts hosts.yaml\n"
         "\n"
         "Exit status: 0 when every file is valid, else 2.\n",
-    .options = "hosts set json",
+    .options = option_table,
     .operands_least = 1,
     .operands_most = 10000,
     .run = run_validate,

@@ -20,18 +20,32 @@ static int run_nothing(const struct sq_options *options)
     return 0;
 }
 
+static const struct sq_option yes = {
+    .name = "yes", .letter = 'y', .help = "go on", .place = offsetof(struct sq_options, yes)};
+static const struct sq_option output = {.name = "output",
+                                        .letter = 'o',
+                                        .value = "PLAN",
+                                        .help = "write there",
+                                        .place = offsetof(struct sq_options, output_path)};
+static const struct sq_option record = {.name = "record",
+                                        .value = "FILE",
+                                        .help = "record there",
+                                        .place = offsetof(struct sq_options, record_path)};
+static const struct sq_option offline = {
+    .name = "offline", .help = "ask nobody", .place = offsetof(struct sq_options, offline)};
+
+static const struct sq_option *const of_check[] = {&sq_option_hosts, &sq_option_set, &sq_option_json, NULL};
+static const struct sq_option *const of_go[] = {&yes, &output, &record, &offline, &sq_option_local, NULL};
+
 static const struct sq_command check = {.name = "check",
                                         .synopsis = "check FILE...",
                                         .help = "check files\n\nAt length.\n",
-                                        .options = "hosts set json prometheus",
+                                        .options = of_check,
                                         .operands_least = 1,
                                         .operands_most = 3,
                                         .run = run_nothing};
-static const struct sq_command go = {.name = "go",
-                                     .synopsis = "go",
-                                     .help = "go on\n",
-                                     .options = "yes offline local record o",
-                                     .run = run_nothing};
+static const struct sq_command go = {
+    .name = "go", .synopsis = "go", .help = "go on\n", .options = of_go, .run = run_nothing};
 static const struct sq_command *const commands[] = {&check, &go};
 
 /* `text` is split at its spaces. */
@@ -70,6 +84,35 @@ static void test_good(void **state)
     assert_true(line.options.yes && line.options.offline && line.options.local);
     assert_int_equal(parse("go -o plan", &line, NULL), 0);
     assert_string_equal(line.options.output_path, "plan");
+    assert_int_equal(parse("go -yo plan", &line, NULL), 0);
+    assert_string_equal(line.options.output_path, "plan");
+    assert_true(line.options.yes);
+    assert_int_equal(parse("check -", &line, NULL), 0);
+    assert_string_equal(line.options.operands[0], "-");
+}
+
+/* Wherever it stands, whatever POSIXLY_CORRECT says of the order. */
+static void test_options_behind_operands(void **state)
+{
+    (void)state;
+    struct sq_command_line line;
+    assert_int_equal(setenv("POSIXLY_CORRECT", "1", 1), 0);
+    assert_int_equal(parse("check a --json", &line, NULL), 0);
+    assert_true(line.options.json);
+    assert_int_equal(line.options.operand_count, 1);
+    assert_int_equal(unsetenv("POSIXLY_CORRECT"), 0);
+}
+
+/* Whoever asked for JSON gets the complaint as JSON. */
+static void test_json_of_a_wrong_line(void **state)
+{
+    (void)state;
+    struct sq_command_line line;
+    struct sq_error error;
+    assert_int_equal(parse("check a --json --zebra", &line, &error), -1);
+    assert_true(line.options.json);
+    assert_int_equal(parse("check a b c d --json", &line, &error), -1);
+    assert_true(line.options.json);
 }
 
 static void test_hosts(void **state)
@@ -97,8 +140,11 @@ static void test_help_needs_no_operands(void **state)
     assert_true(line.help);
     assert_null(line.command);
     assert_string_equal(line.options.operands[0], "check");
-    assert_int_equal(parse("--version", &line, NULL), 0);
-    assert_true(line.version);
+    static const char *const versions[] = {"--version", "-V", "check -V", "--color never --version"};
+    for (size_t i = 0; i < sizeof versions / sizeof versions[0]; i++) {
+        assert_int_equal(parse(versions[i], &line, NULL), 0);
+        assert_true(line.version);
+    }
 }
 
 static void test_refused(void **state)
@@ -114,6 +160,10 @@ static void test_refused(void **state)
         {"zebra", "unknown verb 'zebra'; `squall help` lists them"},
         {"check a --jsno", "unknown option '--jsno'; did you mean '--json'?"},
         {"check a --zebra=1", "unknown option '--zebra=1'; `squall --help` lists them"},
+        {"check a --js", "unknown option '--js'"},
+        {"check a --col always", "unknown option '--col'"},
+        {"check a --color", "'--color' needs a value: --color WHEN"},
+        {"go -o", "'--output' needs a value: --output PLAN"},
         {"check a -x", "unknown option '-x'"},
         {"check a --yes", "`squall check` has no option '--yes'"},
         {"go --set a=1", "`squall go` has no option '--set'"},
@@ -128,7 +178,6 @@ static void test_refused(void **state)
         {"check a --set =x", "'--set =x' is no setting"},
         {"check a --set x=1 --set x=2", "'--set x' stands twice"},
         {"check a --color red", "'--color red': expected auto, always or never"},
-        {"check a --prometheus localhost:9090", "'--prometheus': 'localhost:9090' is not an HTTP URL"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct sq_command_line line;
@@ -172,11 +221,69 @@ static void test_help(void **state)
     text = help_on("check", &error);
     assert_non_null(strstr(text, "Usage: squall check FILE..."));
     assert_non_null(strstr(text, "At length."));
-    assert_non_null(strstr(text, "--prometheus URL"));
+    assert_non_null(strstr(text, "--hosts FILE"));
     assert_null(strstr(text, "--yes"));
     free(text);
     assert_null(help_on("network.partitoin", &error));
     assert_string_equal(error.text, "no help on 'network.partitoin'; did you mean 'network.partition'?");
+}
+
+static void expect_narrow(const char *what, const char *text)
+{
+    for (const char *line = text; *line != '\0';) {
+        size_t length = strcspn(line, "\n");
+        if (length > 80)
+            fail_msg("help on %s is wider than 80 columns: %.*s", what, (int)length, line);
+        line += length;
+        line += *line == '\n' ? 1 : 0;
+    }
+}
+
+/* Of every verb and every fault. */
+static void test_width(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i <= sq_command_count + sq_fault_table_count; i++) {
+        const char *topic = i == 0                  ? NULL
+                            : i <= sq_command_count ? sq_commands[i - 1]->name
+                                                    : sq_fault_table[i - sq_command_count - 1]->name;
+        char *text = NULL;
+        size_t size = 0;
+        FILE *stream = open_memstream(&text, &size);
+        struct sq_error error;
+        if (topic == NULL)
+            sq_help_print(stream, sq_commands, sq_command_count);
+        else
+            assert_int_equal(sq_help_print_topic(stream, topic, sq_commands, sq_command_count, &error), 0);
+        (void)fclose(stream);
+        assert_true(size > 100);
+        expect_narrow(topic == NULL ? "squall" : topic, text);
+        free(text);
+    }
+}
+
+/* One name is one option: the command line is read before the verb is known. */
+static void test_tables(void **state)
+{
+    (void)state;
+    const struct sq_option **list = sq_option_list(sq_commands, sq_command_count);
+    assert_non_null(list);
+    for (size_t v = 0; v < sq_command_count; v++) {
+        for (const struct sq_option *const *own = sq_commands[v]->options; *own != NULL; own++) {
+            size_t same = 0;
+            for (const struct sq_option **other = list; *other != NULL; other++) {
+                bool is_namesake = strcmp((*other)->name, (*own)->name) == 0;
+                same += is_namesake;
+                if (is_namesake)
+                    assert_true((*own)->letter == (*other)->letter &&
+                                ((*own)->value == NULL) == ((*other)->value == NULL));
+                else
+                    assert_true((*own)->letter == 0 || (*own)->letter != (*other)->letter);
+            }
+            assert_int_equal(same, 1);
+        }
+    }
+    free(list);
 }
 
 /* The help on a fault kind names every parameter that its table has. */
@@ -234,10 +341,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_good),
+        cmocka_unit_test(test_options_behind_operands),
+        cmocka_unit_test(test_json_of_a_wrong_line),
         cmocka_unit_test(test_hosts),
         cmocka_unit_test(test_help_needs_no_operands),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_help),
+        cmocka_unit_test(test_width),
+        cmocka_unit_test(test_tables),
         cmocka_unit_test(test_help_on_faults),
         cmocka_unit_test(test_exit_statuses),
         cmocka_unit_test(test_color),

@@ -134,12 +134,29 @@ static void test_matches_hostile(void **state)
     assert_false(sq_text_matches(pattern, text));
 }
 
+static void test_growing(void **state)
+{
+    (void)state;
+    struct sq_string string = {0};
+    assert_string_equal(sq_string_text(&string), "");
+    for (int i = 0; i < 1000; i++)
+        sq_string_add(&string, "%03d,", i);
+    assert_false(string.failed);
+    assert_int_equal(string.length, 4000);
+    assert_int_equal(strlen(sq_string_text(&string)), 4000);
+    assert_memory_equal(string.text + 3996, "999,", 5);
+    sq_string_free(&string);
+    assert_null(string.text);
+    assert_int_equal(string.length, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_copy),      cmocka_unit_test(test_append),
-        cmocka_unit_test(test_printable), cmocka_unit_test(test_terminated),
-        cmocka_unit_test(test_matches),   cmocka_unit_test(test_matches_hostile),
+        cmocka_unit_test(test_growing),         cmocka_unit_test(test_copy),
+        cmocka_unit_test(test_append),          cmocka_unit_test(test_printable),
+        cmocka_unit_test(test_terminated),      cmocka_unit_test(test_matches),
+        cmocka_unit_test(test_matches_hostile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

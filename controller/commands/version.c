@@ -1,0 +1,24 @@
+#include "commands/command.h"
+#include "commands/options.h"
+#include "commands/output.h"
+
+#include <stdio.h>
+
+static int run_version(const struct sq_options *options)
+{
+    int result = options->json ? sq_output_json(json_pack("{s:s}", "version", SQ_VERSION))
+                               : printf("squall %s\n", SQ_VERSION);
+    return result >= 0 && fflush(stdout) == 0 ? SQ_EXIT_COMPLETED : SQ_EXIT_FAILED;
+}
+
+static const struct sq_option *const option_table[] = {&sq_option_json, NULL};
+
+const struct sq_command sq_command_version = {
+    .name = "version",
+    .synopsis = "version",
+    .help = "print the version of squall\n"
+            "\n"
+            "Exit status: 0, or 4 when it could not be printed.\n",
+    .options = option_table,
+    .run = run_version,
+};
