@@ -1,7 +1,6 @@
 #include "planning/plan.h"
 #include "agents/client.h"
 #include "agents/local_agent.h"
-#include "agents/preview.h"
 #include "commands/command.h"
 #include "commands/options.h"
 #include "commands/output.h"
@@ -9,6 +8,7 @@
 #include "common/document.h"
 #include "common/file.h"
 #include "model/ending.h"
+#include "planning/dry_run.h"
 #include "planning/plan_file.h"
 #include "planning/plan_json.h"
 #include "reading/experiment.h"
@@ -26,7 +26,7 @@ struct planning {
     const struct sq_inventory *inventory;
     struct sq_plan *plan;
     struct sq_client *client;
-    struct sq_error *problems;
+    struct sq_dry_run dry_run;
     char *text; /* the experiment's file */
     char sha256[SQ_SHA256_TEXT_MAX];
 };
@@ -38,7 +38,7 @@ static void planning_cleanup(struct planning *planning)
     sq_plan_free(planning->plan);
     sq_inventory_free(planning->own_inventory);
     sq_experiment_free(planning->experiment);
-    free(planning->problems);
+    sq_dry_run_close(&planning->dry_run);
     free(planning->text);
 }
 
@@ -70,20 +70,19 @@ static int load(const struct sq_options *options, struct planning *planning, str
     }
     if (sq_plan_make(planning->experiment, planning->inventory, &planning->plan, error) != 0)
         return -1;
-    planning->problems = calloc((size_t)planning->plan->host_count + 1, sizeof(*planning->problems));
-    return planning->problems != NULL ? 0 : sq_fail(error, SQ_SYSTEM, "out of memory");
+    return sq_dry_run_open(planning->plan, &planning->dry_run, error);
 }
 
 static int print(const struct sq_options *options, const struct planning *planning)
 {
     if (!options->json) {
-        sq_plan_print(planning->plan, planning->problems, options->offline,
-                      sq_style_is_wanted(options->color, stdout), stdout);
+        sq_plan_print(planning->plan, planning->dry_run.problems, &planning->dry_run.company,
+                      options->offline, sq_style_is_wanted(options->color, stdout), stdout);
         (void)printf("Nothing was injected, nothing was changed%s.\n",
                      options->output_path == NULL ? ", nothing was written" : " on any host");
         return fflush(stdout) == 0 ? 0 : -1;
     }
-    json_t *result = sq_plan_json(planning->plan, planning->problems);
+    json_t *result = sq_plan_json(planning->plan, planning->dry_run.problems);
     if (result != NULL && planning->sha256[0] != '\0') {
         (void)json_object_set_new(result, "plan-file", sq_json_text(options->output_path));
         (void)json_object_set_new(result, "sha256", json_string(planning->sha256));
@@ -101,7 +100,7 @@ static int run_plan(const struct sq_options *options)
     if (!options->offline)
         status = sq_client_open(planning.inventory, &planning.client, &error) != 0
                      ? -1
-                     : sq_preview(planning.plan, planning.client, -1, planning.problems, &error);
+                     : sq_dry_run_ask(planning.plan, planning.client, -1, &planning.dry_run, &error);
     if (status != 0 && planning.client == NULL)
         return sq_command_fail(options, &error);
     /* A plan with a problem is shown, and not kept: it could not be run. */

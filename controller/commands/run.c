@@ -1,7 +1,6 @@
 #include "engine/run.h"
 
 #include "agents/local_agent.h"
-#include "agents/preview.h"
 #include "commands/operator.h"
 #include "commands/options.h"
 #include "commands/output.h"
@@ -11,6 +10,7 @@
 #include "common/file.h"
 #include "common/text.h"
 #include "model/ending.h"
+#include "planning/dry_run.h"
 #include "planning/plan.h"
 #include "planning/plan_file.h"
 #include "probes/prometheus.h"
@@ -175,12 +175,13 @@ static int make_ready(struct session *session, struct sq_error *error)
 static int check_plan(struct session *session, struct sq_error *error)
 {
     sq_autofree char *differences = NULL;
-    sq_autofree struct sq_error *problems = calloc(session->plan->host_count + 1, sizeof(*problems));
-    if (problems == NULL)
-        return sq_fail(error, SQ_SYSTEM, "out of memory for the plan");
-    int status = sq_preview(session->plan, session->client, session->signal_fd, problems, error);
+    sq_auto(sq_dry_run_close) struct sq_dry_run dry_run = {0};
+    if (sq_dry_run_open(session->plan, &dry_run, error) != 0)
+        return -1;
+    int status = sq_dry_run_ask(session->plan, session->client, session->signal_fd, &dry_run, error);
     if (status == 0 || error->code != SQ_ABORTED)
-        sq_plan_print(session->plan, problems, false, session->colored, session->progress);
+        sq_plan_print(session->plan, dry_run.problems, &dry_run.company, false, session->colored,
+                      session->progress);
     (void)fflush(session->progress);
     if (status != 0)
         return -1;

@@ -75,6 +75,7 @@ struct sq_step {
 struct sq_limits {
     uint32_t max_hosts;       /* 0: not given */
     double max_hosts_percent; /* of the inventory; 0: not given; rounded down, one at least */
+    bool alone;               /* no company: nothing of others on any host of the inventory */
 };
 
 struct sq_experiment {

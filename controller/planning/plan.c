@@ -1,8 +1,8 @@
 #include "planning/plan.h"
 
 #include "common/cleanup.h"
-#include "common/sample.h"
 #include "common/units.h"
+#include "model/company.h"
 #include "model/select.h"
 
 #include <stdlib.h>
@@ -84,17 +84,15 @@ static int check_limits(const struct sq_experiment *experiment, const struct sq_
                         uint32_t hit, struct sq_error *error)
 {
     const struct sq_limits *limits = &experiment->limits;
-    if (limits->max_hosts > 0 && hit > limits->max_hosts)
-        return sq_fail(error, SQ_LIMIT, "%s: the plan hits %u hosts; 'limits: max-hosts' allows %u",
-                       experiment->path, hit, limits->max_hosts);
-    if (!(limits->max_hosts_percent > 0))
-        return 0;
-    size_t most = sq_sample_share(limits->max_hosts_percent, inventory->host_count);
+    uint32_t most = sq_limits_most(limits, inventory);
+    char percent[SQ_UNIT_TEXT_MAX];
     if (hit <= most)
         return 0;
-    char percent[SQ_UNIT_TEXT_MAX];
+    if (!(limits->max_hosts_percent > 0))
+        return sq_fail(error, SQ_LIMIT, "%s: the plan hits %u hosts; 'limits: max-hosts' allows %u",
+                       experiment->path, hit, most);
     sq_percent_format(limits->max_hosts_percent, percent);
-    return sq_fail(error, SQ_LIMIT, "%s: the plan hits %u hosts; 'limits: max-hosts' allows %zu (%s of %u)",
+    return sq_fail(error, SQ_LIMIT, "%s: the plan hits %u hosts; 'limits: max-hosts' allows %u (%s of %u)",
                    experiment->path, hit, most, percent, inventory->host_count);
 }
 

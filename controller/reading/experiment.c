@@ -63,6 +63,21 @@ int sq_read_bounded_duration(struct sq_node map, const char *key, uint64_t least
     return 0;
 }
 
+int sq_read_yes_or_no(struct sq_node map, const char *key, bool *value, struct sq_error *error)
+{
+    struct sq_node node = sq_node_get(map, key);
+    if (!sq_node_is_there(node))
+        return 0;
+    const char *text = sq_node_text(node);
+    bool yes = text != NULL && (strcmp(text, "yes") == 0 || strcmp(text, "true") == 0);
+    bool no = text != NULL && (strcmp(text, "no") == 0 || strcmp(text, "false") == 0);
+    if (!yes && !no)
+        return sq_node_fail(node, error, SQ_BAD_INPUT, "'%s' is '%.40s'; expected yes or no", key,
+                            text != NULL ? text : "no word");
+    *value = yes;
+    return 0;
+}
+
 static int read_texts(struct sq_node root, struct sq_experiment *experiment, struct sq_error *error)
 {
     const char *title = "";
@@ -93,14 +108,8 @@ static int read_tags(struct sq_node tags, struct sq_experiment *experiment, stru
     return 0;
 }
 
-static int read_limits(struct sq_node limits, struct sq_limits *result, struct sq_error *error)
+static int read_max_hosts(struct sq_node most, struct sq_limits *result, struct sq_error *error)
 {
-    static const char *const keys[] = {"max-hosts"};
-    if (!sq_node_is_there(limits))
-        return 0;
-    if (sq_node_check_keys(limits, "'limits'", keys, 1, error) != 0)
-        return -1;
-    struct sq_node most = sq_node_get(limits, "max-hosts");
     if (!sq_node_is_there(most))
         return 0;
     if (sq_node_expect(most, SQ_NODE_SCALAR, "'max-hosts'", error) != 0)
@@ -119,6 +128,18 @@ static int read_limits(struct sq_node limits, struct sq_limits *result, struct s
     if (count == 0 && !(result->max_hosts_percent > 0))
         return sq_node_fail(most, error, SQ_BAD_INPUT, "'max-hosts' allows nobody; expected at least 1");
     return 0;
+}
+
+static int read_limits(struct sq_node limits, struct sq_limits *result, struct sq_error *error)
+{
+    static const char *const keys[] = {"max-hosts", "alone"};
+    if (!sq_node_is_there(limits))
+        return 0;
+    if (sq_node_check_keys(limits, "'limits'", keys, sizeof keys / sizeof keys[0], error) != 0)
+        return -1;
+    if (read_max_hosts(sq_node_get(limits, "max-hosts"), result, error) != 0)
+        return -1;
+    return sq_read_yes_or_no(limits, "alone", &result->alone, error);
 }
 
 typedef int section_reader(struct sq_node root, struct sq_experiment *experiment, struct sq_error *error);

@@ -24,4 +24,7 @@ int sq_read_positive(struct sq_node map, const char *key, uint32_t most, uint32_
 int sq_read_bounded_duration(struct sq_node map, const char *key, uint64_t least_ns, uint64_t most_ns,
                              uint64_t *value_ns, struct sq_error *error);
 
+/* yes, no, true or false; absent: *value stays. */
+int sq_read_yes_or_no(struct sq_node map, const char *key, bool *value, struct sq_error *error);
+
 #endif

@@ -1,6 +1,7 @@
 #include "screen/plan_print.h"
 
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "common/text.h"
 #include "common/units.h"
 #include "model/select.h"
@@ -11,7 +12,8 @@
 
 struct printer {
     const struct sq_plan *plan;
-    const struct sq_error *problems; /* NULL: none */
+    const struct sq_error *problems;  /* NULL: none */
+    const struct sq_company *company; /* NULL: nobody was asked */
     bool colored;
     FILE *stream;
 };
@@ -154,6 +156,8 @@ static void print_head(const struct printer *printer)
         sq_percent_format(experiment->limits.max_hosts_percent, percent);
         (void)fprintf(printer->stream, "  limit    at most %s of the hosts\n", percent);
     }
+    if (experiment->limits.alone)
+        (void)fprintf(printer->stream, "  limit    nobody else at work in the inventory\n");
     if (experiment->has_hypothesis)
         (void)fprintf(printer->stream, "  steady   %s (%u probe%s)\n", experiment->hypothesis.title,
                       experiment->hypothesis.probe_count, plural(experiment->hypothesis.probe_count));
@@ -161,11 +165,26 @@ static void print_head(const struct printer *printer)
         (void)fprintf(printer->stream, "  steady   no hypothesis: nothing will be measured\n");
 }
 
-void sq_plan_print(const struct sq_plan *plan, const struct sq_error *problems, bool offline, bool colored,
-                   FILE *stream)
+/* What others do in the inventory at the same time. */
+static void print_company(const struct printer *printer)
 {
-    struct printer printer = {plan, problems, colored, stream};
+    uint32_t position = 0;
+    char text[SQ_ERROR_TEXT_MAX];
+    while (sq_company_next(printer->company, &position, sq_boot_ns(), text)) {
+        (void)fprintf(printer->stream, "  ");
+        styled(printer, SQ_STYLE_WARNING, "others");
+        (void)fprintf(printer->stream, "   %s\n", text);
+    }
+}
+
+void sq_plan_print(const struct sq_plan *plan, const struct sq_error *problems,
+                   const struct sq_company *company, bool offline, bool colored, FILE *stream)
+{
+    bool asked = company != NULL && company->hosts != NULL;
+    struct printer printer = {plan, problems, asked ? company : NULL, colored, stream};
     print_head(&printer);
+    if (asked)
+        print_company(&printer);
     for (uint32_t i = 0; i < plan->experiment->step_count; i++)
         print_step(&printer, i);
     if (offline) {

@@ -178,6 +178,8 @@ static void test_bad_files(void **state)
         {"title: t\nmethod: []\nlimits: {max-hosts: 150%}\n", "e.yaml:3:21: '150%' is out of range"},
         {"title: t\nmethod: []\nlimits: {max-hosts: few}\n",
          "e.yaml:3:21: 'max-hosts' is 'few'; expected a number"},
+        {"title: t\nmethod: []\nlimits: {alone: perhaps}\n",
+         "e.yaml:3:17: 'alone' is 'perhaps'; expected yes or no"},
         {"title: t\nmethod: []\ntags: [a, [b]]\n", "e.yaml:3:11: a tag is a list"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)

@@ -1,5 +1,5 @@
 /* libraries: sq_commands sq_wire nng::nng PkgConfig::JANSSON */
-#include "agents/preview.h"
+#include "planning/dry_run.h"
 
 #include "common/cleanup.h"
 #include "common/text.h"
@@ -25,12 +25,13 @@
 #include <nng/nng.h>
 #include <nng/protocol/reqrep0/rep.h>
 
-#define HOSTS 3
+#define HOSTS  3 /* of the plan */
+#define AGENTS 4 /* of the inventory: the last one is in no plan */
 
 static char directory[] = "/tmp/squall-preview.XXXXXX";
 
 /* What a host's agent does when it is asked for a preview. */
-enum manner { PROMISES, REFUSES_FAULT, REFUSES_ALL, FORGETS_FAULT, ABSENT };
+enum manner { PROMISES, REFUSES_FAULT, REFUSES_ALL, FORGETS_FAULT, ABSENT, HAS_COMPANY };
 
 struct agent {
     enum manner manner;
@@ -40,12 +41,29 @@ struct agent {
     uint32_t asked;
 };
 
-static struct agent agents[HOSTS] = {{.name = "web1"}, {.name = "web2"}, {.name = "web3"}};
+static struct agent agents[AGENTS] = {{.name = "web1"}, {.name = "web2"}, {.name = "web3"}, {.name = "db1"}};
+static const char *limits = "";
+
+static void fill_status(const struct agent *agent, struct sq_reply *reply)
+{
+    if (agent->manner != HAS_COMPANY)
+        return;
+    reply->experiment.bytes[0] = 7;
+    (void)sq_text_copy(reply->title, sizeof(reply->title), "The other shop");
+    (void)sq_text_copy(reply->operator_name, sizeof(reply->operator_name), "eve@desk");
+    reply->fault_count = 1;
+    reply->faults[0].kind = SQ_NETWORK_PARTITION;
+    reply->faults[0].state = SQ_STATE_PREPARED;
+}
 
 static void fill_reply(const struct agent *agent, const struct sq_request *request, struct sq_reply *reply)
 {
     reply->version = SQ_PROTOCOL_VERSION;
     reply->verb = request->verb;
+    if (request->verb == SQ_VERB_STATUS) {
+        fill_status(agent, reply);
+        return;
+    }
     if (agent->manner == REFUSES_ALL) {
         reply->code = SQ_CONFLICT;
         (void)sq_text_copy(reply->message, sizeof(reply->message), "another experiment is here");
@@ -74,8 +92,8 @@ static void *respond(void *argument)
         struct sq_error error;
         if (sq_wire_decode_request(nng_msg_body(message), nng_msg_len(message), request, &error) != 0)
             fail_msg("%s", error.text);
-        assert_int_equal(request->verb, SQ_VERB_PREVIEW);
-        agent->asked++;
+        assert_true(request->verb == SQ_VERB_PREVIEW || request->verb == SQ_VERB_STATUS);
+        agent->asked += request->verb == SQ_VERB_PREVIEW;
         memset(reply, 0, sizeof(*reply));
         fill_reply(agent, request, reply);
         sq_autofree uint8_t *bytes = NULL;
@@ -120,19 +138,21 @@ static const char experiment_text[] =
 struct outcome {
     int status;
     struct sq_error error;
-    struct sq_error problems[HOSTS];
+    struct sq_dry_run dry_run;
     char *text; /* what is printed */
     json_t *json;
     uint32_t previewed;
 };
 
-static void preview(const enum manner manners[HOSTS], struct outcome *outcome)
+static void preview(const enum manner manners[AGENTS], struct outcome *outcome)
 {
     char text[1024] = "hosts:\n";
+    char experiment_file[1024];
     memset(outcome, 0, sizeof(*outcome));
-    for (int i = 0; i < HOSTS; i++) {
-        sq_text_append(text, sizeof(text), "- {name: %s, agent: 'ipc://%s/%s', labels: {role: web}}\n",
-                       agents[i].name, directory, agents[i].name);
+    (void)snprintf(experiment_file, sizeof(experiment_file), "%s%s", experiment_text, limits);
+    for (int i = 0; i < AGENTS; i++) {
+        sq_text_append(text, sizeof(text), "- {name: %s, agent: 'ipc://%s/%s', labels: {role: %s}}\n",
+                       agents[i].name, directory, agents[i].name, i < HOSTS ? "web" : "db");
         agents[i].manner = manners[i];
         agent_start(&agents[i]);
     }
@@ -142,29 +162,31 @@ static void preview(const enum manner manners[HOSTS], struct outcome *outcome)
     struct sq_client *client = NULL;
     struct sq_error error;
     if (sq_inventory_parse("hosts.yaml", text, strlen(text), &inventory, &error) != 0 ||
-        sq_experiment_parse("two.yaml", experiment_text, strlen(experiment_text), NULL, 0, &experiment,
+        sq_experiment_parse("two.yaml", experiment_file, strlen(experiment_file), NULL, 0, &experiment,
                             &error) != 0 ||
         sq_plan_make(experiment, inventory, &plan, &error) != 0 ||
+        sq_dry_run_open(plan, &outcome->dry_run, &error) != 0 ||
         sq_client_open(inventory, &client, &error) != 0)
         fail_msg("%s", error.text);
-    outcome->status = sq_preview(plan, client, -1, outcome->problems, &outcome->error);
+    outcome->status = sq_dry_run_ask(plan, client, -1, &outcome->dry_run, &outcome->error);
     size_t length = 0;
     FILE *stream = open_memstream(&outcome->text, &length);
     assert_non_null(stream);
-    sq_plan_print(plan, outcome->problems, false, false, stream);
+    sq_plan_print(plan, outcome->dry_run.problems, &outcome->dry_run.company, false, false, stream);
     (void)fclose(stream);
-    outcome->json = sq_plan_json(plan, outcome->problems);
+    outcome->json = sq_plan_json(plan, outcome->dry_run.problems);
     assert_non_null(outcome->json);
     for (uint32_t i = 0; i < plan->host_count; i++)
         outcome->previewed += plan->hosts[i].previewed;
     sq_client_close(client);
-    for (int i = 0; i < HOSTS; i++)
+    for (int i = 0; i < AGENTS; i++)
         agent_stop(&agents[i]);
 }
 
 static void outcome_free(struct outcome *outcome)
 {
     free(outcome->text);
+    sq_dry_run_close(&outcome->dry_run);
     json_decref(outcome->json);
 }
 
@@ -178,7 +200,7 @@ static void test_all_promise(void **state)
 {
     (void)state;
     struct outcome outcome;
-    preview((const enum manner[HOSTS]){PROMISES, PROMISES, PROMISES}, &outcome);
+    preview((const enum manner[AGENTS]){PROMISES, PROMISES, PROMISES}, &outcome);
     assert_int_equal(outcome.status, 0);
     assert_int_equal(outcome.previewed, HOSTS);
     for (int i = 0; i < HOSTS; i++)
@@ -200,14 +222,14 @@ static void test_refusal_outranks_absence(void **state)
 {
     (void)state;
     struct outcome outcome;
-    preview((const enum manner[HOSTS]){ABSENT, REFUSES_FAULT, PROMISES}, &outcome);
+    preview((const enum manner[AGENTS]){ABSENT, REFUSES_FAULT, PROMISES}, &outcome);
     assert_int_equal(outcome.status, -1);
     assert_int_equal(outcome.error.code, SQ_POLICY);
     assert_non_null(strstr(outcome.error.text, "2 of 3 hosts cannot take part"));
     assert_non_null(strstr(outcome.error.text, "web2 refuses step \"kill\": the policy forbids it"));
-    assert_int_equal(outcome.problems[0].code, SQ_UNREACHABLE);
-    assert_int_equal(outcome.problems[1].code, SQ_POLICY);
-    assert_int_equal(outcome.problems[2].code, SQ_OK);
+    assert_int_equal(outcome.dry_run.problems[0].code, SQ_UNREACHABLE);
+    assert_int_equal(outcome.dry_run.problems[1].code, SQ_POLICY);
+    assert_int_equal(outcome.dry_run.problems[2].code, SQ_OK);
     expect_text(&outcome, "is squalld running?");
     expect_text(&outcome, "the policy forbids it");
     expect_text(&outcome, "touches  fault 0 on web2"); /* the step that was not refused */
@@ -220,7 +242,7 @@ static void test_absence_alone(void **state)
 {
     (void)state;
     struct outcome outcome;
-    preview((const enum manner[HOSTS]){PROMISES, ABSENT, PROMISES}, &outcome);
+    preview((const enum manner[AGENTS]){PROMISES, ABSENT, PROMISES}, &outcome);
     assert_int_equal(outcome.status, -1);
     assert_int_equal(outcome.error.code, SQ_UNREACHABLE);
     assert_non_null(strstr(outcome.error.text, "web2 (ipc://"));
@@ -232,14 +254,47 @@ static void test_odd_answers(void **state)
 {
     (void)state;
     struct outcome outcome;
-    preview((const enum manner[HOSTS]){REFUSES_ALL, FORGETS_FAULT, PROMISES}, &outcome);
+    preview((const enum manner[AGENTS]){REFUSES_ALL, FORGETS_FAULT, PROMISES}, &outcome);
     assert_int_equal(outcome.status, -1);
     assert_int_equal(outcome.error.code, SQ_CONFLICT);
-    assert_non_null(strstr(outcome.problems[0].text, "web1 refuses: another experiment is here"));
-    assert_int_equal(outcome.problems[1].code, SQ_BAD_INPUT);
-    assert_non_null(strstr(outcome.problems[1].text, "says nothing about fault 2 of 2"));
+    assert_non_null(strstr(outcome.dry_run.problems[0].text, "web1 refuses: another experiment is here"));
+    assert_int_equal(outcome.dry_run.problems[1].code, SQ_BAD_INPUT);
+    assert_non_null(strstr(outcome.dry_run.problems[1].text, "says nothing about fault 2 of 2"));
     assert_int_equal(outcome.previewed, 1);
     outcome_free(&outcome);
+}
+
+/* Nobody in the plan has anything against it, but the inventory is larger than the plan. */
+static void test_company(void **state)
+{
+    (void)state;
+    struct outcome outcome;
+    static const enum manner busy[AGENTS] = {PROMISES, PROMISES, PROMISES, HAS_COMPANY};
+    static const enum manner silent[AGENTS] = {PROMISES, PROMISES, PROMISES, ABSENT};
+    limits = "";
+    preview(busy, &outcome);
+    assert_int_equal(outcome.status, 0);
+    expect_text(&outcome, "others   db1: \"The other shop\" of eve@desk (experiment 07000000), prepared");
+    outcome_free(&outcome);
+    limits = "limits: {max-hosts: 75%}\n";
+    preview(busy, &outcome);
+    assert_int_equal(outcome.status, -1);
+    assert_int_equal(outcome.error.code, SQ_LIMIT);
+    assert_non_null(strstr(outcome.error.text, "db1: prepared by eve@desk, \"The other shop\""));
+    outcome_free(&outcome);
+    preview(silent, &outcome);
+    assert_int_equal(outcome.status, -1);
+    assert_int_equal(outcome.error.code, SQ_LIMIT);
+    expect_text(&outcome, "others   db1: no answer, counted as disturbed");
+    outcome_free(&outcome);
+    limits = "limits: {alone: yes}\n";
+    preview(busy, &outcome);
+    assert_int_equal(outcome.error.code, SQ_LIMIT);
+    outcome_free(&outcome);
+    preview((const enum manner[AGENTS]){PROMISES, PROMISES, PROMISES, PROMISES}, &outcome);
+    assert_int_equal(outcome.status, 0);
+    outcome_free(&outcome);
+    limits = "";
 }
 
 static int setup(void **state)
@@ -257,10 +312,9 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_all_promise),
-        cmocka_unit_test(test_refusal_outranks_absence),
-        cmocka_unit_test(test_absence_alone),
-        cmocka_unit_test(test_odd_answers),
+        cmocka_unit_test(test_all_promise),   cmocka_unit_test(test_refusal_outranks_absence),
+        cmocka_unit_test(test_absence_alone), cmocka_unit_test(test_odd_answers),
+        cmocka_unit_test(test_company),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
