@@ -86,4 +86,12 @@ int sq_map_duration(struct sq_node map, const char *key, bool required, uint64_t
 int sq_map_count(struct sq_node map, const char *key, bool required, uint64_t most, uint64_t *value,
                  struct sq_error *error);
 
+/* A duration between two bounds; absent: *value stays. */
+int sq_read_bounded_duration(struct sq_node map, const char *key, uint64_t least_ns, uint64_t most_ns,
+                             uint64_t *value_ns, struct sq_error *error);
+
+/* A list of texts or a single one: how many, and the i-th. */
+size_t sq_one_or_list_count(struct sq_node node);
+struct sq_node sq_one_or_list_item(struct sq_node node, size_t i);
+
 #endif

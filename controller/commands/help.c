@@ -5,6 +5,7 @@
 #include "common/nearest.h"
 #include "common/text.h"
 #include "common/units.h"
+#include "model/probe_form.h"
 #include "table/params.h"
 
 #include <stdbool.h>
@@ -92,6 +93,12 @@ static void print_faults(FILE *stream)
         print_entry(stream, sq_fault_table[i]->name, sq_fault_table[i]->help, 24);
 }
 
+static void print_probes(FILE *stream)
+{
+    for (size_t i = 0; i < sq_probe_form_count; i++)
+        print_entry(stream, sq_probe_forms[i]->name, sq_probe_forms[i]->help, 24);
+}
+
 /* The first line of a verb's help says what it does. */
 static void print_summary(FILE *stream, const struct sq_command *command)
 {
@@ -143,9 +150,11 @@ void sq_help_print(FILE *stream, const struct sq_command *const *commands, size_
     for (size_t i = 0; i < command_count; i++)
         print_summary(stream, commands[i]);
     print_entry(stream, "help [VERB|FAULT]",
-                "more about a verb, a fault kind with its parameters, or `faults`", 24);
+                "more about a verb, a fault or probe kind with its parameters, `faults` or `probes`", 24);
     (void)fputs("\nFaults:\n", stream);
     print_faults(stream);
+    (void)fputs("\nProbes:\n", stream);
+    print_probes(stream);
     (void)fputs("\nOptions (each verb's help says which it takes):\n", stream);
     sq_autofree const struct sq_option **options = sq_option_list(commands, command_count);
     if (options != NULL)
@@ -247,15 +256,35 @@ static const char *nearest_topic(const char *topic, const struct sq_command *con
                                  size_t command_count)
 {
     size_t count = 0;
-    sq_autofree const char **names = calloc(command_count + sq_fault_table_count + 1, sizeof(*names));
+    sq_autofree const char **names =
+        calloc(command_count + sq_fault_table_count + sq_probe_form_count + 2, sizeof(*names));
     if (names == NULL)
         return NULL;
     names[count++] = "faults";
+    names[count++] = "probes";
     for (size_t i = 0; i < command_count; i++)
         names[count++] = commands[i]->name;
     for (size_t i = 0; i < sq_fault_table_count; i++)
         names[count++] = sq_fault_table[i]->name;
+    for (size_t i = 0; i < sq_probe_form_count; i++)
+        names[count++] = sq_probe_forms[i]->name;
     return sq_nearest(topic, names, count);
+}
+
+static void print_probe(FILE *stream, const struct sq_probe_form *form)
+{
+    (void)fprintf(stream, "%s - %s\n\nKeys of such a probe, beside those that every probe has:\n", form->name,
+                  form->help);
+    for (size_t i = 0; i < form->key_count; i++) {
+        const struct sq_probe_key *key = &form->keys[i];
+        char text[600] = "";
+        sq_text_append(text, sizeof text, "%s (%s%s%s)", key->help, key->expected,
+                       key->required           ? "; required"
+                       : key->standard != NULL ? "; default "
+                                               : "",
+                       key->required || key->standard == NULL ? "" : key->standard);
+        print_entry(stream, key->key, text, 18);
+    }
 }
 
 int sq_help_print_topic(FILE *stream, const char *topic, const struct sq_command *const *commands,
@@ -264,6 +293,11 @@ int sq_help_print_topic(FILE *stream, const char *topic, const struct sq_command
     if (strcmp(topic, "faults") == 0) {
         print_faults(stream);
         (void)fputs("\n`squall help FAULT` lists a fault's parameters.\n", stream);
+        return 0;
+    }
+    if (strcmp(topic, "probes") == 0) {
+        print_probes(stream);
+        (void)fputs("\n`squall help PROBE` lists a probe's keys.\n", stream);
         return 0;
     }
     for (size_t i = 0; i < command_count; i++) {
@@ -277,9 +311,14 @@ int sq_help_print_topic(FILE *stream, const char *topic, const struct sq_command
         print_fault(stream, info);
         return 0;
     }
+    const struct sq_probe_form *form = sq_probe_form_by_name(topic);
+    if (form != NULL) {
+        print_probe(stream, form);
+        return 0;
+    }
     const char *nearest = nearest_topic(topic, commands, command_count);
     if (nearest != NULL)
         return sq_fail(error, SQ_BAD_INPUT, "no help on '%.40s'; did you mean '%s'?", topic, nearest);
-    return sq_fail(error, SQ_BAD_INPUT, "no help on '%.40s'; expected a verb, a fault kind or `faults`",
-                   topic);
+    return sq_fail(error, SQ_BAD_INPUT,
+                   "no help on '%.40s'; expected a verb, a fault or probe kind, `faults` or `probes`", topic);
 }

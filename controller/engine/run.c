@@ -403,11 +403,11 @@ int sq_run_new(const struct sq_run_options *options, struct sq_run **run_out, st
     run->host_count = plan->host_count;
     run->hosts = calloc(plan->host_count + 1, sizeof(*run->hosts));
     run->host_of = calloc(plan->inventory->host_count + 1, sizeof(*run->host_of));
+    bool made = run->hosts != NULL && run->host_of != NULL;
     if (plan->experiment->has_hypothesis) {
         run->hypothesis = &plan->experiment->hypothesis;
-        sq_watch_init(&run->watch, run->hypothesis);
+        made = sq_watch_init(&run->watch, run->hypothesis, error) == 0 && made;
     }
-    bool made = run->hosts != NULL && run->host_of != NULL;
     for (uint32_t i = 0; made && i < plan->inventory->host_count; i++)
         run->host_of[i] = UINT32_MAX;
     for (uint32_t i = 0; made && i < plan->host_count; i++) {
@@ -440,5 +440,6 @@ void sq_run_free(struct sq_run *run)
         free(run->hosts[i].reports);
     free(run->hosts);
     free(run->host_of);
+    sq_watch_free(&run->watch);
     free(run);
 }

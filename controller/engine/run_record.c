@@ -3,6 +3,7 @@
 
 #include "common/clock.h"
 #include "common/text.h"
+#include "model/probe_form.h"
 #include "table/params.h"
 #include "json/json.h"
 
@@ -104,17 +105,13 @@ static json_t *probes_json(const struct sq_hypothesis *hypothesis)
     for (uint32_t i = 0; i < hypothesis->probe_count; i++) {
         const struct sq_probe *probe = &hypothesis->probes[i];
         json_t *object = json_object();
-        char tolerance[SQ_TOLERANCE_TEXT_MAX];
+        const struct sq_probe_form *form = sq_probe_form_of(probe->kind);
+        char text[SQ_QUERY_MAX];
         set_text(object, "name", probe->name);
-        set_text(object, probe->kind == SQ_PROBE_HTTP ? "http" : "promql", probe->target);
-        if (probe->kind == SQ_PROBE_HTTP) {
-            set(object, "status", json_integer(probe->http_status));
-            if (probe->within_ns != 0)
-                set(object, "within_s", sq_json_seconds(probe->within_ns));
-        } else {
-            sq_tolerance_format(&probe->tolerance, tolerance);
-            set_text(object, "tolerance", tolerance);
-        }
+        sq_probe_target_format(probe, text, sizeof(text));
+        set_text(object, form->name, text);
+        sq_probe_tolerance_format(probe, text, sizeof(text));
+        set_text(object, "tolerance", text);
         set(object, "every_s", sq_json_seconds(probe->every_ns));
         set(object, "abort_after_misses", json_integer(probe->abort_after_misses));
         (void)json_array_append_new(probes, object);
@@ -263,8 +260,7 @@ void sq_run_record_measurement(struct sq_run *run, const struct sq_measurement *
     const struct sq_probe *probe = &run->hypothesis->probes[measurement->probe];
     json_t *fields = json_object();
     set_text(fields, "probe", probe->name);
-    set(fields, "took_s",
-        sq_json_seconds(sq_ns_sub(measurement->ended_boot_ns, measurement->started_boot_ns)));
+    set(fields, "took_s", sq_json_seconds(measurement->took_ns));
     set(fields, "measured", json_boolean(measurement->measured));
     set(fields, "within", json_boolean(measurement->within));
     set(fields, "value", measurement->has_value ? sq_json_number(measurement->value) : json_null());
@@ -272,6 +268,8 @@ void sq_run_record_measurement(struct sq_run *run, const struct sq_measurement *
         set_text(fields, "reason", measurement->reason);
     else if (measurement->has_value && !isfinite(measurement->value))
         set_text(fields, "reason", measurement->value > 0 ? "+Inf" : "-Inf");
+    if (measurement->note[0] != '\0')
+        set_text(fields, "note", measurement->note);
     sq_record_event(run->options.record, measurement->started_boot_ns, "measurement", fields);
 }
 

@@ -6,7 +6,7 @@
 #include "common/text.h"
 #include "common/units.h"
 #include "model/ending.h"
-#include "probes/probe.h"
+#include "model/probe_form.h"
 #include "screen/style.h"
 #include "screen/view.h"
 

@@ -4,7 +4,7 @@
 #include "common/clock.h"
 #include "common/text.h"
 #include "model/ending.h"
-#include "probes/probe.h"
+#include "probes/table.h"
 
 #include <string.h>
 

@@ -8,6 +8,7 @@ void sq_experiment_free(struct sq_experiment *experiment)
 {
     if (experiment == NULL)
         return;
+    free(experiment->hypothesis.probes);
     free(experiment->steps);
     free(experiment);
 }

@@ -12,11 +12,12 @@
 
 #define SQ_TAGS_MAX        16
 #define SQ_PARAMETERS_MAX  32
-#define SQ_PROBES_MAX      32
+#define SQ_PROBES_MAX      256
 #define SQ_STEPS_MAX       32
 #define SQ_SELECT_MAX      16
 #define SQ_DESCRIPTION_MAX 1024
 #define SQ_QUERY_MAX       2048
+#define SQ_STATUSES_MAX    16
 
 /* One `NAME=VALUE` of --set, or one entry of `parameters`. */
 struct sq_setting {
@@ -24,25 +25,32 @@ struct sq_setting {
     char value[SQ_PATH_TEXT_MAX];
 };
 
+/* What is known of each kind: probe_form.h. */
 enum sq_probe_kind { SQ_PROBE_PROMQL, SQ_PROBE_HTTP };
+
+struct sq_status_range { /* 200 to 200, or 200 to 299 for 2xx */
+    uint32_t least;
+    uint32_t most;
+};
 
 struct sq_probe {
     char name[SQ_TITLE_MAX];
     enum sq_probe_kind kind;
-    char target[SQ_QUERY_MAX];     /* the PromQL query, or the URL */
+    char target[SQ_QUERY_MAX];     /* the PromQL query, or the URL: shown by sq_probe_target_format alone */
     struct sq_tolerance tolerance; /* promql */
-    uint32_t http_status;          /* http: the status that is expected, default 200 */
-    uint64_t within_ns;            /* http: the slowest answer that is tolerated; 0: any within the timeout */
-    uint64_t every_ns;             /* default 1s */
-    uint64_t timeout_ns;           /* of one measurement; default: `every`, 10s at most */
-    uint32_t abort_after_misses;   /* consecutive misses that end the experiment; default 3 */
-    size_t line;                   /* where it stands in the file */
+    uint32_t status_count;         /* http: the statuses that are tolerated; none: 200 */
+    struct sq_status_range statuses[SQ_STATUSES_MAX];
+    uint64_t within_ns;          /* http: the slowest answer that is tolerated; 0: any within the timeout */
+    uint64_t every_ns;           /* default 1s */
+    uint64_t timeout_ns;         /* of one measurement; default: `every`, 10s at most */
+    uint32_t abort_after_misses; /* consecutive misses that end the experiment; default 3 */
+    size_t line;                 /* where it stands in the file */
 };
 
 struct sq_hypothesis {
     char title[SQ_TITLE_MAX];
     uint32_t probe_count;
-    struct sq_probe probes[SQ_PROBES_MAX];
+    struct sq_probe *probes;    /* probe_count of them, owned by the experiment */
     uint64_t hold_before_ns;    /* default 0: one measurement of each probe must hold */
     uint64_t recover_within_ns; /* default 30s */
 };

@@ -4,12 +4,21 @@
 #include "common/text.h"
 #include "common/units.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-void sq_watch_init(struct sq_watch *watch, const struct sq_hypothesis *hypothesis)
+int sq_watch_init(struct sq_watch *watch, const struct sq_hypothesis *hypothesis, struct sq_error *error)
 {
     memset(watch, 0, sizeof(*watch));
     watch->hypothesis = hypothesis;
+    watch->probes = calloc(hypothesis->probe_count + 1, sizeof(*watch->probes));
+    return watch->probes != NULL ? 0 : sq_fail(error, SQ_SYSTEM, "out of memory for the probes");
+}
+
+void sq_watch_free(struct sq_watch *watch)
+{
+    free(watch->probes);
+    watch->probes = NULL;
 }
 
 void sq_watch_begin(struct sq_watch *watch, enum sq_hypothesis_phase phase, uint64_t now_boot_ns)

@@ -23,6 +23,7 @@
 #include <stdint.h>
 
 #define SQ_REASON_MAX 400
+#define SQ_NOTE_MAX   240
 
 struct sq_measurement {
     uint32_t probe; /* its index in the hypothesis */
@@ -32,7 +33,9 @@ struct sq_measurement {
     bool within;   /* in tolerance; never when not measured */
     bool has_value;
     double value;               /* promql: the value; http: the status */
+    uint64_t took_ns;           /* what the answer took by the probe's own measure; 0: there is none */
     char reason[SQ_REASON_MAX]; /* when it is a miss: why, for a person */
+    char note[SQ_NOTE_MAX];     /* what was remarked beside a value and does not spoil it; "": nothing */
 };
 
 enum sq_hypothesis_phase { SQ_HYPOTHESIS_BEFORE, SQ_HYPOTHESIS_DURING, SQ_HYPOTHESIS_AFTER };
@@ -61,11 +64,12 @@ struct sq_watch {
     enum sq_hypothesis_phase phase;
     uint64_t since_boot_ns;
     enum sq_verdict verdict;
-    uint32_t deciding; /* the probe that decided, when the verdict is BROKEN or UNMEASURABLE */
-    struct sq_probe_state probes[SQ_PROBES_MAX];
+    uint32_t deciding;             /* the probe that decided, when the verdict is BROKEN or UNMEASURABLE */
+    struct sq_probe_state *probes; /* one per probe, owned */
 };
 
-void sq_watch_init(struct sq_watch *watch, const struct sq_hypothesis *hypothesis);
+int sq_watch_init(struct sq_watch *watch, const struct sq_hypothesis *hypothesis, struct sq_error *error);
+void sq_watch_free(struct sq_watch *watch); /* what it holds; an empty one is fine */
 
 /*
  * Begin a phase: every probe is due now in BEFORE and AFTER. In DURING each keeps its own clock from BEFORE.

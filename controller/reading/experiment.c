@@ -21,16 +21,6 @@ void sq_problems_add(struct sq_problems *problems, const struct sq_error *error)
     problems->count++;
 }
 
-size_t sq_one_or_list_count(struct sq_node node)
-{
-    return sq_node_type(node) == SQ_NODE_LIST ? sq_node_count(node) : sq_node_is_there(node) ? 1 : 0;
-}
-
-struct sq_node sq_one_or_list_item(struct sq_node node, size_t i)
-{
-    return sq_node_type(node) == SQ_NODE_LIST ? sq_node_item(node, i) : node;
-}
-
 int sq_read_positive(struct sq_node map, const char *key, uint32_t most, uint32_t *value,
                      struct sq_error *error)
 {
@@ -41,25 +31,6 @@ int sq_read_positive(struct sq_node map, const char *key, uint32_t most, uint32_
     if (sq_node_is_there(node) && (number < 1 || number > most))
         return sq_node_fail(node, error, SQ_BAD_INPUT, "'%s' is out of range; expected 1 to %u", key, most);
     *value = (uint32_t)number;
-    return 0;
-}
-
-int sq_read_bounded_duration(struct sq_node map, const char *key, uint64_t least_ns, uint64_t most_ns,
-                             uint64_t *value_ns, struct sq_error *error)
-{
-    uint64_t duration_ns = *value_ns;
-    struct sq_node node = sq_node_get(map, key);
-    if (sq_map_duration(map, key, false, &duration_ns, error) != 0)
-        return -1;
-    if (sq_node_is_there(node) && (duration_ns < least_ns || duration_ns > most_ns)) {
-        char least[SQ_UNIT_TEXT_MAX];
-        char most[SQ_UNIT_TEXT_MAX];
-        sq_duration_format(least_ns, least);
-        sq_duration_format(most_ns, most);
-        return sq_node_fail(node, error, SQ_BAD_INPUT, "'%s' is out of range; expected %s to %s", key, least,
-                            most);
-    }
-    *value_ns = duration_ns;
     return 0;
 }
 

@@ -3,8 +3,8 @@
 #include "common/cleanup.h"
 #include "common/document.h"
 #include "common/text.h"
+#include "model/url.h"
 #include "reading/inventory_reader.h"
-#include "reading/url.h"
 
 #include <errno.h>
 #include <stdio.h>

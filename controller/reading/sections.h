@@ -12,17 +12,9 @@ void sq_read_hypothesis(struct sq_node node, struct sq_hypothesis *hypothesis, s
 /* `method`, a list; allocates experiment->steps. Goes on with the next step after a problem. */
 void sq_read_method(struct sq_node node, struct sq_experiment *experiment, struct sq_problems *problems);
 
-/* A list of texts or a single one: how many, and the i-th. */
-size_t sq_one_or_list_count(struct sq_node node);
-struct sq_node sq_one_or_list_item(struct sq_node node, size_t i);
-
 /* A whole number of at least one, into *value; refused with `what` in the message. */
 int sq_read_positive(struct sq_node map, const char *key, uint32_t most, uint32_t *value,
                      struct sq_error *error);
-
-/* A duration between two bounds; absent: *value stays. */
-int sq_read_bounded_duration(struct sq_node map, const char *key, uint64_t least_ns, uint64_t most_ns,
-                             uint64_t *value_ns, struct sq_error *error);
 
 /* yes, no, true or false; absent: *value stays. */
 int sq_read_yes_or_no(struct sq_node map, const char *key, bool *value, struct sq_error *error);

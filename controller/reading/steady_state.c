@@ -1,101 +1,88 @@
 /* `steady-state-hypothesis` of an experiment file. */
 #include "reading/sections.h"
 
+#include "common/clock.h"
 #include "common/text.h"
 #include "common/units.h"
+#include "model/probe_form.h"
 #include "reading/experiment.h"
-#include "reading/url.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define EVERY_MIN_NS       (100 * SQ_NS_PER_MILLISECOND)
-#define EVERY_MAX_NS       (3600 * SQ_NS_PER_SECOND)
-#define TIMEOUT_MIN_NS     (1 * SQ_NS_PER_MILLISECOND)
+#define EVERY_MAX_NS       SQ_PROBE_TIME_MAX_NS
 #define TIMEOUT_DEFAULT_NS (10 * SQ_NS_PER_SECOND)
 #define WAIT_MAX_NS        (24 * 3600 * SQ_NS_PER_SECOND)
 #define MISSES_MAX         10000
 
-static int read_http_tolerance(struct sq_node tolerance, struct sq_probe *probe, struct sq_error *error)
-{
-    static const char *const keys[] = {"status", "within"};
-    if (!sq_node_is_there(tolerance))
-        return 0;
-    if (sq_node_type(tolerance) != SQ_NODE_MAP)
-        return sq_node_fail(tolerance, error, SQ_BAD_INPUT,
-                            "the tolerance of an http probe is a map; expected {status: 200, within: 500ms}");
-    if (sq_node_check_keys(tolerance, "the tolerance of an http probe", keys, 2, error) != 0)
-        return -1;
-    uint64_t status = probe->http_status;
-    if (sq_map_count(tolerance, "status", false, UINT64_MAX, &status, error) != 0)
-        return -1;
-    if (status < 100 || status > 599)
-        return sq_node_fail(sq_node_get(tolerance, "status"), error, SQ_BAD_INPUT,
-                            "'status' is out of range; expected an HTTP status from 100 to 599");
-    probe->http_status = (uint32_t)status;
-    return sq_read_bounded_duration(tolerance, "within", TIMEOUT_MIN_NS, EVERY_MAX_NS, &probe->within_ns,
-                                    error);
-}
+/* The keys that every probe has. */
+static const char *const common_keys[] = {"name", "every", "timeout", "abort-after-misses"};
 
-static int read_promql_tolerance(struct sq_node node, struct sq_node tolerance, struct sq_probe *probe,
-                                 struct sq_error *error)
+#define COMMON_KEYS    (sizeof common_keys / sizeof common_keys[0])
+#define PROBE_KEYS_MAX 64
+
+/* Which kind of probe it is, by the key under which its target stands. */
+static int find_form(struct sq_node node, const struct sq_probe_form **form, struct sq_error *error)
 {
-    if (!sq_node_is_there(tolerance))
-        return sq_node_fail(node, error, SQ_BAD_INPUT,
-                            "'tolerance' is missing; expected a comparison such as '>= 0.99' or a range");
-    if (sq_node_type(tolerance) != SQ_NODE_SCALAR)
-        return sq_node_fail(tolerance, error, SQ_BAD_INPUT,
-                            "the tolerance of a promql probe is a text; expected '>= 0.99' or '0.9..1'");
-    if (sq_tolerance_parse(sq_node_text(tolerance), &probe->tolerance, error) != 0)
-        return sq_node_fail_at(tolerance, error);
+    char names[200] = "";
+    uint32_t given = 0;
+    if (sq_node_expect(node, SQ_NODE_MAP, "a probe", error) != 0)
+        return -1;
+    for (size_t i = 0; i < sq_probe_form_count; i++) {
+        given += sq_node_is_there(sq_node_get(node, sq_probe_forms[i]->name)) ? 1 : 0;
+        sq_text_append(names, sizeof names, "%s'%s'",
+                       i == 0                         ? ""
+                       : i + 1 == sq_probe_form_count ? " and "
+                                                      : ", ",
+                       sq_probe_forms[i]->name);
+    }
+    *form = sq_probe_form_by_target(node);
+    if (*form == NULL)
+        return sq_node_fail(node, error, SQ_BAD_INPUT, "a probe has %s; expected exactly one of %s",
+                            given == 0 ? "no kind" : "several kinds", names);
     return 0;
 }
 
-static int read_target(struct sq_node node, struct sq_probe *probe, struct sq_error *error)
+/* Its own keys and everybody's; of a probe without a kind, the keys of all kinds, so that a misspelt kind is
+ * told as that. */
+static int check_keys(struct sq_node node, struct sq_error *error)
 {
-    bool is_promql = sq_node_is_there(sq_node_get(node, "promql"));
-    bool is_http = sq_node_is_there(sq_node_get(node, "http"));
-    if (is_promql == is_http)
-        return sq_node_fail(node, error, SQ_BAD_INPUT,
-                            "a probe has %s; expected exactly one of 'promql' and 'http'",
-                            is_http ? "both 'promql' and 'http'" : "neither 'promql' nor 'http'");
-    probe->kind = is_http ? SQ_PROBE_HTTP : SQ_PROBE_PROMQL;
-    const char *key = is_http ? "http" : "promql";
-    const char *target = "";
-    if (sq_map_text(node, key, true, sizeof probe->target, &target, error) != 0)
-        return -1;
-    (void)sq_text_copy(probe->target, sizeof probe->target, target);
-    struct sq_node tolerance = sq_node_get(node, "tolerance");
-    if (!is_http)
-        return read_promql_tolerance(node, tolerance, probe, error);
-    if (sq_http_url_check(target, error) != 0)
-        return sq_node_fail_at(sq_node_get(node, key), error);
-    return read_http_tolerance(tolerance, probe, error);
+    const char *keys[PROBE_KEYS_MAX];
+    size_t count = 0;
+    const struct sq_probe_form *form = sq_probe_form_by_target(node);
+    for (size_t i = 0; i < COMMON_KEYS; i++)
+        keys[count++] = common_keys[i];
+    for (size_t i = 0; i < sq_probe_form_count; i++)
+        for (size_t k = 0; k < sq_probe_forms[i]->key_count && count < PROBE_KEYS_MAX; k++)
+            if (form == NULL || form == sq_probe_forms[i])
+                keys[count++] = sq_probe_forms[i]->keys[k].key;
+    char what[40] = "a probe";
+    if (form != NULL)
+        (void)snprintf(what, sizeof what, "%s %s probe", strchr("aeio", form->name[0]) ? "an" : "a",
+                       form->name);
+    return sq_node_check_keys(node, what, keys, count, error);
 }
 
-/* A measurement is over before the next one of its probe is due, and an answer in time is not cut off. */
+/* A measurement is over before the next one of its probe is due. */
 static int check_times(struct sq_node node, const struct sq_probe *probe, struct sq_error *error)
 {
     char timeout[SQ_UNIT_TEXT_MAX];
+    if (probe->timeout_ns <= probe->every_ns)
+        return 0;
     sq_duration_format(probe->timeout_ns, timeout);
-    if (probe->timeout_ns > probe->every_ns)
-        return sq_node_fail(
-            sq_node_get(node, "timeout"), error, SQ_BAD_INPUT,
-            "the timeout of %s is longer than 'every': one measurement would run into the next", timeout);
-    if (probe->within_ns > probe->timeout_ns)
-        return sq_node_fail(
-            sq_node_get(sq_node_get(node, "tolerance"), "within"), error, SQ_BAD_INPUT,
-            "'within' is longer than the probe's timeout of %s; set 'timeout' and 'every' higher", timeout);
-    return 0;
+    return sq_node_fail(sq_node_get(node, "timeout"), error, SQ_BAD_INPUT,
+                        "the timeout of %s is longer than 'every': one measurement would run into the next",
+                        timeout);
 }
 
 static int read_probe(struct sq_node node, struct sq_probe *probe, struct sq_error *error)
 {
-    static const char *const keys[] = {
-        "name", "promql", "http", "tolerance", "every", "timeout", "abort-after-misses"};
-    if (sq_node_check_keys(node, "a probe", keys, sizeof keys / sizeof keys[0], error) != 0)
+    const struct sq_probe_form *form = NULL;
+    if (check_keys(node, error) != 0 || find_form(node, &form, error) != 0)
         return -1;
     probe->line = sq_node_line(node);
-    probe->http_status = 200;
     probe->every_ns = SQ_NS_PER_SECOND;
     probe->abort_after_misses = 3;
     const char *name = "";
@@ -106,11 +93,11 @@ static int read_probe(struct sq_node node, struct sq_probe *probe, struct sq_err
     probe->timeout_ns = probe->every_ns < TIMEOUT_DEFAULT_NS ? probe->every_ns : TIMEOUT_DEFAULT_NS;
     (void)sq_text_copy(probe->name, sizeof probe->name, name);
     sq_text_make_printable(probe->name);
-    if (sq_read_bounded_duration(node, "timeout", TIMEOUT_MIN_NS, EVERY_MAX_NS, &probe->timeout_ns, error) !=
-            0 ||
-        read_target(node, probe, error) != 0)
+    if (sq_read_bounded_duration(node, "timeout", SQ_PROBE_TIME_MIN_NS, EVERY_MAX_NS, &probe->timeout_ns,
+                                 error) != 0 ||
+        check_times(node, probe, error) != 0)
         return -1;
-    return check_times(node, probe, error);
+    return sq_probe_form_read(form, node, probe, error);
 }
 
 static int check_name_is_new(struct sq_node node, const struct sq_hypothesis *hypothesis,
@@ -157,8 +144,15 @@ void sq_read_hypothesis(struct sq_node node, struct sq_hypothesis *hypothesis, s
     if (read_header(node, hypothesis, &error) != 0)
         sq_problems_add(problems, &error);
     struct sq_node probes = sq_node_get(node, "probes");
-    for (size_t i = 0; sq_node_type(probes) == SQ_NODE_LIST && i < sq_node_count(probes) && i < SQ_PROBES_MAX;
-         i++) {
+    size_t count = sq_node_type(probes) == SQ_NODE_LIST ? sq_node_count(probes) : 0;
+    count = count < SQ_PROBES_MAX ? count : SQ_PROBES_MAX;
+    hypothesis->probes = calloc(count + 1, sizeof *hypothesis->probes);
+    if (hypothesis->probes == NULL) {
+        (void)sq_fail(&error, SQ_SYSTEM, "out of memory");
+        sq_problems_add(problems, &error);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
         struct sq_probe *probe = &hypothesis->probes[hypothesis->probe_count];
         struct sq_node item = sq_node_item(probes, i);
         memset(probe, 0, sizeof *probe);

@@ -1,7 +1,7 @@
 /* Inventories from nowhere, squall's own and file_sd: an error, or hosts that all have a name and a canonical
  * URL. */
+#include "model/url.h"
 #include "reading/inventory.h"
-#include "reading/url.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -59,12 +59,12 @@ try agent/front/privileges.c unprivileged/unprivileged.h yes
 try agent/kernel/stressor.c unprivileged/unprivileged.h yes
 try controller/model/plan.c table/message.h yes
 try controller/reading/inventory.c model/inventory.h yes
-try controller/probes/probe.c model/hypothesis.h yes
+try controller/probes/table.c model/hypothesis.h yes
 try controller/agents/client.c wire/wire.h yes
 try controller/planning/plan_file.c reading/experiment.h yes
 try controller/planning/plan_file.c agents/client.h yes
 try controller/engine/run.c agents/client.h yes
-try controller/engine/run.c probes/probe.h yes
+try controller/engine/run.c probes/table.h yes
 try controller/commands/run.c engine/run.h yes
 try controller/commands/plan.c planning/plan.h yes
 
@@ -84,32 +84,32 @@ try agent/front/front.c kernel/process.h no
 try agent/front/front.c faults/fault.h no
 try agent/front/front.c injector/config.h no
 try agent/front/front.c model/plan.h no
-for room in model/plan.c reading/inventory.c probes/probe.c agents/client.c planning/plan.c record/record.c \
+for room in model/plan.c reading/inventory.c probes/table.c agents/client.c planning/plan.c record/record.c \
     screen/view.c engine/run.c commands/run.c; do
     for header in faults/fault.h kernel/process.h injector/config.h front/front.h; do
         try controller/$room $header no
     done
 done
 # Between the controller's rooms: upward, and across.
-for header in reading/inventory.h probes/probe.h agents/client.h screen/view.h json/json.h; do
+for header in reading/inventory.h probes/table.h agents/client.h screen/view.h json/json.h; do
     try controller/model/plan.c $header no
 done
-for header in probes/probe.h agents/client.h planning/plan.h screen/view.h record/record.h; do
+for header in probes/table.h agents/client.h planning/plan.h screen/view.h record/record.h; do
     try controller/reading/inventory.c $header no
 done
 for header in reading/inventory.h agents/client.h engine/run.h record/record.h; do
-    try controller/probes/probe.c $header no
+    try controller/probes/table.c $header no
 done
-for header in reading/inventory.h probes/probe.h planning/plan.h engine/run.h; do
+for header in reading/inventory.h probes/table.h planning/plan.h engine/run.h; do
     try controller/agents/client.c $header no
 done
-for header in engine/run.h probes/probe.h screen/view.h commands/command.h; do
+for header in engine/run.h probes/table.h screen/view.h commands/command.h; do
     try controller/planning/plan.c $header no
 done
-for header in agents/client.h probes/probe.h planning/plan.h screen/view.h; do
+for header in agents/client.h probes/table.h planning/plan.h screen/view.h; do
     try controller/record/record.c $header no
 done
-for header in agents/client.h probes/probe.h record/record.h reading/inventory.h; do
+for header in agents/client.h probes/table.h record/record.h reading/inventory.h; do
     try controller/screen/view.c $header no
 done
 for header in reading/inventory.h planning/plan.h commands/command.h wire/wire.h; do

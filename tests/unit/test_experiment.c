@@ -66,7 +66,7 @@ static void check_whole_probes(const struct sq_hypothesis *hypothesis)
     assert_int_equal(rate->line, 8);
     const struct sq_probe *page = &hypothesis->probes[1];
     assert_int_equal(page->kind, SQ_PROBE_HTTP);
-    assert_int_equal(page->http_status, 204);
+    assert_int_equal(page->statuses[0].least, 204);
     assert_int_equal(page->within_ns, SECOND / 2);
     assert_int_equal(page->every_ns, SECOND);
     assert_int_equal(page->abort_after_misses, 3);
@@ -191,9 +191,10 @@ static void test_bad_probes(void **state)
     (void)state;
     static const struct bad cases[] = {
         {"{promql: up, tolerance: '> 0'}", "e.yaml:4:5: 'name' is missing"},
-        {"{name: p, tolerance: '> 0'}", "e.yaml:4:5: a probe has neither 'promql' nor 'http'"},
+        {"{name: p, tolerance: '> 0'}",
+         "e.yaml:4:5: a probe has no kind; expected exactly one of 'promql' and 'http'"},
         {"{name: p, promql: up, http: 'http://a/', tolerance: '> 0'}",
-         "e.yaml:4:5: a probe has both 'promql' and 'http'"},
+         "e.yaml:4:5: a probe has several kinds; expected exactly one of"},
         {"{name: p, promq: up, tolerance: '> 0'}",
          "e.yaml:4:15: unknown key 'promq' in a probe; did you mean 'promql'?"},
         {"{name: p, promql: up}", "e.yaml:4:5: 'tolerance' is missing"},
@@ -214,7 +215,10 @@ static void test_bad_probes(void **state)
         {"{name: p, http: 'http://a:0/'}", "e.yaml:4:21: 'http://a:0/' has no valid port"},
         {"{name: p, http: 'http://a/', tolerance: '200'}",
          "e.yaml:4:45: the tolerance of an http probe is a map"},
-        {"{name: p, http: 'http://a/', tolerance: {status: 99}}", "e.yaml:4:54: 'status' is out of range"},
+        {"{name: p, http: 'http://a/', tolerance: {status: 99}}",
+         "e.yaml:4:54: 'status' is '99'; expected a status"},
+        {"{name: p, http: 'http://a/', tolerance: {status: [200, 6xx]}}", "e.yaml:4:60: 'status' is '6xx'"},
+        {"{name: p, http: 'http://a/', tolerance: {status: []}}", "e.yaml:4:54: 'status' has 0 entries"},
         {"{name: p, http: 'http://a/', tolerance: {within: 2s}}",
          "e.yaml:4:54: 'within' is longer than the probe's"},
         {"{name: p, http: 'http://a/', tolerance: {withn: 2s}}", "e.yaml:4:46: unknown key 'withn'"},
@@ -386,9 +390,12 @@ static void test_all_problems_are_told(void **state)
     assert_int_equal(sq_experiment_examine(path, NULL, 0, &experiment, &problems), -1);
     assert_null(experiment);
     assert_int_equal(problems.count, 6);
-    static const char *const messages[] = {
-        "did you mean 'description'?", "'lease' is out of range", "is not a tolerance",
-        "both 'promql' and 'http'",    "unknown fault",           "out of range"};
+    static const char *const messages[] = {"did you mean 'description'?",
+                                           "'lease' is out of range",
+                                           "is not a tolerance",
+                                           "several kinds; expected exactly one of 'promql' and 'http'",
+                                           "unknown fault",
+                                           "out of range"};
     for (uint32_t i = 0; i < problems.count; i++)
         if (strstr(problems.errors[i].text, messages[i]) == NULL)
             fail_msg("expected '%s' in: %s", messages[i], problems.errors[i].text);
@@ -397,15 +404,15 @@ static void test_all_problems_are_told(void **state)
 static void test_too_many(void **state)
 {
     (void)state;
-    char text[8000] = "title: t\nmethod:\n";
-    size_t used = strlen(text);
+    static char text[32768];
+    size_t used = (size_t)snprintf(text, sizeof text, "title: t\nmethod:\n");
     for (int i = 0; i <= SQ_STEPS_MAX; i++)
         used += (size_t)snprintf(text + used, sizeof text - used, "- {name: s%d, fault: x}\n", i);
     expect_refused(text, "e.yaml:3:1: more than 32 steps");
     used = (size_t)snprintf(text, sizeof text, "title: t\nsteady-state-hypothesis:\n  probes:\n");
     for (int i = 0; i <= SQ_PROBES_MAX; i++)
         used += (size_t)snprintf(text + used, sizeof text - used, "  - {name: s%d, http: 'http://a'}\n", i);
-    expect_refused(text, "e.yaml:4:3: 'probes' has 33 entries; expected 1 to 32");
+    expect_refused(text, "e.yaml:4:3: 'probes' has 257 entries; expected 1 to 256");
 }
 
 int main(void)

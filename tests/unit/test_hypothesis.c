@@ -20,7 +20,10 @@ static struct sq_watch watch;
 
 static void set_up(uint32_t probes)
 {
+    static struct sq_probe room[2];
     memset(&hypothesis, 0, sizeof(hypothesis));
+    memset(room, 0, sizeof(room));
+    hypothesis.probes = room;
     hypothesis.probe_count = probes;
     for (uint32_t i = 0; i < probes; i++) {
         (void)strcpy(hypothesis.probes[i].name, i == 0 ? "first" : "second");
@@ -28,7 +31,8 @@ static void set_up(uint32_t probes)
         hypothesis.probes[i].abort_after_misses = 3;
     }
     hypothesis.recover_within_ns = 30 * S;
-    sq_watch_init(&watch, &hypothesis);
+    sq_watch_free(&watch);
+    assert_int_equal(sq_watch_init(&watch, &hypothesis, NULL), 0);
 }
 
 static struct sq_measurement sample(uint32_t probe, uint64_t at_boot_ns, enum sample what)

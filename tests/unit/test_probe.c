@@ -1,8 +1,9 @@
 /* libraries: sq_commands sq_table sq_common */
 /* Probes and the HTTP client below them, against a server of this test on the loopback address. */
-#include "probes/probe.h"
+#include "probes/table.h"
 
 #include "common/clock.h"
+#include "model/probe_form.h"
 #include "model/tolerance.h"
 
 #include <arpa/inet.h>
@@ -144,8 +145,7 @@ static struct sq_http *open_http(void)
 
 static struct sq_probe http_probe(const char *path)
 {
-    struct sq_probe probe = {
-        .kind = SQ_PROBE_HTTP, .http_status = 200, .every_ns = 200 * MS, .timeout_ns = 200 * MS};
+    struct sq_probe probe = {.kind = SQ_PROBE_HTTP, .every_ns = 200 * MS, .timeout_ns = 200 * MS};
     (void)snprintf(probe.target, sizeof(probe.target), "http://127.0.0.1:%d%s", port, path);
     return probe;
 }
@@ -187,7 +187,9 @@ static void test_http(void **state)
     assert_true(measurement.within);
     assert_true(measurement.value == 200);
     probe = http_probe("/missing");
-    probe.http_status = 404;
+    probe.status_count = 2;
+    probe.statuses[0] = (struct sq_status_range){200, 299};
+    probe.statuses[1] = (struct sq_status_range){404, 404};
     assert_true(measure(&probe, NULL).within);
 }
 
@@ -316,7 +318,7 @@ static void test_texts(void **state)
     (void)state;
     struct sq_probe probe = http_probe("/");
     struct sq_measurement measurement = {
-        .measured = true, .has_value = true, .value = 503, .ended_boot_ns = 12 * MS};
+        .measured = true, .has_value = true, .value = 503, .took_ns = 12 * MS};
     sq_probe_tolerance_format(&probe, text, sizeof(text));
     assert_string_equal(text, "status 200");
     probe.within_ns = 500 * MS;

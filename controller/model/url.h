@@ -1,15 +1,23 @@
 /* The two kinds of URL that files and options carry: agents' and HTTP ones. Pure. */
-#ifndef SQ_READING_URL_H
-#define SQ_READING_URL_H
+#ifndef SQ_MODEL_URL_H
+#define SQ_MODEL_URL_H
 
 #include "common/error.h"
 #include "model/inventory.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 
 /* That `text` is http:// or https:// with a host, a valid port if any, and no spaces or control characters.
  */
 int sq_http_url_check(const char *text, struct sq_error *error);
+
+/*
+ * Hide, in place, what is secret in every URL of `text` (of `size` bytes): a password, a user who stands
+ * alone (he may be a token), and the values of parameters whose names speak of keys, tokens or passwords; an
+ * example is http://user:***@host. Every URL that is shown or kept comes through here. Other text stays.
+ */
+void sq_url_redact(char *text, size_t size);
 
 /*
  * Check an agent's URL and write its one canonical form: tls+tcp://host:port (lower case, port 7433 if none

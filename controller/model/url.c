@@ -1,4 +1,4 @@
-#include "reading/url.h"
+#include "model/url.h"
 
 #include "common/text.h"
 #include "common/units.h"
@@ -85,31 +85,6 @@ static int parse_port(const char *url, const char *text, uint64_t *port, struct 
     return 0;
 }
 
-int sq_http_url_check(const char *text, struct sq_error *error)
-{
-    for (const char *c = text; *c != '\0'; c++)
-        if ((unsigned char)*c <= ' ' || *c == 0x7f)
-            return sq_fail(error, SQ_BAD_INPUT,
-                           "the URL has a space or a control character; expected %%20 and the like");
-    size_t scheme = starts_with(text, "http://") ? 7 : starts_with(text, "https://") ? 8 : 0;
-    if (scheme == 0)
-        return sq_fail(error, SQ_BAD_INPUT,
-                       "'%.100s' is not an HTTP URL; expected http://host... or https://host...", text);
-    const char *start = text + scheme;
-    size_t length = strcspn(start, "/?#");
-    const char *user_end = memrchr(start, '@', length);
-    if (user_end != NULL) {
-        length -= (size_t)(user_end + 1 - start);
-        start = user_end + 1;
-    }
-    struct authority authority;
-    uint64_t number;
-    if (split_authority(start, length, &authority) != 0)
-        return sq_fail(error, SQ_BAD_INPUT,
-                       "'%.100s' has no valid host; expected a name or an address, IPv6 in []", text);
-    return authority.has_port ? parse_port(text, authority.port, &number, error) : 0;
-}
-
 static int parse_ipc(const char *text, char url[SQ_AGENT_URL_MAX], struct sq_error *error)
 {
     const char *path = text + strlen(ipc_scheme);
@@ -166,4 +141,108 @@ int sq_agent_url_parse(const char *text, char url[SQ_AGENT_URL_MAX], struct sq_e
 bool sq_agent_url_is_tls(const char *url)
 {
     return starts_with(url, tls_scheme);
+}
+
+/* Put "***" in place of `length` bytes at `at`; cuts at the end of the text's room. Returns what follows. */
+static char *hide(char *text, size_t size, char *at, size_t length)
+{
+    static const char stars[] = "***";
+    size_t rest = strlen(at + length);
+    size_t room = size - 1 - (size_t)(at - text);
+    size_t shown = room < sizeof stars - 1 ? room : sizeof stars - 1;
+    size_t kept = rest < room - shown ? rest : room - shown;
+    memmove(at + shown, at + length, kept);
+    memcpy(at, stars, shown);
+    at[shown + kept] = '\0';
+    return at + shown;
+}
+
+static bool is_secret_name(const char *name, size_t length)
+{
+    static const char *const words[] = {"token",  "password", "passwd", "secret",   "api-key",
+                                        "apikey", "api_key",  "auth",   "signature"};
+    char copy[64];
+    if (length == 0 || length >= sizeof copy)
+        return false;
+    memcpy(copy, name, length);
+    copy[length] = '\0';
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (strcasestr(copy, words[i]) != NULL)
+            return true;
+    return strcasecmp(copy, "key") == 0 || strcasecmp(copy, "sig") == 0 || strcasecmp(copy, "pass") == 0;
+}
+
+/* "user:secret@" at `start`: the secret, or the whole of it if nothing tells which part is. */
+static char *hide_user(char *text, size_t size, char *start)
+{
+    char *end = memrchr(start, '@', strcspn(start, "/?# \t\r\n\"'<>"));
+    if (end == NULL)
+        return start;
+    char *colon = memchr(start, ':', (size_t)(end - start));
+    char *secret = colon != NULL && colon + 1 < end ? colon + 1 : start;
+    return hide(text, size, secret, (size_t)(end - secret));
+}
+
+static void hide_parameters(char *text, size_t size, char *start)
+{
+    static const char ends[] = " \t\r\n\"'<>";
+    char *at = start + strcspn(start, "?# \t\r\n\"'<>");
+    while (*at == '?' || *at == '&' || *at == '#') {
+        char *name = ++at;
+        size_t length = strcspn(name, "=&# \t\r\n\"'<>");
+        at = name + length;
+        if (*at != '=')
+            continue;
+        at++;
+        size_t value = strcspn(at, "&#") < strcspn(at, ends) ? strcspn(at, "&#") : strcspn(at, ends);
+        at = value > 0 && is_secret_name(name, length) ? hide(text, size, at, value) : at + value;
+    }
+}
+
+void sq_url_redact(char *text, size_t size)
+{
+    char *at = text;
+    while ((at = strstr(at, "://")) != NULL) {
+        at = hide_user(text, size, at + 3);
+        hide_parameters(text, size, at);
+    }
+}
+
+/* Nobody knows which part of a broken URL is secret: whatever stands before an '@' may be. */
+static int refuse_url(const char *text, const char *why, struct sq_error *error)
+{
+    char shown[SQ_ERROR_TEXT_MAX];
+    (void)sq_text_copy(shown, sizeof shown, text);
+    char *start = strstr(shown, "://");
+    start = start != NULL ? start + 3 : shown;
+    char *at = strrchr(start, '@');
+    if (at != NULL)
+        (void)hide(shown, sizeof shown, start, (size_t)(at - start));
+    sq_url_redact(shown, sizeof shown);
+    return sq_fail(error, SQ_BAD_INPUT, "'%.100s' %s", shown, why);
+}
+
+int sq_http_url_check(const char *text, struct sq_error *error)
+{
+    for (const char *c = text; *c != '\0'; c++)
+        if ((unsigned char)*c <= ' ' || *c == 0x7f)
+            return sq_fail(error, SQ_BAD_INPUT,
+                           "the URL has a space or a control character; expected %%20 and the like");
+    size_t scheme = starts_with(text, "http://") ? 7 : starts_with(text, "https://") ? 8 : 0;
+    if (scheme == 0)
+        return refuse_url(text, "is not an HTTP URL; expected http://host... or https://host...", error);
+    const char *start = text + scheme;
+    size_t length = strcspn(start, "/?#");
+    const char *user_end = memrchr(start, '@', length);
+    if (user_end != NULL) {
+        length -= (size_t)(user_end + 1 - start);
+        start = user_end + 1;
+    }
+    struct authority authority;
+    uint64_t number;
+    if (split_authority(start, length, &authority) != 0)
+        return refuse_url(text, "has no valid host; expected a name or an address, IPv6 in []", error);
+    if (authority.has_port && parse_port(text, authority.port, &number, NULL) != 0)
+        return refuse_url(text, "has no valid port; expected 1 to 65535", error);
+    return 0;
 }

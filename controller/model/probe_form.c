@@ -1,0 +1,79 @@
+#include "model/probe_form.h"
+
+#include "common/text.h"
+#include "model/url.h"
+
+#include <string.h>
+
+const struct sq_probe_form *const sq_probe_forms[] = {&sq_probe_promql_form, &sq_probe_http_form};
+const size_t sq_probe_form_count = sizeof(sq_probe_forms) / sizeof(sq_probe_forms[0]);
+
+const struct sq_probe_form *sq_probe_form_of(enum sq_probe_kind kind)
+{
+    for (size_t i = 0; i < sq_probe_form_count; i++)
+        if (sq_probe_forms[i]->kind == kind)
+            return sq_probe_forms[i];
+    return NULL;
+}
+
+const struct sq_probe_form *sq_probe_form_by_name(const char *name)
+{
+    for (size_t i = 0; i < sq_probe_form_count; i++)
+        if (strcmp(sq_probe_forms[i]->name, name) == 0)
+            return sq_probe_forms[i];
+    return NULL;
+}
+
+const struct sq_probe_form *sq_probe_form_by_target(struct sq_node probe)
+{
+    const struct sq_probe_form *found = NULL;
+    for (size_t i = 0; i < sq_probe_form_count; i++) {
+        if (!sq_node_is_there(sq_node_get(probe, sq_probe_forms[i]->name)))
+            continue;
+        if (found != NULL)
+            return NULL;
+        found = sq_probe_forms[i];
+    }
+    return found;
+}
+
+int sq_probe_form_read(const struct sq_probe_form *form, struct sq_node node, struct sq_probe *probe,
+                       struct sq_error *error)
+{
+    probe->kind = form->kind;
+    for (size_t i = 0; i < form->key_count; i++) {
+        const struct sq_probe_key *key = &form->keys[i];
+        struct sq_node value = sq_node_get(node, key->key);
+        if (!sq_node_is_there(value)) {
+            if (key->required)
+                return sq_node_fail(node, error, SQ_BAD_INPUT, "'%s' is missing; expected %s", key->key,
+                                    key->expected);
+            continue;
+        }
+        if (key->read(value, probe, error) != 0)
+            return -1;
+    }
+    return form->check != NULL ? form->check(node, probe, error) : 0;
+}
+
+void sq_probe_target_format(const struct sq_probe *probe, char *text, size_t size)
+{
+    (void)sq_text_copy(text, size, probe->target);
+    sq_url_redact(text, size);
+}
+
+void sq_probe_tolerance_format(const struct sq_probe *probe, char *text, size_t size)
+{
+    text[0] = '\0';
+    sq_probe_form_of(probe->kind)->tolerance_format(probe, text, size);
+}
+
+void sq_probe_value_format(const struct sq_probe *probe, const struct sq_measurement *measurement, char *text,
+                           size_t size)
+{
+    text[0] = '\0';
+    if (!measurement->has_value)
+        sq_text_append(text, size, "%s", measurement->measured ? "no answer" : "not measurable");
+    else
+        sq_probe_form_of(probe->kind)->value_format(measurement, text, size);
+}

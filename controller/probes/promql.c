@@ -1,0 +1,59 @@
+/* `promql`: asks Prometheus for one number. */
+#include "probes/table.h"
+
+#include "common/cleanup.h"
+#include "common/text.h"
+#include "common/units.h"
+#include "model/probe_form.h"
+#include "model/url.h"
+#include "probes/prometheus.h"
+
+#define URL_TEXT_MAX 200
+
+static int start(struct sq_http *http, const struct sq_probe *probe, const char *prometheus_url,
+                 sq_http_done done, void *cookie, struct sq_error *error)
+{
+    sq_autofree char *url = NULL;
+    uint64_t timeout_ns = sq_probe_timeout_ns(probe);
+    if (sq_prometheus_query_url(prometheus_url != NULL ? prometheus_url : "", probe->target, timeout_ns, &url,
+                                error) != 0)
+        return -1;
+    return sq_http_get(http, url, timeout_ns, done, cookie, error);
+}
+
+static void judge(const struct sq_probe *probe, const char *prometheus_url,
+                  const struct sq_http_result *result, struct sq_measurement *measurement)
+{
+    struct sq_error error = {0};
+    char limit[SQ_UNIT_TEXT_MAX];
+    char shown[URL_TEXT_MAX];
+    (void)sq_text_copy(shown, sizeof(shown), prometheus_url);
+    sq_url_redact(shown, sizeof(shown));
+    if (result->failure == SQ_HTTP_TIMED_OUT) {
+        sq_duration_format(sq_probe_timeout_ns(probe), limit);
+        sq_text_append(measurement->reason, SQ_REASON_MAX, "Prometheus at %s did not answer within %s", shown,
+                       limit);
+        return;
+    }
+    if (result->failure != SQ_HTTP_ANSWERED) {
+        sq_text_append(measurement->reason, SQ_REASON_MAX, "Prometheus at %s cannot be asked: %s", shown,
+                       result->reason);
+        return;
+    }
+    if (sq_prometheus_read(result->status, result->body, result->body_bytes, &measurement->value, &error) !=
+        0) {
+        (void)sq_text_copy(measurement->reason, SQ_REASON_MAX, error.text);
+        return;
+    }
+    measurement->measured = true;
+    measurement->has_value = true;
+    measurement->within = sq_tolerance_holds(&probe->tolerance, measurement->value);
+    if (!measurement->within) {
+        char tolerance[SQ_TOLERANCE_TEXT_MAX];
+        sq_tolerance_format(&probe->tolerance, tolerance);
+        sq_text_append(measurement->reason, SQ_REASON_MAX, "%g where %s is tolerated", measurement->value,
+                       tolerance);
+    }
+}
+
+const struct sq_probe_ops sq_probe_promql_ops = {.kind = SQ_PROBE_PROMQL, .start = start, .judge = judge};
