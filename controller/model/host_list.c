@@ -77,20 +77,117 @@ static void format_sorted(const char *const *names, uint32_t count, char *text, 
     }
 }
 
+void sq_host_names_format(const char *const *names, uint32_t count, char *text, size_t size)
+{
+    text[0] = '\0';
+    sq_autofree const char **sorted = calloc((size_t)count + 1, sizeof(*sorted));
+    if (sorted == NULL) {
+        sq_text_append(text, size, "%u", count); /* the number is true without the names, too */
+        return;
+    }
+    if (count > 0)
+        memcpy(sorted, names, count * sizeof(*sorted));
+    qsort(sorted, count, sizeof(*sorted), compare);
+    format_sorted(sorted, count, text, size);
+}
+
 void sq_host_list_format(const char *const *names, uint32_t count, char *text, size_t size)
 {
     text[0] = '\0';
-    if (count <= 1) {
-        (void)sq_text_copy(text, size, count == 1 ? names[0] : "no host");
+    if (count == 0)
+        sq_text_append(text, size, "no host");
+    if (count > 1)
+        sq_text_append(text, size, "%u hosts: ", count);
+    size_t used = strlen(text);
+    if (count > 0)
+        sq_host_names_format(names, count, text + used, size - used);
+}
+
+const char *sq_host_said_of(const char *name, const char *agent, const char *text)
+{
+    size_t name_length = strlen(name);
+    size_t agent_length = strlen(agent);
+    if (strncmp(text, name, name_length) != 0)
+        return text;
+    const char *rest = text + name_length;
+    if (strncmp(rest, " (", 2) == 0 && strncmp(rest + 2, agent, agent_length) == 0 &&
+        strncmp(rest + 2 + agent_length, "): ", 3) == 0)
+        return rest + 2 + agent_length + 3;
+    if (strncmp(rest, ": ", 2) == 0)
+        return rest + 2;
+    return rest[0] == ' ' ? rest + 1 : text;
+}
+
+struct sq_host_blocks {
+    uint32_t count;
+    uint32_t room;
+    struct sq_host_block *all;
+};
+
+struct sq_host_blocks *sq_host_blocks_new(void)
+{
+    return calloc(1, sizeof(struct sq_host_blocks));
+}
+
+void sq_host_blocks_free(struct sq_host_blocks *blocks)
+{
+    if (blocks == NULL)
         return;
+    for (uint32_t i = 0; i < blocks->count; i++) {
+        free(blocks->all[i].text);
+        free(blocks->all[i].names);
+        free(blocks->all[i].hosts);
     }
-    sq_autofree const char **sorted = calloc(count, sizeof(*sorted));
-    sq_text_append(text, size, "%u hosts: ", count);
-    if (sorted == NULL) { /* the number is true without the names, too */
-        text[strcspn(text, ":")] = '\0';
-        return;
+    free(blocks->all);
+    free(blocks);
+}
+
+/* The block with this text, made if there is none. */
+static struct sq_host_block *block_of(struct sq_host_blocks *blocks, const char *text)
+{
+    for (uint32_t i = 0; i < blocks->count; i++)
+        if (strcmp(blocks->all[i].text, text) == 0)
+            return &blocks->all[i];
+    if (blocks->count == blocks->room) {
+        uint32_t room = blocks->room * 2 + 8;
+        struct sq_host_block *all = realloc(blocks->all, room * sizeof(*all));
+        if (all == NULL)
+            return NULL;
+        blocks->all = all;
+        blocks->room = room;
     }
-    memcpy(sorted, names, count * sizeof(*sorted));
-    qsort(sorted, count, sizeof(*sorted), compare);
-    format_sorted(sorted, count, text, size);
+    struct sq_host_block *block = &blocks->all[blocks->count];
+    *block = (struct sq_host_block){.text = strdup(text)};
+    if (block->text == NULL)
+        return NULL;
+    blocks->count++;
+    return block;
+}
+
+int sq_host_blocks_add(struct sq_host_blocks *blocks, uint32_t host, const char *name, const char *text)
+{
+    struct sq_host_block *block = block_of(blocks, text);
+    if (block == NULL)
+        return -1;
+    if (block->count == block->room) {
+        uint32_t room = block->room * 2 + 8;
+        const char **names = realloc(block->names, room * sizeof(*names));
+        if (names == NULL)
+            return -1;
+        block->names = names;
+        uint32_t *hosts = realloc(block->hosts, room * sizeof(*hosts));
+        if (hosts == NULL)
+            return -1;
+        block->hosts = hosts;
+        block->room = room;
+    }
+    block->hosts[block->count] = host;
+    block->names[block->count++] = name;
+    return 0;
+}
+
+const struct sq_host_block *sq_host_blocks_all(const struct sq_host_blocks *blocks, uint32_t *count)
+{
+    *count = blocks->count;
+    return blocks->all;
 }

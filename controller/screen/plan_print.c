@@ -4,6 +4,8 @@
 #include "common/clock.h"
 #include "common/text.h"
 #include "common/units.h"
+#include "model/ending.h"
+#include "model/host_list.h"
 #include "model/select.h"
 #include "screen/style.h"
 
@@ -66,6 +68,24 @@ static void describe_parameters(const struct sq_fault_spec *spec, char *text, si
     }
 }
 
+static void print_step_hosts(const struct printer *printer, uint32_t number)
+{
+    const struct sq_plan *plan = printer->plan;
+    const struct sq_targets *targets = &plan->experiment->steps[number].targets;
+    char text[2048];
+    char names[SQ_HOST_LIST_MAX];
+    uint32_t chosen = 0;
+    sq_autofree const char **chosen_names = calloc((size_t)plan->host_count + 1, sizeof(*chosen_names));
+    for (uint32_t i = 0; chosen_names != NULL && i < plan->host_count; i++)
+        for (uint32_t j = 0; j < plan->hosts[i].fault_count; j++)
+            if (plan->hosts[i].steps[j] == number)
+                chosen_names[chosen++] = plan->hosts[i].host->name;
+    describe_targets(targets, text, sizeof(text));
+    sq_host_names_format(chosen_names, chosen, names, sizeof(names));
+    (void)fprintf(printer->stream, "\n  hosts    %u of %u that match (%s): %s\n", chosen,
+                  sq_select_count(plan->experiment, targets, plan->inventory), text, names);
+}
+
 static void print_step(const struct printer *printer, uint32_t number)
 {
     const struct sq_plan *plan = printer->plan;
@@ -90,18 +110,7 @@ static void print_step(const struct printer *printer, uint32_t number)
     } else {
         (void)fprintf(stream, ", for %s", duration);
     }
-    uint32_t chosen = 0;
-    for (uint32_t i = 0; i < plan->host_count; i++)
-        for (uint32_t j = 0; j < plan->hosts[i].fault_count; j++)
-            chosen += plan->hosts[i].steps[j] == number;
-    describe_targets(&step->targets, text, sizeof(text));
-    (void)fprintf(stream, "\n  hosts    %u of %u that match (%s):", chosen,
-                  sq_select_count(printer->plan->experiment, &step->targets, printer->plan->inventory), text);
-    for (uint32_t i = 0; i < plan->host_count; i++)
-        for (uint32_t j = 0; j < plan->hosts[i].fault_count; j++)
-            if (plan->hosts[i].steps[j] == number)
-                (void)fprintf(stream, " %s", plan->hosts[i].host->name);
-    (void)fputc('\n', stream);
+    print_step_hosts(printer, number);
 }
 
 static void print_report(const struct printer *printer, const struct sq_fault_report *report)
@@ -117,23 +126,83 @@ static void print_report(const struct printer *printer, const struct sq_fault_re
         (void)fprintf(printer->stream, "    ... and %u more\n", report->lines_dropped);
 }
 
-static void print_host(const struct printer *printer, uint32_t i)
+/* What is to be said of one host, without its name: what is the same for several is said once. */
+static char *describe_host(const struct printer *whole, uint32_t i)
 {
-    const struct sq_plan_host *planned = &printer->plan->hosts[i];
-    (void)fputc('\n', printer->stream);
-    styled(printer, SQ_STYLE_STRONG, planned->host->name);
-    (void)fprintf(printer->stream, "  %s\n", planned->host->agent);
-    if (printer->problems != NULL && printer->problems[i].code != SQ_OK) {
-        (void)fprintf(printer->stream, "    ");
-        styled(printer, SQ_STYLE_BAD, printer->problems[i].text);
-        (void)fputc('\n', printer->stream);
+    const struct sq_plan_host *planned = &whole->plan->hosts[i];
+    char *text = NULL;
+    size_t length = 0;
+    struct printer printer = *whole;
+    printer.stream = open_memstream(&text, &length);
+    if (printer.stream == NULL)
+        return NULL;
+    if (whole->problems != NULL && whole->problems[i].code != SQ_OK) {
+        (void)fprintf(printer.stream, "    ");
+        styled(&printer, SQ_STYLE_BAD,
+               sq_host_said_of(planned->host->name, planned->host->agent, whole->problems[i].text));
+        (void)fputc('\n', printer.stream);
     }
     for (uint32_t j = 0; j < planned->fault_count; j++) {
-        (void)fprintf(printer->stream, "  step %u: %s\n", planned->steps[j] + 1,
-                      printer->plan->experiment->steps[planned->steps[j]].name);
+        (void)fprintf(printer.stream, "  step %u: %s\n", planned->steps[j] + 1,
+                      whole->plan->experiment->steps[planned->steps[j]].name);
         if (planned->previewed && planned->reports[j].code == SQ_OK)
-            print_report(printer, &planned->reports[j]);
+            print_report(&printer, &planned->reports[j]);
     }
+    (void)fclose(printer.stream);
+    return text;
+}
+
+static void print_block(const struct printer *printer, const struct sq_host_block *block)
+{
+    char names[SQ_HOST_LIST_MAX];
+    sq_host_list_format(block->names, block->count, names, sizeof(names));
+    (void)fputc('\n', printer->stream);
+    styled(printer, SQ_STYLE_STRONG, names);
+    if (block->count == 1)
+        (void)fprintf(printer->stream, "  %s", printer->plan->hosts[block->hosts[0]].host->agent);
+    (void)fprintf(printer->stream, "\n%s", block->text);
+}
+
+static void print_hosts(const struct printer *printer)
+{
+    uint32_t count = 0;
+    struct sq_host_blocks *blocks = sq_host_blocks_new();
+    for (uint32_t i = 0; blocks != NULL && i < printer->plan->host_count; i++) {
+        sq_autofree char *text = describe_host(printer, i);
+        if (text != NULL)
+            (void)sq_host_blocks_add(blocks, i, printer->plan->hosts[i].host->name, text);
+    }
+    const struct sq_host_block *all = blocks != NULL ? sq_host_blocks_all(blocks, &count) : NULL;
+    for (uint32_t i = 0; i < count; i++)
+        print_block(printer, &all[i]);
+    sq_host_blocks_free(blocks);
+}
+
+/* "3 hosts, 5 faults, 1 warning, 0 refusals", and who did not answer. */
+static void print_sum(const struct printer *printer, bool offline)
+{
+    const struct sq_plan *plan = printer->plan;
+    uint32_t faults = 0;
+    uint32_t warnings = 0;
+    uint32_t refusals = 0;
+    uint32_t silent = 0;
+    for (uint32_t i = 0; i < plan->host_count; i++) {
+        enum sq_code code = printer->problems != NULL ? printer->problems[i].code : SQ_OK;
+        faults += plan->hosts[i].fault_count;
+        refusals += sq_exit_of(code) == SQ_EXIT_REFUSED;
+        silent += code != SQ_OK && sq_exit_of(code) != SQ_EXIT_REFUSED;
+        for (uint32_t j = 0; plan->hosts[i].previewed && j < plan->hosts[i].fault_count; j++)
+            for (uint32_t k = 0; k < plan->hosts[i].reports[j].line_count; k++)
+                warnings += plan->hosts[i].reports[j].lines[k].kind == SQ_LINE_WARNING;
+    }
+    (void)fprintf(printer->stream, "\n%u host%s, %u fault%s", plan->host_count, plural(plan->host_count),
+                  faults, plural(faults));
+    if (!offline)
+        (void)fprintf(printer->stream, ", %u warning%s, %u refusal%s", warnings, plural(warnings), refusals,
+                      plural(refusals));
+    if (silent > 0)
+        (void)fprintf(printer->stream, ", %u that cannot be asked", silent);
+    (void)fputs(".\n", printer->stream);
 }
 
 static void print_head(const struct printer *printer)
@@ -187,11 +256,9 @@ void sq_plan_print(const struct sq_plan *plan, const struct sq_error *problems,
         print_company(&printer);
     for (uint32_t i = 0; i < plan->experiment->step_count; i++)
         print_step(&printer, i);
-    if (offline) {
+    if (offline)
         (void)fprintf(stream, "\nNo agent was asked: what each host would touch and spare is not known.\n");
-        return;
-    }
-    for (uint32_t i = 0; i < plan->host_count; i++)
-        print_host(&printer, i);
-    (void)fputc('\n', stream);
+    else
+        print_hosts(&printer);
+    print_sum(&printer, offline);
 }

@@ -81,6 +81,46 @@ static void test_bound(void **state)
     }
 }
 
+static void test_what_is_said_of_a_host(void **state)
+{
+    (void)state;
+    const char *agent = "tls+tcp://10.0.0.1:7433";
+    assert_string_equal(sq_host_said_of("web1", agent, "web1 (tls+tcp://10.0.0.1:7433): refused"), "refused");
+    assert_string_equal(sq_host_said_of("web1", agent, "web1 refuses: no"), "refuses: no");
+    assert_string_equal(sq_host_said_of("web1", agent, "web1: no"), "no");
+    assert_string_equal(sq_host_said_of("web1", agent, "web10 refuses: no"), "web10 refuses: no");
+    assert_string_equal(sq_host_said_of("web1", agent, "interrupted"), "interrupted");
+}
+
+static void test_blocks(void **state)
+{
+    uint32_t count;
+    char name[40][8];
+    (void)state;
+    struct sq_host_blocks *blocks = sq_host_blocks_new();
+    assert_non_null(blocks);
+    (void)sq_host_blocks_all(blocks, &count);
+    assert_int_equal(count, 0);
+    for (uint32_t i = 0; i < 40; i++) {
+        char said[8];
+        (void)snprintf(name[i], sizeof(name[i]), "web%u", i);
+        (void)snprintf(said, sizeof(said), "%u", i % 20);
+        assert_int_equal(sq_host_blocks_add(blocks, i, name[i], said), 0);
+    }
+    for (uint32_t i = 0; i < 40; i++)
+        assert_int_equal(sq_host_blocks_add(blocks, i, name[i], "7"), 0);
+    const struct sq_host_block *all = sq_host_blocks_all(blocks, &count);
+    assert_int_equal(count, 20);
+    assert_string_equal(all[3].text, "3");
+    assert_int_equal(all[3].count, 2);
+    assert_string_equal(all[3].names[1], "web23");
+    assert_int_equal(all[3].hosts[1], 23);
+    assert_int_equal(all[7].count, 42);
+    assert_string_equal(all[7].names[41], "web39");
+    sq_host_blocks_free(blocks);
+    sq_host_blocks_free(NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -89,6 +129,8 @@ int main(void)
         cmocka_unit_test(test_numbers_elsewhere),
         cmocka_unit_test(test_leading_zeros),
         cmocka_unit_test(test_bound),
+        cmocka_unit_test(test_what_is_said_of_a_host),
+        cmocka_unit_test(test_blocks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
