@@ -122,7 +122,7 @@ static void test_plan(void **state)
     }
     (void)sq_fail(&problems[98], SQ_POLICY, "web99 refuses: forbidden");
     (void)sq_fail(&problems[99], SQ_TIMEOUT, "web100 (%s): hangs", hosts[99].agent);
-    sq_plan_print(&plan, problems, false, false, stream);
+    sq_plan_print(&plan, problems, NULL, false, false, stream);
     expect("  hosts    100 of 100 that match (every host): web1" TO "web100\n");
     expect("\n50 hosts: web1" TO "web50\n  step 1: cut\n    warning  eth0\n");
     expect("\n48 hosts: web51" TO "web98\n  step 1: cut\n    spares   eth0\n");
