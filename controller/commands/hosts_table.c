@@ -78,7 +78,8 @@ static void describe(const struct sq_host *host, const struct sq_answer *answer,
     const struct sq_hello *hello = &answer->reply.hello;
     *text = (struct host_text){.version = "refused", .ends = "-", .labels = "-", .faults = "-"};
     for (uint32_t i = 0; i < host->label_count; i++) {
-        text->labels[0] = i > 0 ? text->labels[0] : '\0';
+        if (i == 0)
+            text->labels[0] = '\0';
         sq_text_append(text->labels, sizeof(text->labels), "%s%s=%s", i > 0 ? "," : "", host->labels[i].name,
                        host->labels[i].value);
     }
