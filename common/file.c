@@ -15,6 +15,12 @@ int sq_file_read(const char *path, size_t most_bytes, char **content, size_t *le
     sq_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     if (fd < 0)
         return sq_fail_errno(error, errno, "cannot open %s", path);
+    return sq_file_read_fd(fd, path, most_bytes, content, length, error);
+}
+
+int sq_file_read_fd(int fd, const char *name, size_t most_bytes, char **content, size_t *length,
+                    struct sq_error *error)
+{
     size_t size = 0;
     size_t capacity = 0;
     sq_autofree char *buffer = NULL;
@@ -23,19 +29,19 @@ int sq_file_read(const char *path, size_t most_bytes, char **content, size_t *le
             capacity = capacity == 0 ? 4096 : capacity * 2;
             char *larger = realloc(buffer, capacity);
             if (larger == NULL)
-                return sq_fail_errno(error, ENOMEM, "cannot read %s", path);
+                return sq_fail_errno(error, ENOMEM, "cannot read %s", name);
             buffer = larger;
         }
         ssize_t got = read(fd, buffer + size, capacity - size - 1);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
-            return sq_fail_errno(error, errno, "cannot read %s", path);
+            return sq_fail_errno(error, errno, "cannot read %s", name);
         if (got == 0)
             break;
         size += (size_t)got;
         if (size > most_bytes)
-            return sq_fail(error, SQ_BAD_INPUT, "%s is larger than %zu bytes, the most that is read", path,
+            return sq_fail(error, SQ_BAD_INPUT, "%s is larger than %zu bytes, the most that is read", name,
                            most_bytes);
     }
     buffer[size] = '\0';

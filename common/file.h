@@ -13,6 +13,10 @@
  */
 int sq_file_read(const char *path, size_t most_bytes, char **content, size_t *length, struct sq_error *error);
 
+/* The same from a descriptor, from where it stands; `name` stands for it in messages. */
+int sq_file_read_fd(int fd, const char *name, size_t most_bytes, char **content, size_t *length,
+                    struct sq_error *error);
+
 /*
  * That a file may be rested on: a plain one, whose reading ends, that not everybody on this host may write.
  * SQ_BAD_INPUT says what is wrong and what to do.

@@ -5,8 +5,6 @@
 #include "commands/options.h"
 #include "commands/output.h"
 #include "common/cleanup.h"
-#include "common/document.h"
-#include "common/file.h"
 #include "model/ending.h"
 #include "planning/dry_run.h"
 #include "planning/plan_file.h"
@@ -27,7 +25,7 @@ struct planning {
     struct sq_plan *plan;
     struct sq_client *client;
     struct sq_dry_run dry_run;
-    char *text; /* the experiment's file */
+    struct sq_input input; /* the experiment's file */
     char sha256[SQ_SHA256_TEXT_MAX];
 };
 
@@ -39,21 +37,21 @@ static void planning_cleanup(struct planning *planning)
     sq_inventory_free(planning->own_inventory);
     sq_experiment_free(planning->experiment);
     sq_dry_run_close(&planning->dry_run);
-    free(planning->text);
+    sq_input_free(&planning->input);
 }
 
 static int load(const struct sq_options *options, struct planning *planning, struct sq_error *error)
 {
     const char *path = options->operands[0];
-    size_t length = 0;
-    if (sq_plan_file_is(path))
+    if (sq_input_read(path, &planning->input, error) != 0)
+        return -1;
+    if (sq_plan_file_is(&planning->input))
         return sq_fail(
             error, SQ_BAD_INPUT,
             "%s is a plan already: `squall run %s` does what it says; to plan anew, name the experiment",
             path, path);
-    if (sq_experiment_load(path, options->settings, options->setting_count, &planning->experiment, error) !=
-            0 ||
-        sq_file_read(path, SQ_DOCUMENT_BYTES_MAX, &planning->text, &length, error) != 0)
+    if (sq_experiment_read(&planning->input, options->settings, options->setting_count, &planning->experiment,
+                           error) != 0)
         return -1;
     if (options->local) {
         if (options->offline)
@@ -105,7 +103,7 @@ static int run_plan(const struct sq_options *options)
         return sq_command_fail(options, &error);
     /* A plan with a problem is shown, and not kept: it could not be run. */
     if (status == 0 && options->output_path != NULL &&
-        sq_plan_file_write(options->output_path, planning.plan, options->offline, planning.text,
+        sq_plan_file_write(options->output_path, planning.plan, options->offline, planning.input.text,
                            options->settings, options->setting_count, planning.sha256, &error) != 0)
         return sq_command_fail(options, &error);
     if (print(options, &planning) != 0)

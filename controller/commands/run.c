@@ -6,8 +6,6 @@
 #include "commands/output.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
-#include "common/document.h"
-#include "common/file.h"
 #include "common/text.h"
 #include "model/ending.h"
 #include "model/url.h"
@@ -31,6 +29,7 @@
 /* What a run is made of, in the order in which it is made. */
 struct session {
     const struct sq_options *options;
+    struct sq_input input;          /* what was named */
     struct sq_plan_file *plan_file; /* NULL: an experiment was given */
     struct sq_experiment *experiment;
     struct sq_local_agent *local_agent;
@@ -61,6 +60,7 @@ static void session_cleanup(struct session *session)
     sq_inventory_free(session->own_inventory);
     sq_experiment_free(session->experiment);
     sq_plan_file_free(session->plan_file);
+    sq_input_free(&session->input);
     sq_cleanup_close(&session->signal_fd);
 }
 
@@ -68,14 +68,16 @@ static int load_experiment(struct session *session, struct sq_error *error)
 {
     const struct sq_options *options = session->options;
     const char *path = options->operands[0];
-    if (!sq_plan_file_is(path))
-        return sq_experiment_load(path, options->settings, options->setting_count, &session->experiment,
-                                  error);
+    if (sq_input_read(path, &session->input, error) != 0)
+        return -1;
+    if (!sq_plan_file_is(&session->input))
+        return sq_experiment_read(&session->input, options->settings, options->setting_count,
+                                  &session->experiment, error);
     if (options->setting_count > 0)
         return sq_fail(
             error, SQ_BAD_INPUT,
             "%s is a plan, whose parameters are fixed: leave out --set, or run the experiment file", path);
-    if (sq_plan_file_load(path, &session->plan_file, error) != 0)
+    if (sq_plan_file_load(&session->input, &session->plan_file, error) != 0)
         return -1;
     return sq_plan_file_experiment(session->plan_file, &session->experiment, error);
 }
@@ -117,8 +119,6 @@ static json_t *experiment_json(const struct session *session)
     const struct sq_experiment *experiment = session->experiment;
     json_t *object = json_object();
     json_t *parameters = json_object();
-    sq_autofree char *text = NULL;
-    size_t length = 0;
     for (uint32_t i = 0; i < experiment->parameter_count; i++)
         (void)json_object_set_new(parameters, experiment->parameters[i].name,
                                   sq_json_text(experiment->parameters[i].value));
@@ -127,9 +127,8 @@ static json_t *experiment_json(const struct session *session)
     if (session->plan_file != NULL) {
         (void)json_object_set_new(object, "plan_sha256", json_string(session->plan_file->sha256));
         (void)json_object_set_new(object, "text", sq_json_text(session->plan_file->experiment_text));
-    } else if (sq_file_read(session->options->operands[0], SQ_DOCUMENT_BYTES_MAX, &text, &length, NULL) ==
-               0) {
-        (void)json_object_set_new(object, "text", sq_json_text(text));
+    } else {
+        (void)json_object_set_new(object, "text", sq_json_text(session->input.text));
     }
     return object;
 }
@@ -156,16 +155,16 @@ static int open_record(struct session *session, struct sq_error *error)
 /* Everything that can be wrong without an agent. */
 static int make_ready(struct session *session, struct sq_error *error)
 {
+    if (load_experiment(session, error) != 0 || load_inventory(session, error) != 0 ||
+        choose_prometheus(session, error) != 0 ||
+        sq_plan_make(session->experiment, session->inventory, &session->plan, error) != 0)
+        return -1;
     if (!session->options->yes && isatty(STDIN_FILENO) != 1)
         return sq_fail(
             error, SQ_BAD_INPUT,
             "there is no terminal to ask on: look at the blast radius with `squall plan %s`, then run "
             "with --yes",
             session->options->operands[0]);
-    if (load_experiment(session, error) != 0 || load_inventory(session, error) != 0 ||
-        choose_prometheus(session, error) != 0 ||
-        sq_plan_make(session->experiment, session->inventory, &session->plan, error) != 0)
-        return -1;
     /* Before any thread is started, since threads inherit the mask. */
     if (sq_run_block_signals(&session->signal_fd, error) != 0 || open_record(session, error) != 0)
         return -1;

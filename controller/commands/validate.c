@@ -26,31 +26,31 @@ struct verdict {
 };
 
 /* An inventory is a list, or a map with `hosts` or `file_sd`; everything else is meant as an experiment. */
-static bool looks_like_inventory(const char *path)
+static bool looks_like_inventory(const struct sq_input *input)
 {
     sq_autodocument struct sq_document *document = NULL;
-    if (sq_document_load(path, &document, NULL) != 0)
+    if (sq_input_document(input, &document, NULL) != 0)
         return false;
     struct sq_node root = sq_document_root(document);
     return sq_node_type(root) == SQ_NODE_LIST || sq_node_is_there(sq_node_get(root, "hosts")) ||
            sq_node_is_there(sq_node_get(root, "file_sd"));
 }
 
-static void judge_inventory(struct verdict *verdict)
+static void judge_inventory(const struct sq_input *input, struct verdict *verdict)
 {
     sq_autoinventory struct sq_inventory *inventory = NULL;
     struct sq_error error;
-    if (sq_inventory_load(verdict->path, &inventory, &error) != 0)
+    if (sq_inventory_read(input, &inventory, &error) != 0)
         sq_problems_add(&verdict->problems, &error);
     else
         verdict->hosts = inventory->host_count;
 }
 
 static void judge_experiment(const struct sq_options *options, const struct sq_inventory *inventory,
-                             struct verdict *verdict)
+                             const struct sq_input *input, struct verdict *verdict)
 {
     sq_autoexperiment struct sq_experiment *experiment = NULL;
-    if (sq_experiment_examine(verdict->path, options->settings, options->setting_count, &experiment,
+    if (sq_experiment_examine(input, options->settings, options->setting_count, &experiment,
                               &verdict->problems) != 0)
         return;
     (void)snprintf(verdict->title, sizeof verdict->title, "%s", experiment->title);
@@ -131,11 +131,15 @@ static int run_validate(const struct sq_options *options)
     int status = SQ_EXIT_COMPLETED;
     for (uint32_t i = 0; i < options->operand_count; i++) {
         struct verdict verdict = {.path = options->operands[i]};
-        verdict.is_inventory = looks_like_inventory(verdict.path);
-        if (verdict.is_inventory)
-            judge_inventory(&verdict);
+        sq_autoinput struct sq_input input = {0};
+        bool is_read = sq_input_read(verdict.path, &input, &error) == 0;
+        verdict.is_inventory = is_read && looks_like_inventory(&input);
+        if (!is_read)
+            sq_problems_add(&verdict.problems, &error);
+        else if (verdict.is_inventory)
+            judge_inventory(&input, &verdict);
         else
-            judge_experiment(options, inventory, &verdict);
+            judge_experiment(options, inventory, &input, &verdict);
         if (verdict.problems.count > 0)
             status = SQ_EXIT_WRONG;
         if (options->json)

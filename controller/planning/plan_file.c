@@ -15,7 +15,7 @@
 #include <mbedtls/sha256.h>
 
 #define FORMAT      "squall plan 1"
-#define FORMAT_MARK "\"squall plan "
+#define FORMAT_WORD "squall plan "
 
 /* The hash of everything but the hash: compact, keys sorted, so that layout does not matter. */
 static int hash(json_t *content, char sha256[SQ_SHA256_TEXT_MAX], struct sq_error *error)
@@ -70,11 +70,16 @@ int sq_plan_file_write(const char *path, const struct sq_plan *plan, bool offlin
     return status;
 }
 
-bool sq_plan_file_is(const char *path)
+bool sq_plan_file_is(const struct sq_input *input)
 {
-    char start[256];
-    ssize_t length = sq_file_read_into(path, start, sizeof(start));
-    return length > 0 && start[strspn(start, " \t\r\n")] == '{' && strstr(start, FORMAT_MARK) != NULL;
+    if (input->text[strspn(input->text, " \t\r\n")] != '{')
+        return false;
+    json_t *content = json_loadb(input->text, input->length, 0, NULL);
+    const char *format = json_string_value(json_object_get(content, "format"));
+    bool is_plan = content == NULL ? strstr(input->text, "\"" FORMAT_WORD) != NULL /* a torn one */
+                                   : format != NULL && strncmp(format, FORMAT_WORD, strlen(FORMAT_WORD)) == 0;
+    json_decref(content);
+    return is_plan;
 }
 
 /* A text of an object that has to be there. NULL with the error filled in. */
@@ -137,19 +142,15 @@ static int take_content(struct sq_plan_file *file, const char *path, struct sq_e
     return take_settings(file, json_object_get(experiment, "settings"), path, error);
 }
 
-int sq_plan_file_load(const char *path, struct sq_plan_file **result, struct sq_error *error)
+int sq_plan_file_load(const struct sq_input *input, struct sq_plan_file **result, struct sq_error *error)
 {
-    sq_autofree char *text = NULL;
-    size_t length = 0;
-    if (sq_file_read(path, SQ_PLAN_FILE_BYTES_MAX, &text, &length, error) != 0)
-        return -1;
     struct sq_plan_file *file = calloc(1, sizeof(*file));
     if (file == NULL)
         return sq_fail(error, SQ_SYSTEM, "out of memory");
     json_error_t problem;
-    file->content = json_loadb(text, length, JSON_REJECT_DUPLICATES, &problem);
-    int status = file->content != NULL ? take_content(file, path, error)
-                                       : sq_fail(error, SQ_BAD_INPUT, "%s:%d:%d: not a plan: %s", path,
+    file->content = json_loadb(input->text, input->length, JSON_REJECT_DUPLICATES, &problem);
+    int status = file->content != NULL ? take_content(file, input->path, error)
+                                       : sq_fail(error, SQ_BAD_INPUT, "%s:%d:%d: not a plan: %s", input->path,
                                                  problem.line, problem.column, problem.text);
     if (status != 0) {
         sq_plan_file_free(file);

@@ -12,12 +12,12 @@
 #include "model/experiment.h"
 #include "model/inventory.h"
 #include "model/plan.h"
+#include "reading/input.h"
 
 #include <jansson.h>
 #include <stdbool.h>
 
-#define SQ_PLAN_FILE_BYTES_MAX (64u << 20)
-#define SQ_SHA256_TEXT_MAX     65
+#define SQ_SHA256_TEXT_MAX 65
 
 /* What a plan file holds; from sq_plan_file_load. */
 struct sq_plan_file {
@@ -39,12 +39,11 @@ int sq_plan_file_write(const char *path, const struct sq_plan *plan, bool offlin
                        const char *experiment_text, const struct sq_setting *settings, uint32_t setting_count,
                        char sha256[SQ_SHA256_TEXT_MAX], struct sq_error *error);
 
-/* Does the file look like a plan (JSON with our format mark), whatever its name? False also if it cannot be
- * read. */
-bool sq_plan_file_is(const char *path);
+/* Is it meant as a plan: JSON whose format is a plan's, whatever its name, its layout or its version? */
+bool sq_plan_file_is(const struct sq_input *input);
 
 /* Read and verify: the format, and that the hash is that of the content. Free with sq_plan_file_free. */
-int sq_plan_file_load(const char *path, struct sq_plan_file **file, struct sq_error *error);
+int sq_plan_file_load(const struct sq_input *input, struct sq_plan_file **file, struct sq_error *error);
 void sq_plan_file_free(struct sq_plan_file *file); /* NULL is fine */
 void sq_plan_file_cleanup(struct sq_plan_file **file);
 #define sq_autoplan_file __attribute__((cleanup(sq_plan_file_cleanup)))

@@ -224,24 +224,25 @@ static int read_document(struct sq_document *document, const struct sq_setting *
     return 0;
 }
 
-int sq_experiment_examine(const char *path, const struct sq_setting *settings, size_t setting_count,
-                          struct sq_experiment **experiment, struct sq_problems *problems)
+int sq_experiment_examine(const struct sq_input *input, const struct sq_setting *settings,
+                          size_t setting_count, struct sq_experiment **experiment,
+                          struct sq_problems *problems)
 {
     memset(problems, 0, sizeof *problems);
     sq_autodocument struct sq_document *document = NULL;
     struct sq_error error;
-    if (sq_document_load(path, &document, &error) != 0) {
+    if (sq_input_document(input, &document, &error) != 0) {
         sq_problems_add(problems, &error);
         return -1;
     }
     return read_document(document, settings, setting_count, experiment, problems);
 }
 
-int sq_experiment_load(const char *path, const struct sq_setting *settings, size_t setting_count,
+int sq_experiment_read(const struct sq_input *input, const struct sq_setting *settings, size_t setting_count,
                        struct sq_experiment **experiment, struct sq_error *error)
 {
     struct sq_problems problems;
-    if (sq_experiment_examine(path, settings, setting_count, experiment, &problems) == 0)
+    if (sq_experiment_examine(input, settings, setting_count, experiment, &problems) == 0)
         return 0;
     return sq_fail(error, problems.errors[0].code, "%s", problems.errors[0].text);
 }

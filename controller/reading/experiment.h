@@ -7,6 +7,7 @@
 
 #include "common/error.h"
 #include "model/experiment.h"
+#include "reading/input.h"
 
 #include <stddef.h>
 
@@ -20,8 +21,8 @@ struct sq_problems {
 
 void sq_problems_add(struct sq_problems *problems, const struct sq_error *error);
 
-/* Read a file with parameters from --set applied. The caller frees with sq_experiment_free. */
-int sq_experiment_load(const char *path, const struct sq_setting *settings, size_t setting_count,
+/* Read it with parameters from --set applied. The caller frees with sq_experiment_free. */
+int sq_experiment_read(const struct sq_input *input, const struct sq_setting *settings, size_t setting_count,
                        struct sq_experiment **experiment, struct sq_error *error);
 
 /* The same from memory (a plan file, a fuzzer); `name` stands for the file in messages. */
@@ -29,9 +30,10 @@ int sq_experiment_parse(const char *name, const char *content, size_t length,
                         const struct sq_setting *settings, size_t setting_count,
                         struct sq_experiment **experiment, struct sq_error *error);
 
-/* As sq_experiment_load, for `validate`: goes on after the first problem. 0 and an experiment only without
+/* As sq_experiment_read, for `validate`: goes on after the first problem. 0 and an experiment only without
  * problems. */
-int sq_experiment_examine(const char *path, const struct sq_setting *settings, size_t setting_count,
-                          struct sq_experiment **experiment, struct sq_problems *problems);
+int sq_experiment_examine(const struct sq_input *input, const struct sq_setting *settings,
+                          size_t setting_count, struct sq_experiment **experiment,
+                          struct sq_problems *problems);
 
 #endif

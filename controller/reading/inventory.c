@@ -161,14 +161,15 @@ static bool resolve(const char *base, const char *path, char resolved[PATH_MAX])
     return length > 0 && length < PATH_MAX;
 }
 
-static int read_tls_path(struct sq_node tls, const char *key, bool on_disk, char path[PATH_MAX],
-                         struct sq_error *error)
+/* `base` and `on_disk` as in the reader. */
+static int read_tls_path(struct sq_node tls, const char *key, const char *base, bool on_disk,
+                         char path[PATH_MAX], struct sq_error *error)
 {
     const char *text = "";
     if (sq_map_text(tls, key, true, PATH_MAX, &text, error) != 0)
         return -1;
     struct sq_node node = sq_node_get(tls, key);
-    if (!resolve(sq_document_name(tls.document), text, path))
+    if (!resolve(base, text, path))
         return sq_node_fail(node, error, SQ_BAD_INPUT, "the path of '%s' is too long", key);
     /* Only what is certainly not there: who plans offline need not be allowed to read the key. */
     if (on_disk && access(path, F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR))
@@ -176,25 +177,25 @@ static int read_tls_path(struct sq_node tls, const char *key, bool on_disk, char
     return 0;
 }
 
-static int read_tls(struct sq_node tls, struct sq_inventory *inventory, bool on_disk, struct sq_error *error)
+static int read_tls(struct sq_node tls, struct sq_inventory *inventory, const char *base, bool on_disk,
+                    struct sq_error *error)
 {
     static const char *const keys[] = {"certificate", "key", "agents"};
     if (!sq_node_is_there(tls))
         return 0;
     if (sq_node_check_keys(tls, "'tls'", keys, sizeof keys / sizeof keys[0], error) != 0 ||
-        read_tls_path(tls, "certificate", on_disk, inventory->tls_certificate, error) != 0 ||
-        read_tls_path(tls, "key", on_disk, inventory->tls_key, error) != 0)
+        read_tls_path(tls, "certificate", base, on_disk, inventory->tls_certificate, error) != 0 ||
+        read_tls_path(tls, "key", base, on_disk, inventory->tls_key, error) != 0)
         return -1;
-    return read_tls_path(tls, "agents", on_disk, inventory->tls_agents, error);
+    return read_tls_path(tls, "agents", base, on_disk, inventory->tls_agents, error);
 }
 
-static int read_file_sd(struct sq_inventory_reader *reader, struct sq_node paths, bool on_disk,
-                        struct sq_error *error)
+static int read_file_sd(struct sq_inventory_reader *reader, struct sq_node paths, struct sq_error *error)
 {
     size_t count = sq_node_type(paths) == SQ_NODE_SCALAR ? 1 : sq_node_count(paths);
     if (!sq_node_is_there(paths))
         return 0;
-    if (!on_disk)
+    if (!reader->on_disk)
         return sq_node_fail(paths, error, SQ_BAD_INPUT,
                             "'file_sd' needs an inventory that was read from a file");
     if (count == 0 || count >= SQ_INVENTORY_FILES_MAX || sq_node_type(paths) == SQ_NODE_MAP)
@@ -205,8 +206,7 @@ static int read_file_sd(struct sq_inventory_reader *reader, struct sq_node paths
         char path[PATH_MAX];
         if (sq_node_expect(item, SQ_NODE_SCALAR, "a path of 'file_sd'", error) != 0)
             return -1;
-        if (!resolve(sq_document_name(paths.document), sq_node_text(item), path) ||
-            strlen(path) >= SQ_PATH_TEXT_MAX)
+        if (!resolve(reader->base, sq_node_text(item), path) || strlen(path) >= SQ_PATH_TEXT_MAX)
             return sq_node_fail(item, error, SQ_BAD_INPUT, "the path is too long");
         sq_autodocument struct sq_document *document = NULL;
         if (sq_document_load(path, &document, error) != 0)
@@ -234,7 +234,7 @@ static int read_controller_file(struct sq_inventory *inventory, struct sq_error 
     if (sq_node_check_keys(root, "the controller's file", keys, sizeof keys / sizeof keys[0], error) != 0 ||
         read_prometheus(sq_node_get(root, "prometheus"), inventory, error) != 0)
         return -1;
-    return read_tls(sq_node_get(root, "tls"), inventory, true, error);
+    return read_tls(sq_node_get(root, "tls"), inventory, path, true, error);
 }
 
 struct entry {
@@ -312,13 +312,12 @@ static int check_whole(const struct sq_inventory_reader *reader, bool is_file_sd
     return 0;
 }
 
-static int read_inventory(struct sq_inventory_reader *reader, struct sq_node root, bool on_disk,
-                          struct sq_error *error)
+static int read_inventory(struct sq_inventory_reader *reader, struct sq_node root, struct sq_error *error)
 {
     static const char *const keys[] = {"prometheus", "tls", "hosts", "file_sd"};
     if (sq_node_type(root) == SQ_NODE_LIST) {
         if (sq_file_sd_read(reader, root, error) != 0 ||
-            (on_disk && read_controller_file(reader->inventory, error) != 0))
+            (reader->on_disk && read_controller_file(reader->inventory, error) != 0))
             return -1;
         return check_whole(reader, true, error);
     }
@@ -327,30 +326,38 @@ static int read_inventory(struct sq_inventory_reader *reader, struct sq_node roo
                        reader->inventory->path);
     if (sq_node_check_keys(root, "the inventory", keys, sizeof keys / sizeof keys[0], error) != 0 ||
         read_prometheus(sq_node_get(root, "prometheus"), reader->inventory, error) != 0 ||
-        read_tls(sq_node_get(root, "tls"), reader->inventory, on_disk, error) != 0 ||
+        read_tls(sq_node_get(root, "tls"), reader->inventory, reader->base, reader->on_disk, error) != 0 ||
         read_hosts(reader, sq_node_get(root, "hosts"), error) != 0 ||
-        read_file_sd(reader, sq_node_get(root, "file_sd"), on_disk, error) != 0)
+        read_file_sd(reader, sq_node_get(root, "file_sd"), error) != 0)
         return -1;
     return check_whole(reader, false, error);
 }
 
-static int read_document(struct sq_document *document, bool on_disk, struct sq_inventory **inventory,
-                         struct sq_error *error)
+static int read_document(struct sq_document *document, const char *base, bool on_disk,
+                         struct sq_inventory **inventory, struct sq_error *error)
 {
-    sq_auto(reader_free) struct sq_inventory_reader reader = {0};
+    sq_auto(reader_free) struct sq_inventory_reader reader = {.base = base, .on_disk = on_disk};
     if (reader_init(&reader, sq_document_name(document), error) != 0 ||
-        read_inventory(&reader, sq_document_root(document), on_disk, error) != 0)
+        read_inventory(&reader, sq_document_root(document), error) != 0)
         return -1;
     *inventory = sq_take(reader.inventory);
     return 0;
 }
 
-int sq_inventory_load(const char *path, struct sq_inventory **inventory, struct sq_error *error)
+int sq_inventory_read(const struct sq_input *input, struct sq_inventory **inventory, struct sq_error *error)
 {
     sq_autodocument struct sq_document *document = NULL;
-    if (sq_document_load(path, &document, error) != 0)
+    if (sq_input_document(input, &document, error) != 0)
         return -1;
-    return read_document(document, true, inventory, error);
+    return read_document(document, input->is_stream ? "" : input->path, true, inventory, error);
+}
+
+int sq_inventory_load(const char *path, struct sq_inventory **inventory, struct sq_error *error)
+{
+    sq_autoinput struct sq_input input = {0};
+    if (sq_input_read(path, &input, error) != 0)
+        return -1;
+    return sq_inventory_read(&input, inventory, error);
 }
 
 int sq_inventory_parse(const char *name, const char *content, size_t length, struct sq_inventory **inventory,
@@ -359,5 +366,5 @@ int sq_inventory_parse(const char *name, const char *content, size_t length, str
     sq_autodocument struct sq_document *document = NULL;
     if (sq_document_parse(name, content, length, &document, error) != 0)
         return -1;
-    return read_document(document, false, inventory, error);
+    return read_document(document, name, false, inventory, error);
 }

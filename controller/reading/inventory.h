@@ -4,17 +4,20 @@
 
 #include "common/error.h"
 #include "model/inventory.h"
+#include "reading/input.h"
 
 #include <stddef.h>
 
 /*
- * Read the file. Refuses the same name twice, one agent URL under two names, plain tcp://, a TLS agent
- * without the `tls:` section, TLS files that do not exist. Agents' URLs come out canonical (url.h). A bare
- * file_sd file takes Prometheus and TLS from /etc/squall/controller.yaml or the file that SQUALL_CONTROLLER
- * names. The caller frees with sq_inventory_free. sq_inventory_parse looks at nothing but the text it is
- * given.
+ * Read the file, "-" being standard input. Refuses the same name twice, one agent URL under two names, plain
+ * tcp://, a TLS agent without the `tls:` section, TLS files that do not exist. Agents' URLs come out
+ * canonical (url.h). A bare file_sd file takes Prometheus and TLS from /etc/squall/controller.yaml or the
+ * file that SQUALL_CONTROLLER names. The caller frees with sq_inventory_free. Relative paths are taken from
+ * where the file stands, those of a pipe from the current folder. sq_inventory_parse looks at nothing but the
+ * text it is given.
  */
 int sq_inventory_load(const char *path, struct sq_inventory **inventory, struct sq_error *error);
+int sq_inventory_read(const struct sq_input *input, struct sq_inventory **inventory, struct sq_error *error);
 int sq_inventory_parse(const char *name, const char *content, size_t length, struct sq_inventory **inventory,
                        struct sq_error *error);
 

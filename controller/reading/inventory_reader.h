@@ -16,6 +16,8 @@ struct sq_host_place {
 
 struct sq_inventory_reader {
     struct sq_inventory *inventory;
+    const char *base; /* relative paths are taken from the folder of this; empty: from the current one */
+    bool on_disk;     /* what the paths name is looked at */
     struct sq_host_place *places; /* one per host */
     uint32_t capacity;
     uint32_t file_count;

@@ -387,7 +387,9 @@ static void test_all_problems_are_told(void **state)
     const char *path = SQ_SOURCE_DIR "/tests/unit/data/many-problems.yaml";
     sq_autoexperiment struct sq_experiment *experiment = NULL;
     struct sq_problems problems;
-    assert_int_equal(sq_experiment_examine(path, NULL, 0, &experiment, &problems), -1);
+    sq_autoinput struct sq_input input = {0};
+    assert_int_equal(sq_input_read(path, &input, NULL), 0);
+    assert_int_equal(sq_experiment_examine(&input, NULL, 0, &experiment, &problems), -1);
     assert_null(experiment);
     assert_int_equal(problems.count, 6);
     static const char *const messages[] = {"did you mean 'description'?",

@@ -302,7 +302,9 @@ static void test_library(void **state)
     for (size_t i = 0; i < found.gl_pathc; i++) {
         sq_autoexperiment struct sq_experiment *experiment = NULL;
         sq_autoplan struct sq_plan *plan = NULL;
-        if (sq_experiment_load(found.gl_pathv[i], NULL, 0, &experiment, &error) != 0 ||
+        sq_autoinput struct sq_input input = {0};
+        if (sq_input_read(found.gl_pathv[i], &input, &error) != 0 ||
+            sq_experiment_read(&input, NULL, 0, &experiment, &error) != 0 ||
             sq_plan_make(experiment, lab, &plan, &error) != 0)
             fail_msg("%s", error.text);
         assert_true(plan->host_count >= 1);

@@ -69,6 +69,18 @@ static void free_world(struct world *world)
     sq_inventory_free(world->inventory);
 }
 
+static bool is_plan(const char *name)
+{
+    sq_autoinput struct sq_input input = {0};
+    return sq_input_read(name, &input, NULL) == 0 && sq_plan_file_is(&input);
+}
+
+static int load(struct sq_plan_file **file, struct sq_error *error)
+{
+    sq_autoinput struct sq_input input = {0};
+    return sq_input_read(path, &input, error) != 0 ? -1 : sq_plan_file_load(&input, file, error);
+}
+
 static struct sq_plan_file *written(const struct world *world, bool offline,
                                     const struct sq_setting *settings, uint32_t setting_count)
 {
@@ -77,9 +89,9 @@ static struct sq_plan_file *written(const struct world *world, bool offline,
     if (sq_plan_file_write(path, world->plan, offline, experiment_text, settings, setting_count, sha256,
                            &error) != 0)
         fail_msg("%s", error.text);
-    assert_true(sq_plan_file_is(path));
+    assert_true(is_plan(path));
     struct sq_plan_file *file = NULL;
-    if (sq_plan_file_load(path, &file, &error) != 0)
+    if (load(&file, &error) != 0)
         fail_msg("%s", error.text);
     assert_string_equal(file->sha256, sha256);
     return file;
@@ -181,7 +193,7 @@ static void expect_refused(const char *text, const char *part)
     struct sq_error error = {0};
     struct sq_plan_file *file = NULL;
     assert_int_equal(sq_file_write(path, text, strlen(text), 0600, NULL), 0);
-    assert_int_equal(sq_plan_file_load(path, &file, &error), -1);
+    assert_int_equal(load(&file, &error), -1);
     assert_int_equal(error.code, SQ_BAD_INPUT);
     if (strstr(error.text, part) == NULL)
         fail_msg("'%s' is not in: %s", part, error.text);
@@ -209,7 +221,7 @@ static void test_bad_files(void **state)
     (void)snprintf(wide, length + 64, "\n%s\n\n", text);
     assert_int_equal(sq_file_write(path, wide, strlen(wide), 0600, NULL), 0);
     sq_autoplan_file struct sq_plan_file *file = NULL;
-    assert_int_equal(sq_plan_file_load(path, &file, NULL), 0);
+    assert_int_equal(load(&file, NULL), 0);
     /* Cut anywhere, it is no plan, and nothing crashes. */
     for (size_t end = 0; end < length - 2; end += 97) {
         sq_autofree char *cut = strndup(text, end);
@@ -224,11 +236,42 @@ static void test_what_is_a_plan(void **state)
 {
     (void)state;
     assert_int_equal(sq_file_write(path, "title: x\n", 9, 0600, NULL), 0);
-    assert_false(sq_plan_file_is(path));
+    assert_false(is_plan(path));
     assert_int_equal(sq_file_write(path, "{\"title\": \"x\"}", 14, 0600, NULL), 0);
-    assert_false(sq_plan_file_is(path));
-    assert_false(sq_plan_file_is("/nowhere/at/all"));
-    assert_false(sq_plan_file_is("/tmp"));
+    assert_false(is_plan(path));
+    assert_false(is_plan("/nowhere/at/all"));
+    assert_false(is_plan("/tmp"));
+    /* A text that speaks of plans is none. */
+    static const char speaks[] = "{\"title\": \"format\", \"description\": \"squall plan 1\"}";
+    assert_int_equal(sq_file_write(path, speaks, strlen(speaks), 0600, NULL), 0);
+    assert_false(is_plan(path));
+}
+
+/* Other white space, another order of keys, escapes where there were none: the same plan, under its hash. */
+static void test_written_again(void **state)
+{
+    (void)state;
+    static const size_t layouts[] = {JSON_COMPACT, JSON_SORT_KEYS | JSON_INDENT(7),
+                                     JSON_ENSURE_ASCII | JSON_ESCAPE_SLASH | JSON_INDENT(1)};
+    struct world world;
+    make_world(&world, inventory_text, NULL, 0);
+    sq_autoplan_file struct sq_plan_file *first = written(&world, false, NULL, 0);
+    free_world(&world);
+    for (size_t i = 0; i < sizeof layouts / sizeof layouts[0]; i++) {
+        json_t *content = json_load_file(path, 0, NULL);
+        /* The format, by which it is known, comes last, behind more than any beginning of a file. */
+        json_t *format = json_incref(json_object_get(content, "format"));
+        (void)json_object_del(content, "format");
+        (void)json_object_set_new(content, "format", format);
+        assert_int_equal(json_dump_file(content, path, layouts[i]), 0);
+        json_decref(content);
+        assert_true(is_plan(path));
+        sq_autoplan_file struct sq_plan_file *file = NULL;
+        struct sq_error error;
+        if (load(&file, &error) != 0)
+            fail_msg("%s", error.text);
+        assert_string_equal(file->sha256, first->sha256);
+    }
 }
 
 static int setup(void **state)
@@ -255,6 +298,7 @@ int main(void)
         cmocka_unit_test(test_hosts_and_orders_are_promised),
         cmocka_unit_test(test_bad_files),
         cmocka_unit_test(test_what_is_a_plan),
+        cmocka_unit_test(test_written_again),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
