@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# crash.sh all|controller|front|injector: SIGKILL in the middle of a partition, at $SQ_CRASHES (20) seeded random
-# moments, with leases of 500 ms to 2 s. Runs inside a lab of one host (tests/crash/CMakeLists.txt).
+# crash.sh all|controller|front|injector [PART PARTS]: SIGKILL in the middle of a partition, at $SQ_CRASHES (20) seeded
+# random moments, with leases of 500 ms to 2 s; of several parts each takes its share of the same moments. Runs inside a
+# lab of one host (tests/crash/CMakeLists.txt).
 #
 # Measured from outside: when the first fresh datagram gets through again. Whoever is left, or else
 # `squalld --recover`, must leave links, qdiscs and filters as they were.
 set -euo pipefail
-readonly kind=$1 crashes=${SQ_CRASHES:-20} seed=${SQ_SEED:-20261120} victim_host=web1 slack_ms=50
+readonly kind=$1 part=${2:-1} parts=${3:-1} crashes=${SQ_CRASHES:-20} seed=${SQ_SEED:-20261120} victim_host=web1 slack_ms=50
 # shellcheck source=tests/lab/library.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../lab/library.sh"
 experiment=$LAB_DIR/crash.yaml
@@ -14,6 +15,8 @@ run_output=$LAB_DIR/run-output
 watcher=
 controller=
 on_tcx=no
+lease_ms=
+moment_ms=
 
 write_experiment() {
     cat >"$experiment" <<'END'
@@ -140,9 +143,13 @@ check_ending() {
     [[ "|$allowed|" == *"|$ending|"* ]] || echo "squall run ended with $ending: $(tail -n 2 "$run_output" | tr '\n' ' ')"
 }
 
-one_moment() {
-    local lease_ms=$((500 + RANDOM % 1501)) moment_ms duration_ms=60000 wrong name
+draw_moment() {
+    lease_ms=$((500 + RANDOM % 1501))
     moment_ms=$((RANDOM % (lease_ms * 3 / 2)))
+}
+
+one_moment() {
+    local duration_ms=60000 wrong name
     [[ $kind != front ]] || duration_ms=$((moment_ms + lease_ms + 500))
     if [[ $kind == all || $kind == injector ]]; then agent_hold_down "$victim_host"; fi
     measured_ms=-
@@ -176,7 +183,10 @@ main() {
     wait_until 5 flows || { tap_fail 'datagrams flow at first'; tap_end; }
     local i
     echo "# seed $seed"
-    for ((i = 0; i < crashes; i++)); do one_moment; done
+    for ((i = 0; i < crashes; i++)); do
+        draw_moment
+        if ((i % parts == part - 1)); then one_moment; fi
+    done
     sort -n "$LAB_DIR/measured" | awk '
         { value[NR] = $1 }
         END { if (NR) print "# free again after " value[1] " to " value[NR] " ms, median " value[int((NR + 1) / 2)] }'
