@@ -7,7 +7,9 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -21,6 +23,11 @@ static int fail_path(struct sq_error *error, int number, const char *path)
     if (error != NULL && !disk)
         error->code = SQ_BAD_INPUT;
     return -1;
+}
+
+static int fail_folder(struct sq_error *error, const char *path)
+{
+    return sq_fail(error, SQ_BAD_INPUT, "%s is a folder; expected a file", path);
 }
 
 static int check_own(int fd, const char *path, const struct sq_output_form *form, struct sq_error *error)
@@ -94,7 +101,7 @@ int sq_output_open(const char *path, const struct sq_output_form *form, int *fd,
     if (S_ISREG(status.st_mode))
         return open_file(path, form, fd, error);
     if (S_ISDIR(status.st_mode))
-        return sq_fail(error, SQ_BAD_INPUT, "%s is a folder; expected a file", path);
+        return fail_folder(error, path);
     if (!S_ISCHR(status.st_mode) && !S_ISFIFO(status.st_mode))
         return sq_fail(error, SQ_BAD_INPUT, "%s is no file, no FIFO and no character device", path);
     *stream = true;
@@ -113,21 +120,60 @@ static int write_through(const char *path, const struct sq_output_form *form, co
     return 0;
 }
 
+/* That a file may be made in the folder of `path`. */
+static int check_folder(const char *path, struct sq_error *error)
+{
+    char folder[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    if (strlen(path) >= sizeof folder)
+        return fail_path(error, ENAMETOOLONG, path);
+    (void)snprintf(folder, sizeof folder, "%.*s", slash == NULL ? 0 : (int)(slash - path) + 1, path);
+    if (access(slash == NULL ? "." : folder, W_OK | X_OK) != 0)
+        return fail_path(error, errno, path);
+    return slash != NULL && slash[1] == '\0' ? fail_path(error, EISDIR, path) : 0;
+}
+
+/* What stands at `path`: a plain file of ours (its own path in `target`), nothing yet (the same), or
+ * something to be written through (`target` is empty). */
+static int find_target(const char *path, const struct sq_output_form *form, char target[PATH_MAX],
+                       struct sq_error *error)
+{
+    struct stat status;
+    target[0] = '\0';
+    if (lstat(path, &status) != 0) {
+        if (errno != ENOENT)
+            return fail_path(error, errno, path);
+        (void)snprintf(target, PATH_MAX, "%s", path);
+        return check_folder(path, error);
+    }
+    if (stat(path, &status) != 0)
+        return errno == ENOENT ? 0 : fail_path(error, errno, path);
+    if (S_ISDIR(status.st_mode))
+        return fail_folder(error, path);
+    if (!S_ISREG(status.st_mode))
+        return 0;
+    if (realpath(path, target) == NULL)
+        return fail_path(error, errno, path);
+    sq_autoclose int fd = open(target, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (fd < 0)
+        return fail_path(error, errno, path);
+    return check_own(fd, path, form, error) != 0 ? -1 : check_folder(target, error);
+}
+
+int sq_output_check(const char *path, const struct sq_output_form *form, struct sq_error *error)
+{
+    char target[PATH_MAX];
+    return find_target(path, form, target, error);
+}
+
 int sq_output_write_file(const char *path, const struct sq_output_form *form, const void *content,
                          size_t length, struct sq_error *error)
 {
     char target[PATH_MAX];
-    struct stat status;
-    if (lstat(path, &status) != 0)
-        return errno == ENOENT ? sq_file_write(path, content, length, form->mode, error)
-                               : fail_path(error, errno, path);
-    if (stat(path, &status) != 0 || !S_ISREG(status.st_mode) || realpath(path, target) == NULL)
-        return write_through(path, form, content, length, error);
-    sq_autoclose int fd = open(target, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    if (fd < 0)
-        return fail_path(error, errno, path);
-    if (check_own(fd, path, form, error) != 0)
+    if (find_target(path, form, target, error) != 0)
         return -1;
+    if (target[0] == '\0')
+        return write_through(path, form, content, length, error);
     return sq_file_write(target, content, length, form->mode, error);
 }
 

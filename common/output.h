@@ -33,8 +33,14 @@ int sq_output_open(const char *path, const struct sq_output_form *form, int *fd,
                    struct sq_error *error);
 
 /*
- * The same for a content that is known: a plain file gets it whole or stays as it was, its folder synced, and
- * a symbolic link stays one. A device or FIFO must take it within SQ_OUTPUT_PATIENCE_MS.
+ * Could it be written, as things stand? Changes nothing: for telling it before the work that is to be
+ * written down is done. Says what sq_output_write_file would say of the path.
+ */
+int sq_output_check(const char *path, const struct sq_output_form *form, struct sq_error *error);
+
+/*
+ * The same as sq_output_open for a content that is known: a plain file gets it whole or stays as it was, its
+ * folder synced, and a symbolic link stays one. A device or FIFO must take it within SQ_OUTPUT_PATIENCE_MS.
  */
 #define SQ_OUTPUT_PATIENCE_MS 10000
 int sq_output_write_file(const char *path, const struct sq_output_form *form, const void *content,

@@ -43,6 +43,8 @@ static void planning_cleanup(struct planning *planning)
 static int load(const struct sq_options *options, struct planning *planning, struct sq_error *error)
 {
     const char *path = options->operands[0];
+    if (options->output_path != NULL && sq_plan_file_check_path(options->output_path, error) != 0)
+        return sq_fail_in(error, "-o");
     if (sq_input_read(path, &planning->input, error) != 0)
         return -1;
     if (sq_plan_file_is(&planning->input))

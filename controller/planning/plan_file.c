@@ -4,6 +4,7 @@
 #include "common/clock.h"
 #include "common/file.h"
 #include "common/id.h"
+#include "common/output.h"
 #include "common/text.h"
 #include "planning/plan_json.h"
 #include "reading/experiment.h"
@@ -16,6 +17,7 @@
 
 #define FORMAT      "squall plan 1"
 #define FORMAT_WORD "squall plan "
+#define FILE_MODE   0600 /* the experiment's text is in it, with whatever secrets it holds */
 
 /* The hash of everything but the hash: compact, keys sorted, so that layout does not matter. */
 static int hash(json_t *content, char sha256[SQ_SHA256_TEXT_MAX], struct sq_error *error)
@@ -31,6 +33,27 @@ static int hash(json_t *content, char sha256[SQ_SHA256_TEXT_MAX], struct sq_erro
         return sq_fail(error, SQ_SYSTEM, "cannot hash the plan: out of memory");
     sq_hex_format(digest, sizeof(digest), sha256);
     return 0;
+}
+
+/* {"format": "squall plan ..., as we write it: what a person has laid out anew is not ours to replace. */
+static bool is_own_plan(const char *beginning, size_t length)
+{
+    static const char *const words[] = {"{", "\"format\"", ":", "\"", FORMAT_WORD};
+    (void)length;
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        beginning += strspn(beginning, " \t\r\n");
+        if (strncmp(beginning, words[i], strlen(words[i])) != 0)
+            return false;
+        beginning += strlen(words[i]);
+    }
+    return true;
+}
+
+static const struct sq_output_form plan_form = {.what = "plan", .mode = FILE_MODE, .is_own = is_own_plan};
+
+int sq_plan_file_check_path(const char *path, struct sq_error *error)
+{
+    return sq_output_check(path, &plan_form, error);
 }
 
 static json_t *settings_json(const struct sq_setting *settings, uint32_t count)
@@ -61,7 +84,7 @@ int sq_plan_file_write(const char *path, const struct sq_plan *plan, bool offlin
     if (status == 0) {
         (void)json_object_set_new(content, "sha256", json_string(digest));
         text = json_dumps(content, JSON_INDENT(2));
-        status = text != NULL ? sq_file_write(path, text, strlen(text), 0644, error)
+        status = text != NULL ? sq_output_write_file(path, &plan_form, text, strlen(text), error)
                               : sq_fail(error, SQ_SYSTEM, "out of memory");
     }
     json_decref(content);

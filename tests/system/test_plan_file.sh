@@ -11,6 +11,35 @@ expect 'the plan names its hash' grep -q '"sha256"' "$plan"
 sq_run "$plan"
 verdict 'a plan file is run' 0
 
+# -o replaces plans of squall's, and nothing else.
+cp "$experiment" "$work/copy.yaml"
+sq plan "$experiment" -o "$experiment"
+verdict 'plan -o does not replace an experiment' 2 'no plan of squall'
+expect 'the experiment is as it was' cmp "$experiment" "$work/copy.yaml"
+sq plan "$experiment" -o "$plan"
+verdict 'plan -o replaces an older plan' 0
+ln -s "$plan" "$work/link.json"
+sq plan "$experiment" -o "$work/link.json"
+verdict 'plan -o through a symbolic link' 0
+expect 'the link is still one' test -L "$work/link.json"
+sq plan "$experiment" -o /dev/null
+verdict 'plan -o /dev/null' 0
+expect '/dev/null is still a device' test -c /dev/null
+sq plan "$experiment" -o .
+verdict 'plan -o .' 2 'is a folder'
+sq plan "$experiment" -o "$work/nowhere/plan.json"
+verdict 'plan -o in a folder that is not there' 2 'No such file'
+sq plan "$experiment" -o /dev/full
+verdict 'plan -o /dev/full' 4 'No space left'
+mkfifo "$work/fifo"
+cat "$work/fifo" >"$work/through.json" &
+sleep 0.2
+sq plan "$experiment" -o "$work/fifo"
+verdict 'plan -o through a FIFO' 0
+wait_until 3 test -s "$work/through.json" || true
+sq_run "$work/through.json"
+verdict 'the plan that came through the FIFO is run' 0
+
 # The file may be gone, the plan holds it all.
 mv "$experiment" "$work/elsewhere.yaml"
 sq_run "$plan"

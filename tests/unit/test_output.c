@@ -116,6 +116,30 @@ static void test_what_others_wrote_stays(void **state)
     expect_content(path, "title: mine");
 }
 
+/* What is wrong with a path is told beforehand, in the same words, and checking leaves nothing. */
+static void test_checked_beforehand(void **state)
+{
+    (void)state;
+    struct sq_error error = {0};
+    const char *theirs = in_folder("experiment.yaml");
+    const char *new = in_folder("new");
+    put(theirs, "title: mine", 0644);
+    static const char *const wrong[] = {".", "/dev/null/x", "/nowhere/at/all"};
+    for (size_t i = 0; i < 3; i++) {
+        struct sq_error other = {0};
+        assert_int_equal(sq_output_check(wrong[i], &form, &error), -1);
+        assert_int_equal(error.code, SQ_BAD_INPUT);
+        assert_int_equal(sq_output_write_file(wrong[i], &form, "OURS", 4, &other), -1);
+        assert_string_equal(other.text, error.text);
+    }
+    assert_int_equal(sq_output_check(in_folder("no/"), &form, &error), -1);
+    assert_int_equal(sq_output_check(theirs, &form, &error), -1);
+    assert_non_null(strstr(error.text, "no list of squall's"));
+    assert_int_equal(sq_output_check("/dev/null", &form, &error), 0);
+    assert_int_equal(sq_output_check(new, &form, &error), 0);
+    assert_int_equal(access(new, F_OK), -1);
+}
+
 static void test_own_file_becomes_as_secret_as_a_new_one(void **state)
 {
     (void)state;
@@ -222,6 +246,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         OUTPUT_TEST(test_new_file_has_its_mode),
         OUTPUT_TEST(test_what_others_wrote_stays),
+        OUTPUT_TEST(test_checked_beforehand),
         OUTPUT_TEST(test_own_file_becomes_as_secret_as_a_new_one),
         OUTPUT_TEST(test_symbolic_link_stays),
         OUTPUT_TEST(test_device_stays),

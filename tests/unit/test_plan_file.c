@@ -232,6 +232,48 @@ static void test_bad_files(void **state)
     expect_refused("{\"format\": \"squall plan 1\"}", "'sha256' is missing");
 }
 
+/* A plan replaces an older plan, and nothing else. */
+static void test_what_is_replaced(void **state)
+{
+    (void)state;
+    struct world world;
+    struct sq_error error = {0};
+    make_world(&world, inventory_text, NULL, 0);
+    sq_plan_file_free(written(&world, false, NULL, 0));
+    sq_plan_file_free(written(&world, false, NULL, 0));
+    static const char *const others[] = {experiment_text, "{}", "{\"format\": \"squall-run-record\"}",
+                                         "{\"text\": \"squall plan \"}"};
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        assert_int_equal(sq_file_write(path, others[i], strlen(others[i]), 0600, NULL), 0);
+        assert_int_equal(sq_plan_file_check_path(path, &error), -1);
+        assert_int_equal(sq_plan_file_write(path, world.plan, false, experiment_text, NULL, 0, NULL, &error),
+                         -1);
+        assert_int_equal(error.code, SQ_BAD_INPUT);
+        sq_autofree char *text = NULL;
+        size_t length = 0;
+        assert_int_equal(sq_file_read(path, 1 << 20, &text, &length, NULL), 0);
+        assert_string_equal(text, others[i]);
+    }
+    free_world(&world);
+}
+
+/* Of the inventory a plan holds its path, and the hosts that are hit; of Prometheus and TLS nothing. */
+static void test_secrets_stay_out(void **state)
+{
+    (void)state;
+    char inventory[1024];
+    struct world world;
+    (void)snprintf(inventory, sizeof(inventory), "prometheus: {url: 'http://me:sesame@mon:9090'}\n%s",
+                   inventory_text);
+    make_world(&world, inventory, NULL, 0);
+    sq_plan_file_free(written(&world, false, NULL, 0));
+    sq_autofree char *text = NULL;
+    size_t length = 0;
+    assert_int_equal(sq_file_read(path, 1 << 20, &text, &length, NULL), 0);
+    assert_null(strstr(text, "sesame"));
+    free_world(&world);
+}
+
 static void test_what_is_a_plan(void **state)
 {
     (void)state;
@@ -283,6 +325,13 @@ static int setup(void **state)
     return 0;
 }
 
+static int remove_plan(void **state)
+{
+    (void)state;
+    (void)unlink(path);
+    return 0;
+}
+
 static int teardown(void **state)
 {
     (void)state;
@@ -293,12 +342,14 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_there_and_back),
-        cmocka_unit_test(test_what_is_touched_is_promised),
-        cmocka_unit_test(test_hosts_and_orders_are_promised),
-        cmocka_unit_test(test_bad_files),
-        cmocka_unit_test(test_what_is_a_plan),
-        cmocka_unit_test(test_written_again),
+        cmocka_unit_test_setup(test_there_and_back, remove_plan),
+        cmocka_unit_test_setup(test_what_is_touched_is_promised, remove_plan),
+        cmocka_unit_test_setup(test_hosts_and_orders_are_promised, remove_plan),
+        cmocka_unit_test_setup(test_bad_files, remove_plan),
+        cmocka_unit_test_setup(test_what_is_replaced, remove_plan),
+        cmocka_unit_test_setup(test_secrets_stay_out, remove_plan),
+        cmocka_unit_test_setup(test_what_is_a_plan, remove_plan),
+        cmocka_unit_test_setup(test_written_again, remove_plan),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
