@@ -15,7 +15,10 @@
 #include "probes/prometheus.h"
 #include "reading/experiment.h"
 #include "reading/inventory.h"
+#include "record/run_record.h"
 #include "screen/plan_print.h"
+#include "screen/run_report.h"
+#include "screen/run_screen.h"
 #include "screen/style.h"
 #include "json/json.h"
 
@@ -43,7 +46,14 @@ struct session {
     char record_path[PATH_MAX];
     char operator_name[SQ_NAME_MAX];
     struct sq_record *record;
+    struct sq_loop *loop;
     struct sq_console *console;
+    struct sq_run_record *run_record; /* the observers */
+    struct sq_run_screen *screen;
+    struct sq_run_report *report;
+    struct sq_observer observers[3];
+    struct sq_loop_source *outputs[2];
+    bool output_lost;
     struct sq_run *run;
     FILE *progress; /* where people look: standard output, or standard error with --json */
     bool colored;
@@ -52,6 +62,12 @@ struct session {
 static void session_cleanup(struct session *session)
 {
     sq_run_free(session->run);
+    sq_run_record_close(session->run_record);
+    sq_run_screen_close(session->screen);
+    sq_run_report_close(session->report);
+    for (size_t i = 0; i < sizeof(session->outputs) / sizeof(session->outputs[0]); i++)
+        sq_loop_remove(session->outputs[i]);
+    sq_loop_close(session->loop);
     sq_console_close(session->console, 0);
     sq_client_close(session->client);
     sq_local_agent_stop(session->local_agent);
@@ -238,35 +254,84 @@ static int end_early(struct session *session, const struct sq_error *error)
     return sq_command_fail(session->options, error);
 }
 
-static int make_run(struct session *session, struct sq_error *error)
+static void on_output_lost(struct session *session, const char *what)
+{
+    if (session->output_lost || session->run == NULL)
+        return;
+    session->output_lost = true;
+    sq_run_stop(session->run, what);
+}
+
+static void on_screen_lost(void *cookie)
+{
+    on_output_lost(cookie, "the loss of the terminal or pipe that progress goes to");
+}
+
+/* Watched for no events: told only when the reader or the terminal is gone. */
+static void on_hang_up(void *cookie, uint32_t events)
+{
+    struct session *session = cookie;
+    (void)events;
+    for (size_t i = 0; i < sizeof(session->outputs) / sizeof(session->outputs[0]); i++) {
+        sq_loop_remove(session->outputs[i]);
+        session->outputs[i] = NULL;
+    }
+    on_output_lost(session, "the loss of the terminal or pipe of its output");
+}
+
+static int open_screen(struct session *session, struct sq_error *error)
 {
     int fd = fileno(session->progress);
     const char *terminal = getenv("TERM");
     bool live = isatty(fd) == 1 && terminal != NULL && strcmp(terminal, "dumb") != 0;
     if (sq_console_open(fd, live, &session->console, error) != 0)
         return -1;
+    struct sq_run_screen_options options = {.loop = session->loop,
+                                            .console = session->console,
+                                            .colored = session->colored,
+                                            .lost = on_screen_lost,
+                                            .cookie = session};
+    return sq_run_screen_open(&options, &session->screen, error);
+}
+
+static int make_run(struct session *session, struct sq_error *error)
+{
+    if (sq_loop_open(&session->loop, error) != 0 || open_screen(session, error) != 0 ||
+        sq_run_record_open(session->record, &session->run_record, error) != 0 ||
+        sq_run_report_open(session->colored, &session->report, error) != 0)
+        return -1;
+    session->observers[0] = sq_run_record_observer(session->run_record);
+    session->observers[1] = sq_run_screen_observer(session->screen);
+    session->observers[2] = sq_run_report_observer(session->report);
     struct sq_run_options options = {
         .plan = session->plan,
         .client = session->client,
         .prometheus_url = session->prometheus_url,
-        .record = session->record,
-        .console = session->console,
-        .colored = session->colored,
+        .loop = session->loop,
+        .observers = session->observers,
+        .observer_count = sizeof(session->observers) / sizeof(session->observers[0]),
         .id = session->id,
         .operator_name = session->operator_name,
         .signal_fd = session->signal_fd,
     };
-    return sq_run_new(&options, &session->run, error);
+    if (sq_run_new(&options, &session->run, error) != 0)
+        return -1;
+    /* One that is closed from the start is nobody's loss. */
+    (void)sq_loop_add_fd(session->loop, STDOUT_FILENO, 0, on_hang_up, session, &session->outputs[0], NULL);
+    (void)sq_loop_add_fd(session->loop, STDERR_FILENO, 0, on_hang_up, session, &session->outputs[1], NULL);
+    return 0;
 }
 
 static int run_through(struct session *session)
 {
     enum sq_exit ending = sq_run_execute(session->run);
-    sq_run_report_record(session->run);
     close_record(session);
+    sq_run_screen_close(session->screen);
+    session->screen = NULL;
     sq_console_close(session->console, LAST_WORDS_PATIENCE_NS);
     session->console = NULL;
-    sq_run_report(session->run, session->colored, session->record_path, session->progress);
+    (void)fprintf(session->progress, "%s  record: %s\n", sq_run_report_text(session->report),
+                  session->record_path);
     (void)fflush(session->progress);
     if (session->options->json) {
         json_t *head = json_deep_copy(sq_record_head(session->record));

@@ -1,6 +1,7 @@
 /*
  * One run of an experiment: prepare everywhere, verify the steady state, inject at a common moment, watch,
- * roll back, verify, in one thread and one poll loop. docs/running.md tells it for people.
+ * roll back, verify, in one thread on the event loop. It tells observers what happens, and neither prints nor
+ * records. docs/running.md tells it for people.
  *
  * From the first PREPARE on there is one way out of sq_run_execute, and it leads through the rollback.
  */
@@ -10,13 +11,12 @@
 #include "agents/client.h"
 #include "common/error.h"
 #include "common/id.h"
+#include "events/event.h"
+#include "loop/loop.h"
 #include "model/ending.h"
 #include "model/plan.h"
-#include "record/record.h"
-#include "screen/console.h"
 
 #include <stdbool.h>
-#include <stdio.h>
 
 struct sq_run;
 
@@ -25,9 +25,9 @@ struct sq_run_options {
     const struct sq_plan *plan; /* with its experiment and inventory */
     struct sq_client *client;
     const char *prometheus_url; /* NULL or empty: there is none */
-    struct sq_record *record;
-    struct sq_console *console;
-    bool colored;
+    struct sq_loop *loop;
+    const struct sq_observer *observers; /* observer_count of them */
+    uint32_t observer_count;
     struct sq_id id; /* of the experiment, new */
     const char *operator_name;
     int signal_fd; /* a signalfd with the signals of sq_run_block_signals */
@@ -48,8 +48,10 @@ void sq_run_free(struct sq_run *run); /* NULL is fine */
 /* Run it to its end, whatever that is. */
 enum sq_exit sq_run_execute(struct sq_run *run);
 
-/* The report for people, and the same as keys of the record's head. After sq_run_execute. */
-void sq_run_report(const struct sq_run *run, bool colored, const char *record_path, FILE *stream);
-void sq_run_report_record(struct sq_run *run);
+/*
+ * Somebody or something asks for the end: `what` ("SIGINT", "the loss of the terminal") stopped it. For calls
+ * of the loop. A rollback that is under way cannot be skipped; after the end nothing happens.
+ */
+void sq_run_stop(struct sq_run *run, const char *what);
 
 #endif

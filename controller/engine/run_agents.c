@@ -17,9 +17,10 @@
 #define INJECT_MARGIN_NS (20 * SQ_NS_PER_MILLISECOND)
 #define INJECT_LATEST_NS                                                                                     \
     (1 * SQ_NS_PER_SECOND) /* an injection later than this would not be the one that was asked */
-#define INJECT_AHEAD_NS (2 * SQ_NS_PER_SECOND)
-#define INJECT_CHECK_NS (2 * SQ_NS_PER_SECOND)
-#define LEASE_SLACK_NS  (1 * SQ_NS_PER_SECOND)
+#define INJECT_AHEAD_NS  (2 * SQ_NS_PER_SECOND)
+#define INJECT_CHECK_NS  (2 * SQ_NS_PER_SECOND)
+#define LEASE_SLACK_NS   (1 * SQ_NS_PER_SECOND)
+#define ANSWERS_PER_TURN 1024
 
 const struct sq_step *sq_run_step_of(const struct sq_run *run, const struct sq_run_host *host, uint32_t fault)
 {
@@ -50,12 +51,12 @@ static void send_request(struct sq_run *run, struct sq_run_host *host, uint64_t 
 {
     struct sq_error error = {0};
     const struct sq_request *request = &run->request;
-    uint64_t tag = (uint64_t)request->verb | (uint64_t)run->sequence++ << 8;
+    uint32_t number = run->sequence++;
+    uint64_t tag = (uint64_t)request->verb | (uint64_t)number << 8;
     if (request->verb != SQ_VERB_RENEW)
-        sq_run_record_request(run, host, request->verb, tag, request->fault_mask,
-                              sq_agent_clock_to_ours(&host->clock, request->at_boot_ns));
+        sq_run_tell_request(run, host, number);
     if (sq_client_send(run->options.client, host->index, tag, request, timeout_ns, &error) != 0)
-        sq_run_end(run, SQ_EXIT_FAILED, "%s: %s", host->name, error.text);
+        sq_run_note_ending(run, SQ_EXIT_FAILED, "%s: %s", host->name, error.text);
 }
 
 void sq_run_say_hello(struct sq_run *run)
@@ -81,11 +82,11 @@ void sq_run_prepare(struct sq_run *run)
         struct sq_run_host *host = &run->hosts[i];
         struct sq_error error;
         if (sq_id_make(&host->token, &error) != 0) {
-            sq_run_end(run, SQ_EXIT_FAILED, "%s", error.text);
+            sq_run_note_ending(run, SQ_EXIT_FAILED, "%s", error.text);
             return;
         }
         struct sq_request *request = begin_request(run, host, SQ_VERB_PREPARE);
-        uint64_t now_boot_ns = sq_boot_ns();
+        uint64_t now_boot_ns = sq_run_now(run);
         uint32_t plan_index = (uint32_t)(host->plan - run->options.plan->hosts);
         (void)sq_text_copy(request->title, sizeof(request->title), run->experiment->title);
         (void)sq_text_copy(request->operator_name, sizeof(request->operator_name),
@@ -118,11 +119,10 @@ static uint64_t next_look_boot_ns(const struct sq_run *run, const struct sq_run_
     uint64_t next_boot_ns = UINT64_MAX;
     for (uint32_t i = 0; run->inject_boot_ns != 0 && i < host->plan->fault_count; i++) {
         uint32_t step = host->plan->steps[i];
-        uint64_t moments_ns[] = {sq_experiment_step_start_ns(run->experiment, step),
-                                 sq_experiment_step_end_ns(run->experiment, step)};
+        uint64_t moments_boot_ns[] = {sq_run_step_start_boot_ns(run, step),
+                                      sq_run_step_end_boot_ns(run, step)};
         for (size_t at = 0; at < 2; at++) {
-            uint64_t look_boot_ns =
-                sq_ns_add(sq_ns_add(run->inject_boot_ns, moments_ns[at]), INJECT_MARGIN_NS);
+            uint64_t look_boot_ns = sq_ns_add(moments_boot_ns[at], INJECT_MARGIN_NS);
             if (look_boot_ns > now_boot_ns && look_boot_ns < next_boot_ns)
                 next_boot_ns = look_boot_ns;
         }
@@ -152,7 +152,7 @@ void sq_run_renew_due(struct sq_run *run, uint64_t now_boot_ns)
 static void note_silence(struct sq_run *run, struct sq_run_host *host, const char *why)
 {
     host->silent = true;
-    sq_run_say(run, "%s does not answer; its lease runs out unless it does: %s", host->name, why);
+    sq_run_tell_host(run, host, "silent", host->renewed_boot_ns, why);
 }
 
 void sq_run_check_leases(struct sq_run *run, uint64_t now_boot_ns)
@@ -169,9 +169,9 @@ void sq_run_check_leases(struct sq_run *run, uint64_t now_boot_ns)
         if (silent_ns < run->experiment->lease_ns)
             continue;
         sq_duration_format(run->experiment->lease_ns, lease);
-        sq_run_end(run, SQ_EXIT_FAILED,
-                   "%s did not answer for a whole lease (%s), so its faults have ended%s%s", host->name,
-                   lease, host->problem.text[0] != '\0' ? ": " : "", host->problem.text);
+        sq_run_note_ending(run, SQ_EXIT_FAILED,
+                           "%s did not answer for a whole lease (%s), so its faults have ended%s%s",
+                           host->name, lease, host->problem.text[0] != '\0' ? ": " : "", host->problem.text);
     }
 }
 
@@ -188,7 +188,7 @@ void sq_run_plan_injection(struct sq_run *run, uint64_t now_boot_ns)
 
 static void inject(struct sq_run *run, struct sq_run_host *host, uint32_t fault, uint64_t at_boot_ns)
 {
-    uint64_t now_boot_ns = sq_boot_ns();
+    uint64_t now_boot_ns = sq_run_now(run);
     struct sq_request *request = begin_request(run, host, SQ_VERB_INJECT);
     request->fault_mask = UINT32_C(1) << fault;
     request->at_boot_ns = sq_agent_clock_to_agent(&host->clock, at_boot_ns);
@@ -208,16 +208,15 @@ void sq_run_inject_due(struct sq_run *run, uint64_t now_boot_ns)
         struct sq_run_host *host = &run->hosts[i];
         for (uint32_t fault = 0; fault < host->plan->fault_count && !run->ended; fault++) {
             uint32_t step = host->plan->steps[fault];
-            uint64_t at_boot_ns =
-                sq_ns_add(run->inject_boot_ns, sq_experiment_step_start_ns(run->experiment, step));
+            uint64_t at_boot_ns = sq_run_step_start_boot_ns(run, step);
             const struct sq_fault_report *report = sq_run_report_of(host, fault);
             if ((host->injects_sent & UINT32_C(1) << fault) == 0) {
                 if (sq_ns_add(now_boot_ns, INJECT_AHEAD_NS) >= at_boot_ns)
                     inject(run, host, fault, at_boot_ns);
             } else if (report != NULL && report->state == SQ_STATE_PREPARED &&
                        now_boot_ns > sq_ns_add(at_boot_ns, INJECT_CHECK_NS)) {
-                sq_run_end(run, SQ_EXIT_FAILED, "%s did not inject \"%s\" at its time", host->name,
-                           sq_run_step_of(run, host, fault)->name);
+                sq_run_note_ending(run, SQ_EXIT_FAILED, "%s did not inject \"%s\" at its time", host->name,
+                                   sq_run_step_of(run, host, fault)->name);
             }
         }
     }
@@ -229,28 +228,28 @@ static void judge_report(struct sq_run *run, const struct sq_run_host *host,
 {
     const char *step = sq_run_step_of(run, host, report->index)->name;
     if (report->state == SQ_STATE_FAILED) {
-        sq_run_end(run, SQ_EXIT_FAILED, "%s: \"%s\" failed: %s", host->name, step, report->message);
+        sq_run_note_ending(run, SQ_EXIT_FAILED, "%s: \"%s\" failed: %s", host->name, step, report->message);
         return;
     }
     if (report->state != SQ_STATE_REVERTING && report->state != SQ_STATE_REVERTED)
         return;
     switch (report->end_reason) {
     case SQ_END_HALT:
-        sq_run_end(run, SQ_EXIT_ABORTED, "somebody halted %s", host->name);
+        sq_run_note_ending(run, SQ_EXIT_ABORTED, "somebody halted %s", host->name);
         break;
     case SQ_END_POLICY:
-        sq_run_end(run, run->inject_boot_ns == 0 ? SQ_EXIT_REFUSED : SQ_EXIT_FAILED,
-                   "%s ended \"%s\": %s: %s", host->name, step, sq_end_reason_name(report->end_reason),
-                   report->message);
+        sq_run_note_ending(run, run->inject_boot_ns == 0 ? SQ_EXIT_REFUSED : SQ_EXIT_FAILED,
+                           "%s ended \"%s\": %s: %s", host->name, step,
+                           sq_end_reason_name(report->end_reason), report->message);
         break;
     case SQ_END_LEASE:
     case SQ_END_UNUSED:
     case SQ_END_SHUTDOWN:
     case SQ_END_FAILURE:
     case SQ_END_RECOVERY:
-        sq_run_end(run, SQ_EXIT_FAILED, "%s ended \"%s\" by itself: %s%s%s", host->name, step,
-                   sq_end_reason_name(report->end_reason), report->message[0] != '\0' ? ": " : "",
-                   report->message);
+        sq_run_note_ending(run, SQ_EXIT_FAILED, "%s ended \"%s\" by itself: %s%s%s", host->name, step,
+                           sq_end_reason_name(report->end_reason), report->message[0] != '\0' ? ": " : "",
+                           report->message);
         break;
     default:
         break;
@@ -267,12 +266,10 @@ static void note_reports(struct sq_run *run, struct sq_run_host *host, const str
             continue;
         const struct sq_fault_report *known = sq_run_report_of(host, report->index);
         bool changed = known == NULL || known->state != report->state;
-        if (known != NULL)
-            host->reports[known - host->reports] = *report;
-        else if (host->report_count < SQ_FAULTS_MAX)
-            host->reports[host->report_count++] = *report;
-        if (changed)
-            sq_run_record_state(run, host, report);
+        struct sq_fault_report *kept =
+            &host->reports[known != NULL ? (uint32_t)(known - host->reports) : host->report_count++];
+        *kept = *report;
+        sq_run_tell_fault(run, host, kept, changed);
     }
 }
 
@@ -293,10 +290,10 @@ static void take_renewal(struct sq_run *run, struct sq_run_host *host, const str
         host->problem = answer->error;
         if (!host->silent && answer->sent_boot_ns > host->renewed_boot_ns) {
             note_silence(run, host, answer->error.text);
-            sq_run_record_answer(run, host, answer);
+            sq_run_tell_answer(run, host, answer);
         }
         uint64_t pause_ns = renew_interval_ns(run) / 4;
-        uint64_t retry_boot_ns = sq_boot_ns() + (pause_ns > RETRY_LEAST_NS ? pause_ns : RETRY_LEAST_NS);
+        uint64_t retry_boot_ns = sq_run_now(run) + (pause_ns > RETRY_LEAST_NS ? pause_ns : RETRY_LEAST_NS);
         if (host->next_renew_boot_ns > retry_boot_ns)
             host->next_renew_boot_ns = retry_boot_ns;
         return;
@@ -306,21 +303,34 @@ static void take_renewal(struct sq_run *run, struct sq_run_host *host, const str
     for (uint32_t i = 0; i < host->report_count && !run->ended; i++)
         judge_report(run, host, &host->reports[i]);
     if (reply->code != SQ_OK && !host->finished && !run->ended) {
-        sq_run_record_answer(run, host, answer);
-        sq_run_end(run, SQ_EXIT_FAILED, "%s renews no lease: %s", host->name, reply->message);
+        sq_run_tell_answer(run, host, answer);
+        sq_run_note_ending(run, SQ_EXIT_FAILED, "%s renews no lease: %s", host->name, reply->message);
         return;
     }
     if (host->silent)
-        sq_run_say(run, "%s answers again", host->name);
+        sq_run_tell_host(run, host, "back", answer->answered_boot_ns, "");
     host->silent = false;
     host->problem = (struct sq_error){0};
     if (answer->sent_boot_ns > host->renewed_boot_ns)
         host->renewed_boot_ns = answer->sent_boot_ns;
 }
 
+static void note_hello(struct sq_run *run, struct sq_run_host *host, const struct sq_answer *answer)
+{
+    const struct sq_reply *reply = &answer->reply;
+    uint64_t middle_boot_ns =
+        answer->sent_boot_ns + sq_ns_sub(answer->answered_boot_ns, answer->sent_boot_ns) / 2;
+    host->instance = reply->instance;
+    (void)sq_text_copy(host->agent_version, sizeof(host->agent_version), reply->hello.agent_version);
+    (void)sq_text_copy(host->kernel, sizeof(host->kernel), reply->hello.kernel);
+    host->wall_offset_ns = (int64_t)(reply->hello.real_ns - (middle_boot_ns + run->real_minus_boot_ns));
+}
+
 static void take_hello(struct sq_run *run, struct sq_run_host *host, const struct sq_answer *answer)
 {
-    sq_run_record_answer(run, host, answer);
+    if (run->phase == SQ_PHASE_HELLO && !answer->failed && answer->reply.code == SQ_OK)
+        note_hello(run, host, answer);
+    sq_run_tell_answer(run, host, answer);
     if (run->phase != SQ_PHASE_HELLO)
         return;
     /* The first exchange held the connection and the TLS handshake; the second one tells the time. */
@@ -335,12 +345,6 @@ static void take_hello(struct sq_run *run, struct sq_run_host *host, const struc
         host->problem = answer->error;
     } else if (answer->reply.code != SQ_OK) {
         (void)sq_fail(&host->problem, answer->reply.code, "%s: %s", host->name, answer->reply.message);
-    } else {
-        host->instance = answer->reply.instance;
-        uint64_t middle_boot_ns =
-            answer->sent_boot_ns + sq_ns_sub(answer->answered_boot_ns, answer->sent_boot_ns) / 2;
-        uint64_t here_real_ns = sq_real_ns() - sq_ns_sub(sq_boot_ns(), middle_boot_ns);
-        host->wall_offset_ns = (int64_t)(answer->reply.hello.real_ns - here_real_ns);
     }
 }
 
@@ -355,7 +359,7 @@ static void note_refusal(struct sq_run_host *host, const struct sq_reply *reply)
 
 static void take_prepare(struct sq_run *run, struct sq_run_host *host, const struct sq_answer *answer)
 {
-    sq_run_record_answer(run, host, answer);
+    sq_run_tell_answer(run, host, answer);
     host->answered = true;
     if (answer->failed) {
         host->problem = answer->error;
@@ -381,18 +385,18 @@ static void take_prepare(struct sq_run *run, struct sq_run_host *host, const str
 
 static void take_inject(struct sq_run *run, struct sq_run_host *host, const struct sq_answer *answer)
 {
-    sq_run_record_answer(run, host, answer);
+    sq_run_tell_answer(run, host, answer);
     if (run->phase != SQ_PHASE_WATCH)
         return;
     if (answer->failed) {
-        sq_run_end(run, SQ_EXIT_FAILED, "the injection was not confirmed: %s", answer->error.text);
+        sq_run_note_ending(run, SQ_EXIT_FAILED, "the injection was not confirmed: %s", answer->error.text);
         return;
     }
     note_reports(run, host, &answer->reply);
     for (uint32_t i = 0; i < host->report_count && !run->ended; i++)
         judge_report(run, host, &host->reports[i]);
     if (answer->reply.code != SQ_OK && !run->ended)
-        sq_run_end(run, SQ_EXIT_FAILED, "%s does not inject: %s", host->name, answer->reply.message);
+        sq_run_note_ending(run, SQ_EXIT_FAILED, "%s does not inject: %s", host->name, answer->reply.message);
 }
 
 static void take_answer(struct sq_run *run, const struct sq_answer *answer)
@@ -436,8 +440,12 @@ static void take_answer(struct sq_run *run, const struct sq_answer *answer)
 
 void sq_run_take_answers(struct sq_run *run)
 {
-    while (sq_client_next(run->options.client, &run->answer))
+    sq_run_wake(run);
+    /* What is left over is ready in the next turn: what is told of one turn stays within bounds. */
+    for (uint32_t i = 0; i < ANSWERS_PER_TURN && sq_client_next(run->options.client, &run->answer); i++) {
         take_answer(run, &run->answer);
+        sq_run_follow_ending(run);
+    }
 }
 
 uint64_t sq_run_agents_next_boot_ns(const struct sq_run *run, uint64_t now_boot_ns)
@@ -449,8 +457,7 @@ uint64_t sq_run_agents_next_boot_ns(const struct sq_run *run, uint64_t now_boot_
             next_boot_ns = host->next_renew_boot_ns;
     }
     for (uint32_t step = 0; run->inject_boot_ns != 0 && step < run->experiment->step_count; step++) {
-        uint64_t at_boot_ns =
-            sq_ns_add(run->inject_boot_ns, sq_experiment_step_start_ns(run->experiment, step));
+        uint64_t at_boot_ns = sq_run_step_start_boot_ns(run, step);
         uint64_t send_boot_ns = sq_ns_sub(at_boot_ns, INJECT_AHEAD_NS);
         if (send_boot_ns > now_boot_ns && send_boot_ns < next_boot_ns)
             next_boot_ns = send_boot_ns;

@@ -27,10 +27,11 @@ static void send_try(struct sq_run *run, struct sq_run_host *host, enum sq_verb 
     request->instance = host->instance;
     if (verb == SQ_VERB_REVERT)
         request->token = host->token;
-    uint64_t tag = (uint64_t)verb | (uint64_t)run->sequence++ << 8;
+    uint32_t number = run->sequence++;
+    uint64_t tag = (uint64_t)verb | (uint64_t)number << 8;
     if (verb == SQ_VERB_REVERT) {
         host->revert_under_way = true;
-        sq_run_record_request(run, host, verb, tag, 0, 0);
+        sq_run_tell_request(run, host, number);
     } else {
         host->status_under_way = true;
     }
@@ -38,7 +39,7 @@ static void send_try(struct sq_run *run, struct sq_run_host *host, enum sq_verb 
         host->revert_under_way = false;
         host->status_under_way = false;
         host->problem = error;
-        host->next_try_boot_ns = sq_boot_ns() + TRY_PAUSE_NS;
+        host->next_try_boot_ns = sq_run_now(run) + TRY_PAUSE_NS;
     }
 }
 
@@ -57,7 +58,8 @@ void sq_run_revert_due(struct sq_run *run, uint64_t now_boot_ns)
         if (!host->ordered || is_settled(host) || host->revert_under_way || host->status_under_way ||
             now_boot_ns < host->next_try_boot_ns)
             continue;
-        send_try(run, host, host->clean && !sq_run_host_is_unclean(host) ? SQ_VERB_STATUS : SQ_VERB_REVERT);
+        send_try(run, host,
+                 host->clean && !sq_run_host_is_unclean(run, host) ? SQ_VERB_STATUS : SQ_VERB_REVERT);
     }
 }
 
@@ -95,7 +97,7 @@ static void note_clean(struct sq_run *run, struct sq_run_host *host, uint64_t se
     host->clean = true;
     host->clean_boot_ns =
         latest_boot_ns != 0 && latest_boot_ns < seen_boot_ns ? latest_boot_ns : seen_boot_ns;
-    sq_run_record_host(run, host, "clean", host->clean_boot_ns);
+    sq_run_tell_host(run, host, "clean", host->clean_boot_ns, host->problem.text);
 }
 
 static void note_removed(struct sq_run *run, struct sq_run_host *host, uint64_t seen_boot_ns)
@@ -109,7 +111,7 @@ static void note_removed(struct sq_run *run, struct sq_run_host *host, uint64_t 
     host->removed = true;
     host->removed_boot_ns =
         latest_boot_ns != 0 && latest_boot_ns < seen_boot_ns ? latest_boot_ns : seen_boot_ns;
-    sq_run_record_host(run, host, "removed", host->removed_boot_ns);
+    sq_run_tell_host(run, host, "removed", host->removed_boot_ns, host->problem.text);
 }
 
 /* What the reports say, once the agent has answered about our experiment. */
@@ -124,12 +126,12 @@ static void judge(struct sq_run *run, struct sq_run_host *host, uint64_t seen_bo
     host->next_try_boot_ns = seen_boot_ns + STATUS_PAUSE_NS;
     if (clean)
         note_clean(run, host, seen_boot_ns);
-    if (final && sq_run_host_is_unclean(host)) {
+    if (final && sq_run_host_is_unclean(run, host)) {
         /* A REVERT makes the agent try again what it could not undo. */
         host->left = seen_boot_ns >= sq_ns_add(run->rollback_boot_ns, INSIST_NS);
         host->next_try_boot_ns = seen_boot_ns + TRY_PAUSE_NS;
         if (host->left)
-            sq_run_record_host(run, host, "left", seen_boot_ns);
+            sq_run_tell_host(run, host, "left", seen_boot_ns, host->problem.text);
     } else if (clean && final) {
         note_removed(run, host, seen_boot_ns);
     }
@@ -140,7 +142,7 @@ void sq_run_take_revert(struct sq_run *run, struct sq_run_host *host, const stru
     host->revert_under_way = false;
     if (run->phase != SQ_PHASE_REVERT)
         return;
-    sq_run_record_answer(run, host, answer);
+    sq_run_tell_answer(run, host, answer);
     if (answer->failed) {
         host->problem = answer->error;
         host->next_try_boot_ns = answer->answered_boot_ns + TRY_PAUSE_NS;
@@ -190,9 +192,9 @@ void sq_run_take_status(struct sq_run *run, struct sq_run_host *host, const stru
 static void give_up(struct sq_run *run, struct sq_run_host *host, const char *what)
 {
     host->unconfirmed = true;
-    sq_run_say(run, "%s: %s: %s", host->name, what,
-               host->problem.text[0] != '\0' ? host->problem.text : "no answer");
-    sq_run_record_host(run, host, "unconfirmed", sq_boot_ns());
+    sq_run_tell_note(run, "%s: %s: %s", host->name, what,
+                     host->problem.text[0] != '\0' ? host->problem.text : "no answer");
+    sq_run_tell_host(run, host, "unconfirmed", sq_run_now(run), host->problem.text);
 }
 
 bool sq_run_is_rolled_back(struct sq_run *run, uint64_t now_boot_ns)
@@ -216,8 +218,9 @@ bool sq_run_is_rolled_back(struct sq_run *run, uint64_t now_boot_ns)
     return done;
 }
 
-bool sq_run_host_is_unclean(const struct sq_run_host *host)
+bool sq_run_host_is_unclean(const struct sq_run *run, const struct sq_run_host *host)
 {
+    (void)run;
     if (!host->ordered)
         return false;
     if (host->unconfirmed)

@@ -1,10 +1,12 @@
-/* What the parts of a run share; for run*.c and report.c alone. */
+/* What the parts of a run share; for run*.c alone. */
 #ifndef SQ_ENGINE_RUN_STATE_H
 #define SQ_ENGINE_RUN_STATE_H
 
 #include "agents/agent_clock.h"
+#include "common/clock.h"
 #include "engine/run.h"
 #include "events/event.h"
+#include "loop/loop.h"
 #include "model/hypothesis.h"
 #include "probes/http.h"
 
@@ -21,8 +23,10 @@ struct sq_run_host {
     struct sq_id token; /* ours alone: what its agent asks for with every order; zero before the PREPARE */
     struct sq_agent_clock clock;
     int64_t wall_offset_ns; /* the agent's wall clock minus ours */
-    bool met;               /* has answered a first HELLO */
-    bool answered;          /* HELLO or PREPARE, whatever this phase waits for */
+    char agent_version[SQ_NAME_MAX];
+    char kernel[SQ_NAME_MAX];
+    bool met;      /* has answered a first HELLO */
+    bool answered; /* HELLO or PREPARE, whatever this phase waits for */
     struct sq_error problem;
     bool ordered;             /* a PREPARE went out: from now on it takes a proof that it is clean */
     bool prepared;            /* and was accepted */
@@ -47,6 +51,19 @@ struct sq_run_host {
     struct sq_fault_report *reports; /* the latest, one per fault; SQ_FAULTS_MAX of them, owned */
 };
 
+/* One event that waits for the orders of its turn to have left. */
+struct sq_run_queued {
+    struct sq_run_event event;
+    void *owned; /* what it points to and the run does not hold; NULL: nothing */
+};
+
+struct sq_run_queue {
+    struct sq_run_queued *entries;
+    size_t count;
+    size_t size;
+    uint32_t lost; /* for want of memory */
+};
+
 struct sq_run {
     struct sq_run_options options;
     const struct sq_experiment *experiment;
@@ -55,40 +72,72 @@ struct sq_run {
     enum sq_run_phase phase;
     uint64_t phase_boot_ns;
     uint64_t began_boot_ns;
+    uint64_t real_minus_boot_ns; /* the wall clock, taken once */
+    uint64_t turned_boot_ns;     /* when the last turn ended */
     uint32_t host_count;
     struct sq_run_host *hosts;
     uint32_t *host_of; /* by index in the inventory; UINT32_MAX: none of ours */
     uint32_t sequence; /* makes tags unique */
 
-    bool ended; /* the ending is decided; only UNCLEAN may still replace it */
+    bool ended;   /* the ending is decided */
+    bool settled; /* and final */
     enum sq_exit ending;
     char why[SQ_RUN_TEXT_MAX];
-    uint64_t ended_boot_ns;
-    uint32_t signals; /* that asked to stop */
-    bool console_lost;
 
     struct sq_watch watch;
     bool before_held;
     bool after_checked;
     bool after_held;
-    uint64_t recovered_boot_ns;
     char after_why[SQ_RUN_TEXT_MAX];
-    uint64_t first_missed_boot_ns;   /* while faults were in: when the first miss was known */
-    char first_missed[SQ_TITLE_MAX]; /* of which probe */
-    uint64_t deciding_boot_ns;       /* when the miss was known that used up the allowance */
 
     uint64_t inject_boot_ns; /* the common moment; 0: never */
     uint64_t rollback_boot_ns;
-    uint64_t next_view_boot_ns;
+
+    struct sq_run_queue queue;
+    struct sq_run_last_host *last_hosts;   /* for the last event of all */
+    struct sq_run_last_fault *last_faults; /* SQ_FAULTS_MAX for each host */
+    struct sq_loop_source *sources[4];     /* descriptors that are watched */
+    uint32_t source_count;
 
     struct sq_request request; /* scratch: too large for the stack */
     struct sq_answer answer;
 };
 
-/* run.c: decide the ending, once, and start the rollback if anything was ordered. */
-void sq_run_end(struct sq_run *run, enum sq_exit ending, const char *format, ...)
+/* The clock of the run's loop. */
+static inline uint64_t sq_run_now(const struct sq_run *run)
+{
+    return sq_loop_now_boot_ns(run->options.loop);
+}
+
+/* When a step starts and ends, if nothing ends it earlier; once the common moment is planned. */
+static inline uint64_t sq_run_step_start_boot_ns(const struct sq_run *run, uint32_t step)
+{
+    return sq_ns_add(run->inject_boot_ns, sq_experiment_step_start_ns(run->experiment, step));
+}
+
+static inline uint64_t sq_run_step_end_boot_ns(const struct sq_run *run, uint32_t step)
+{
+    return sq_ns_add(run->inject_boot_ns, sq_experiment_step_end_ns(run->experiment, step));
+}
+
+/*
+ * run_ending.c. Anything may note an ending: the first one stands, but for COMPLETED, in whose place may come
+ * what turns out to be worse until all is over. Noting does nothing else; whoever took something in (an
+ * answer, a measurement, a signal, the time) follows it before he takes in the next thing, and that starts
+ * the rollback.
+ */
+void sq_run_note_ending(struct sq_run *run, enum sq_exit ending, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+void sq_run_follow_ending(struct sq_run *run);
+void sq_run_settle(struct sq_run *run); /* all is over: what of clean-up and faults makes it worse? */
+
+/* run_phases.c */
 void sq_run_enter(struct sq_run *run, enum sq_run_phase phase);
+void sq_run_advance(struct sq_run *run, uint64_t now_boot_ns);
+uint64_t sq_run_method_end_boot_ns(const struct sq_run *run);
+
+/* run.c: what comes first whenever the run is woken. */
+void sq_run_wake(struct sq_run *run);
 
 /* run_agents.c */
 const struct sq_step *sq_run_step_of(const struct sq_run *run, const struct sq_run_host *host,
@@ -110,29 +159,28 @@ void sq_run_revert_due(struct sq_run *run, uint64_t now_boot_ns);
 bool sq_run_is_rolled_back(struct sq_run *run, uint64_t now_boot_ns);
 void sq_run_take_revert(struct sq_run *run, struct sq_run_host *host, const struct sq_answer *answer);
 void sq_run_take_status(struct sq_run *run, struct sq_run_host *host, const struct sq_answer *answer);
-bool sq_run_host_is_unclean(const struct sq_run_host *host);
+bool sq_run_host_is_unclean(const struct sq_run *run, const struct sq_run_host *host);
 uint64_t sq_run_revert_next_boot_ns(const struct sq_run *run);
 
 /* run_watch.c */
 void sq_run_watch_begin(struct sq_run *run, enum sq_hypothesis_phase phase, uint64_t now_boot_ns);
 void sq_run_watch_due(struct sq_run *run, uint64_t now_boot_ns);
 
-/* run_show.c: the view and the lines of progress */
-void sq_run_say(struct sq_run *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void sq_run_show(struct sq_run *run, uint64_t now_boot_ns);
-
-/* run_record.c: what goes into the record */
-void sq_run_record_begin(struct sq_run *run);
-void sq_run_record_phase(struct sq_run *run);
-void sq_run_record_request(struct sq_run *run, const struct sq_run_host *host, enum sq_verb verb,
-                           uint64_t tag, uint32_t fault_mask, uint64_t at_boot_ns);
-void sq_run_record_answer(struct sq_run *run, const struct sq_run_host *host, const struct sq_answer *answer);
-void sq_run_record_state(struct sq_run *run, const struct sq_run_host *host,
-                         const struct sq_fault_report *report);
-void sq_run_record_measurement(struct sq_run *run, const struct sq_measurement *measurement);
-void sq_run_record_decision(struct sq_run *run, const char *what, const char *text);
-void sq_run_record_host(struct sq_run *run, const struct sq_run_host *host, const char *what,
-                        uint64_t since_boot_ns);
-void sq_run_record_hosts(struct sq_run *run);
+/* run_events.c: what is told to the observers, and when */
+bool sq_run_events_open(struct sq_run *run);
+void sq_run_events_close(struct sq_run *run);
+void sq_run_hand_over(struct sq_run *run); /* after the orders of a turn left */
+void sq_run_tell_begin(struct sq_run *run);
+void sq_run_tell_phase(struct sq_run *run, uint64_t until_boot_ns);
+void sq_run_tell_request(struct sq_run *run, const struct sq_run_host *host, uint32_t number);
+void sq_run_tell_answer(struct sq_run *run, const struct sq_run_host *host, const struct sq_answer *answer);
+void sq_run_tell_fault(struct sq_run *run, const struct sq_run_host *host,
+                       const struct sq_fault_report *report, bool changed);
+void sq_run_tell_measurement(struct sq_run *run, const struct sq_run_measured *told);
+void sq_run_tell_decision(struct sq_run *run, const char *what, const char *text);
+void sq_run_tell_host(struct sq_run *run, const struct sq_run_host *host, const char *what,
+                      uint64_t since_boot_ns, const char *problem);
+void sq_run_tell_note(struct sq_run *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void sq_run_tell_ending(struct sq_run *run, const char *why);
 
 #endif

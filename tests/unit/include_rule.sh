@@ -65,6 +65,10 @@ try controller/planning/plan_file.c reading/experiment.h yes
 try controller/planning/plan_file.c agents/client.h yes
 try controller/engine/run.c agents/client.h yes
 try controller/engine/run.c probes/table.h yes
+try controller/engine/run.c events/event.h yes
+try controller/engine/run.c loop/loop.h yes
+try controller/record/record.c events/event.h yes
+try controller/screen/view.c events/event.h yes
 try controller/commands/run.c engine/run.h yes
 try controller/commands/plan.c planning/plan.h yes
 
@@ -106,13 +110,14 @@ done
 for header in engine/run.h probes/table.h screen/view.h commands/command.h; do
     try controller/planning/plan.c $header no
 done
-for header in agents/client.h probes/table.h planning/plan.h screen/view.h; do
+for header in agents/client.h probes/table.h planning/plan.h screen/view.h engine/run.h; do
     try controller/record/record.c $header no
 done
-for header in agents/client.h probes/table.h record/record.h reading/inventory.h; do
+for header in agents/client.h probes/table.h record/record.h reading/inventory.h engine/run.h; do
     try controller/screen/view.c $header no
 done
-for header in reading/inventory.h planning/plan.h commands/command.h wire/wire.h; do
+for header in reading/inventory.h planning/plan.h commands/command.h wire/wire.h record/record.h screen/console.h \
+    screen/view.h; do
     try controller/engine/run.c $header no
 done
 echo "1..$number"

@@ -28,6 +28,9 @@
 #include "played_agents.h"
 #include "reading/experiment.h"
 #include "reading/inventory.h"
+#include "record/run_record.h"
+#include "screen/run_report.h"
+#include "screen/run_screen.h"
 
 /* --- a web server with one answer, for the probes --- */
 
@@ -198,37 +201,48 @@ static enum sq_exit run(const char *hypothesis, const char *duration)
     struct sq_inventory *inventory = NULL;
     struct sq_plan *plan = NULL;
     struct sq_client *client = NULL;
+    struct sq_loop *loop = NULL;
     struct sq_console *console = NULL;
     struct sq_record *record = NULL;
+    struct sq_run_record *run_record = NULL;
+    struct sq_run_screen *screen = NULL;
+    struct sq_run_report *report = NULL;
     struct sq_run *engine = NULL;
     write_experiment(text, sizeof(text), hypothesis, duration);
     if (sq_experiment_parse("test.yaml", text, strlen(text), NULL, 0, &experiment, &error) != 0 ||
         sq_inventory_parse("hosts.yaml", inventory_text, strlen(inventory_text), &inventory, &error) != 0 ||
         sq_plan_make(experiment, inventory, &plan, &error) != 0 ||
-        sq_client_open(inventory, &client, &error) != 0 ||
+        sq_client_open(inventory, &client, &error) != 0 || sq_loop_open(&loop, &error) != 0 ||
         sq_console_open(STDERR_FILENO, false, &console, &error) != 0 ||
-        sq_record_open(record_path, &record, &error) != 0)
+        sq_record_open(record_path, &record, &error) != 0 ||
+        sq_run_record_open(record, &run_record, &error) != 0 ||
+        sq_run_report_open(false, &report, &error) != 0)
         fail_msg("%s", error.text);
+    struct sq_run_screen_options looks = {.loop = loop, .console = console};
+    assert_int_equal(sq_run_screen_open(&looks, &screen, &error), 0);
+    struct sq_observer observers[] = {sq_run_record_observer(run_record), sq_run_screen_observer(screen),
+                                      sq_run_report_observer(report)};
     struct sq_run_options options = {.plan = plan,
                                      .client = client,
-                                     .record = record,
-                                     .console = console,
+                                     .loop = loop,
+                                     .observers = observers,
+                                     .observer_count = sizeof(observers) / sizeof(observers[0]),
                                      .operator_name = "tester@here",
                                      .signal_fd = signal_fd};
     assert_int_equal(sq_id_make(&options.id, &error), 0);
     assert_int_equal(sq_run_new(&options, &engine, &error), 0);
     enum sq_exit ending = sq_run_execute(engine);
     wait_for_events();
-    sq_run_report_record(engine);
     assert_int_equal(sq_record_finish(record, &error), 0);
-    memset(report_text, 0, sizeof(report_text));
-    FILE *stream = fmemopen(report_text, sizeof(report_text) - 1, "w");
-    sq_run_report(engine, false, record_path, stream);
-    (void)fclose(stream);
+    (void)snprintf(report_text, sizeof(report_text), "%s", sq_run_report_text(report));
     sq_run_free(engine);
+    sq_run_record_close(run_record);
+    sq_run_screen_close(screen);
+    sq_run_report_close(report);
     sq_record_close(record);
     sq_console_close(console, 0);
     sq_client_close(client);
+    sq_loop_close(loop);
     sq_plan_free(plan);
     sq_inventory_free(inventory);
     sq_experiment_free(experiment);
