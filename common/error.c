@@ -1,5 +1,7 @@
 #include "error.h"
 
+#include "secret.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -13,6 +15,7 @@ int sq_fail(struct sq_error *error, enum sq_code code, const char *format, ...)
     va_start(arguments, format);
     (void)vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
+    sq_secret_hide(text);
     memcpy(error->text, text, sizeof text);
     error->code = code;
     return -1;

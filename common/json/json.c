@@ -1,6 +1,7 @@
 #include "json/json.h"
 
 #include "common/cleanup.h"
+#include "common/secret.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -8,12 +9,13 @@
 
 json_t *sq_json_text(const char *text)
 {
-    json_t *value = json_string(text);
-    if (value != NULL)
-        return value;
     sq_autofree char *plain = strdup(text);
     if (plain == NULL)
         return NULL;
+    sq_secret_hide(plain);
+    json_t *value = json_string(plain);
+    if (value != NULL)
+        return value;
     for (char *c = plain; *c != '\0'; c++)
         if ((unsigned char)*c >= 0x80)
             *c = '?';

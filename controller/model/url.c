@@ -1,5 +1,6 @@
 #include "model/url.h"
 
+#include "common/secret.h"
 #include "common/text.h"
 #include "common/units.h"
 #include "table/message.h"
@@ -11,6 +12,7 @@
 #include <strings.h>
 
 #define HOST_TEXT_MAX   128
+#define TOKEN_LEAST     16
 #define SOCKET_PATH_MAX 107 /* sun_path of unix(7), without the zero */
 
 static const char tls_scheme[] = "tls+tcp://";
@@ -143,18 +145,19 @@ bool sq_agent_url_is_tls(const char *url)
     return starts_with(url, tls_scheme);
 }
 
-/* Put "***" in place of `length` bytes at `at`; cuts at the end of the text's room. Returns what follows. */
-static char *hide(char *text, size_t size, char *at, size_t length)
+/* Put "***" in place of `length` bytes at `offset`; cuts at the end of the text's room. Returns what follows.
+ */
+static char *hide(char *text, size_t size, size_t offset, size_t length)
 {
     static const char stars[] = "***";
-    size_t rest = strlen(at + length);
-    size_t room = size - 1 - (size_t)(at - text);
+    size_t rest = strlen(text + offset + length);
+    size_t room = size - 1 - offset;
     size_t shown = room < sizeof stars - 1 ? room : sizeof stars - 1;
     size_t kept = rest < room - shown ? rest : room - shown;
-    memmove(at + shown, at + length, kept);
-    memcpy(at, stars, shown);
-    at[shown + kept] = '\0';
-    return at + shown;
+    memmove(text + offset + shown, text + offset + length, kept);
+    memcpy(text + offset, stars, shown);
+    text[offset + shown + kept] = '\0';
+    return text + offset + shown;
 }
 
 static bool is_secret_name(const char *name, size_t length)
@@ -172,40 +175,81 @@ static bool is_secret_name(const char *name, size_t length)
     return strcasecmp(copy, "key") == 0 || strcasecmp(copy, "sig") == 0 || strcasecmp(copy, "pass") == 0;
 }
 
-/* "user:secret@" at `start`: the secret, or the whole of it if nothing tells which part is. */
-static char *hide_user(char *text, size_t size, char *start)
+#define URL_ENDS " \t\r\n\"'<>" /* what cannot stand in a URL within a text */
+
+/* "user:secret@" at `start`: the secret, or the whole of it if nothing tells which part is; NULL: none. */
+static const char *find_user(const char *start, size_t *length)
 {
-    char *end = memrchr(start, '@', strcspn(start, "/?# \t\r\n\"'<>"));
+    const char *end = memrchr(start, '@', strcspn(start, "/?#" URL_ENDS));
     if (end == NULL)
-        return start;
-    char *colon = memchr(start, ':', (size_t)(end - start));
-    char *secret = colon != NULL && colon + 1 < end ? colon + 1 : start;
-    return hide(text, size, secret, (size_t)(end - secret));
+        return NULL;
+    const char *colon = memchr(start, ':', (size_t)(end - start));
+    const char *secret = colon != NULL && colon + 1 < end ? colon + 1 : start;
+    *length = (size_t)(end - secret);
+    return *length > 0 ? secret : NULL;
 }
 
-static void hide_parameters(char *text, size_t size, char *start)
+/* The next secret of a URL in a text. `at` and `in_url` tell how far it is; both move. NULL: no more. */
+static const char *next_secret(const char **at, bool *in_url, size_t *length)
 {
-    static const char ends[] = " \t\r\n\"'<>";
-    char *at = start + strcspn(start, "?# \t\r\n\"'<>");
-    while (*at == '?' || *at == '&' || *at == '#') {
-        char *name = ++at;
-        size_t length = strcspn(name, "=&# \t\r\n\"'<>");
-        at = name + length;
-        if (*at != '=')
+    for (;;) {
+        if (!*in_url) {
+            const char *found = strstr(*at, "://");
+            if (found == NULL)
+                return NULL;
+            *at = found + 3;
+            *in_url = true;
+            const char *secret = find_user(*at, length);
+            if (secret != NULL) {
+                *at = secret + *length;
+                return secret;
+            }
+        }
+        *at += strcspn(*at, "?&#" URL_ENDS);
+        *in_url = **at == '?' || **at == '&' || **at == '#';
+        if (!*in_url)
             continue;
-        at++;
-        size_t value = strcspn(at, "&#") < strcspn(at, ends) ? strcspn(at, "&#") : strcspn(at, ends);
-        at = value > 0 && is_secret_name(name, length) ? hide(text, size, at, value) : at + value;
+        const char *name = *at + 1;
+        size_t name_length = strcspn(name, "=?&#" URL_ENDS);
+        *at = name + name_length;
+        if (**at != '=')
+            continue;
+        const char *value = *at + 1;
+        *length = strcspn(value, "&#" URL_ENDS);
+        *at = value + *length;
+        if (*length > 0 && is_secret_name(name, name_length))
+            return value;
     }
 }
 
 void sq_url_redact(char *text, size_t size)
 {
-    char *at = text;
-    while ((at = strstr(at, "://")) != NULL) {
-        at = hide_user(text, size, at + 3);
-        hide_parameters(text, size, at);
-    }
+    const char *at = text;
+    const char *secret;
+    bool in_url = false;
+    size_t length = 0;
+    while ((secret = next_secret(&at, &in_url, &length)) != NULL)
+        at = hide(text, size, (size_t)(secret - text), length);
+}
+
+int sq_url_remember_secrets(const char *text, struct sq_error *error)
+{
+    const char *at = text;
+    const char *secret;
+    bool in_url = false;
+    size_t length = 0;
+    while ((secret = next_secret(&at, &in_url, &length)) != NULL)
+        /* A short user who stands alone is hidden where he stands; his name may be any word. */
+        if ((secret[-1] != '/' || length >= TOKEN_LEAST) && sq_secret_remember(secret, length, error) != 0)
+            return -1;
+    return 0;
+}
+
+bool sq_url_has_secrets(const char *text)
+{
+    bool in_url = false;
+    size_t length = 0;
+    return next_secret(&text, &in_url, &length) != NULL;
 }
 
 /* Nobody knows which part of a broken URL is secret: whatever stands before an '@' may be. */
@@ -217,7 +261,7 @@ static int refuse_url(const char *text, const char *why, struct sq_error *error)
     start = start != NULL ? start + 3 : shown;
     char *at = strrchr(start, '@');
     if (at != NULL)
-        (void)hide(shown, sizeof shown, start, (size_t)(at - start));
+        (void)hide(shown, sizeof shown, (size_t)(start - shown), (size_t)(at - start));
     sq_url_redact(shown, sizeof shown);
     return sq_fail(error, SQ_BAD_INPUT, "'%.100s' %s", shown, why);
 }
@@ -244,5 +288,5 @@ int sq_http_url_check(const char *text, struct sq_error *error)
         return refuse_url(text, "has no valid host; expected a name or an address, IPv6 in []", error);
     if (authority.has_port && parse_port(text, authority.port, &number, NULL) != 0)
         return refuse_url(text, "has no valid port; expected 1 to 65535", error);
-    return 0;
+    return sq_url_remember_secrets(text, error);
 }

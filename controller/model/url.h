@@ -1,4 +1,5 @@
-/* The two kinds of URL that files and options carry: agents' and HTTP ones. Pure. */
+/* The two kinds of URL that files and options carry: agents' and HTTP ones. Pure, but for the secrets that it
+ * remembers. */
 #ifndef SQ_MODEL_URL_H
 #define SQ_MODEL_URL_H
 
@@ -9,7 +10,7 @@
 #include <stddef.h>
 
 /* That `text` is http:// or https:// with a host, a valid port if any, and no spaces or control characters.
- */
+ * What is secret in it is remembered. */
 int sq_http_url_check(const char *text, struct sq_error *error);
 
 /*
@@ -18,6 +19,10 @@ int sq_http_url_check(const char *text, struct sq_error *error);
  * example is http://user:***@host. Every URL that is shown or kept comes through here. Other text stays.
  */
 void sq_url_redact(char *text, size_t size);
+bool sq_url_has_secrets(const char *text); /* would it hide anything? */
+
+/* Remember (common/secret.h) what it would hide. */
+int sq_url_remember_secrets(const char *text, struct sq_error *error);
 
 /*
  * Check an agent's URL and write its one canonical form: tls+tcp://host:port (lower case, port 7433 if none

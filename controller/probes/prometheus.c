@@ -3,6 +3,8 @@
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/text.h"
+#include "common/units.h"
+#include "model/url.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -26,13 +28,15 @@ int sq_prometheus_check_url(const char *base, struct sq_error *error)
         host = base + 7;
     else if (strncasecmp(base, "https://", 8) == 0)
         host = base + 8;
-    if (host == NULL || host[0] == '\0' || host[0] == '/' || strpbrk(host, " \t?#") != NULL)
-        return sq_fail(
-            error, SQ_BAD_INPUT,
-            "Prometheus' URL \"%.200s\" cannot be used: expected http://HOST:PORT or https://HOST:PORT, "
-            "with a path prefix at most",
-            base);
-    return 0;
+    if (host != NULL && host[0] != '\0' && host[0] != '/' && strpbrk(host, " \t?#") == NULL)
+        return 0;
+    char shown[SQ_ERROR_TEXT_MAX];
+    (void)sq_text_copy(shown, sizeof(shown), base);
+    sq_url_redact(shown, sizeof(shown));
+    return sq_fail(error, SQ_BAD_INPUT,
+                   "Prometheus' URL \"%.200s\" cannot be used: expected http://HOST:PORT or "
+                   "https://HOST:PORT, with a path prefix at most",
+                   shown);
 }
 
 int sq_prometheus_query_url(const char *base, const char *query, uint64_t timeout_ns, char **url,
@@ -67,6 +71,18 @@ int sq_prometheus_query_url(const char *base, const char *query, uint64_t timeou
     }
     *end = '\0';
     *url = text;
+    return 0;
+}
+
+int sq_prometheus_targets_url(const char *base, char **url, struct sq_error *error)
+{
+    if (sq_prometheus_check_url(base, error) != 0)
+        return -1;
+    size_t base_bytes = strlen(base);
+    while (base_bytes > 0 && base[base_bytes - 1] == '/')
+        base_bytes--;
+    if (asprintf(url, "%.*s/api/v1/targets?state=active", (int)base_bytes, base) < 0)
+        return sq_fail(error, SQ_SYSTEM, "out of memory for a query");
     return 0;
 }
 
@@ -147,15 +163,15 @@ static int read_data(const json_t *data, double *value, struct sq_error *error)
     return sq_fail(error, SQ_NO_DATA, "the query gave a %.20s where one number is needed", type);
 }
 
-int sq_prometheus_read(uint32_t status, const char *body, size_t body_bytes, double *value,
-                       struct sq_error *error)
+static int read_outcome(const json_t *root, uint32_t status, struct sq_error *error)
 {
-    json_error_t problem;
-    sq_auto(json_cleanup) json_t *root = json_loadb(body, body_bytes, JSON_REJECT_DUPLICATES, &problem);
     const char *outcome = json_string_value(json_object_get(root, "status"));
     if (outcome == NULL) {
         if (status != 200)
-            return sq_fail(error, SQ_NO_DATA, "Prometheus answered HTTP status %u", status);
+            return sq_fail(error, SQ_NO_DATA, "Prometheus answered HTTP status %u%s", status,
+                           status == 401 || status == 403  ? ": it wants another password or token"
+                           : status >= 300 && status < 400 ? ": its URL is another one"
+                                                           : "");
         return sq_fail(error, SQ_NO_DATA, "the answer is not Prometheus' JSON: is this a Prometheus?");
     }
     if (strcmp(outcome, "success") != 0) {
@@ -169,12 +185,70 @@ int sq_prometheus_read(uint32_t status, const char *body, size_t body_bytes, dou
     }
     if (status != 200)
         return sq_fail(error, SQ_NO_DATA, "Prometheus answered HTTP status %u", status);
-    const char *warning = json_string_value(json_array_get(json_object_get(root, "warnings"), 0));
-    if (warning != NULL) {
+    return 0;
+}
+
+static void add_note(char note[SQ_NOTE_MAX], const char *text)
+{
+    sq_text_append(note, SQ_NOTE_MAX, "%s%s", note[0] == '\0' ? "" : "; ", text);
+    sq_text_make_printable(note);
+}
+
+/* Remarks on the query are no flaw of the answer; every other warning is taken for one. */
+static int read_warnings(const json_t *root, char note[SQ_NOTE_MAX], struct sq_error *error)
+{
+    static const char remark[] = "PromQL info:";
+    size_t index;
+    json_t *item;
+    note[0] = '\0';
+    json_array_foreach(json_object_get(root, "warnings"), index, item)
+    {
+        const char *text = json_string_value(item);
+        if (text != NULL && strncmp(text, remark, sizeof(remark) - 1) == 0) {
+            add_note(note, text);
+            continue;
+        }
         char detail[DETAIL_MAX];
-        (void)sq_text_copy(detail, sizeof(detail), warning);
+        (void)sq_text_copy(detail, sizeof(detail), text != NULL ? text : "without saying why");
         sq_text_make_printable(detail);
         return sq_fail(error, SQ_NO_DATA, "Prometheus warns that its answer may be incomplete: %s", detail);
     }
+    json_array_foreach(json_object_get(root, "infos"), index, item)
+    {
+        if (json_string_value(item) != NULL)
+            add_note(note, json_string_value(item));
+    }
+    return 0;
+}
+
+int sq_prometheus_read(uint32_t status, const char *body, size_t body_bytes, double *value,
+                       char note[SQ_NOTE_MAX], struct sq_error *error)
+{
+    json_error_t problem;
+    sq_auto(json_cleanup) json_t *root = json_loadb(body, body_bytes, JSON_REJECT_DUPLICATES, &problem);
+    if (read_outcome(root, status, error) != 0 || read_warnings(root, note, error) != 0)
+        return -1;
     return read_data(json_object_get(root, "data"), value, error);
+}
+
+int sq_prometheus_read_targets(uint32_t status, const char *body, size_t body_bytes, uint64_t *longest_ns,
+                               struct sq_error *error)
+{
+    json_error_t problem;
+    size_t index;
+    json_t *target;
+    sq_auto(json_cleanup) json_t *root = json_loadb(body, body_bytes, 0, &problem);
+    if (read_outcome(root, status, error) != 0)
+        return -1;
+    *longest_ns = 0;
+    json_array_foreach(json_object_get(json_object_get(root, "data"), "activeTargets"), index, target)
+    {
+        const char *text = json_string_value(json_object_get(target, "scrapeInterval"));
+        uint64_t interval_ns = 0;
+        if (text != NULL && sq_duration_parse(text, &interval_ns, NULL) == 0 && interval_ns > *longest_ns)
+            *longest_ns = interval_ns;
+    }
+    if (*longest_ns == 0)
+        return sq_fail(error, SQ_NO_DATA, "Prometheus names no scrape interval of any active target");
+    return 0;
 }

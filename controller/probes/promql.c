@@ -40,8 +40,8 @@ static void judge(const struct sq_probe *probe, const char *prometheus_url,
                        result->reason);
         return;
     }
-    if (sq_prometheus_read(result->status, result->body, result->body_bytes, &measurement->value, &error) !=
-        0) {
+    if (sq_prometheus_read(result->status, result->body, result->body_bytes, &measurement->value,
+                           measurement->note, &error) != 0) {
         (void)sq_text_copy(measurement->reason, SQ_REASON_MAX, error.text);
         return;
     }

@@ -11,11 +11,13 @@
 
 #define VECTOR(values) "{\"status\":\"success\",\"data\":{\"resultType\":\"vector\",\"result\":[" values "]}}"
 
+static char note[SQ_NOTE_MAX];
+
 static double value_of(const char *body)
 {
     struct sq_error error = {0};
     double value = -1;
-    if (sq_prometheus_read(200, body, strlen(body), &value, &error) != 0)
+    if (sq_prometheus_read(200, body, strlen(body), &value, note, &error) != 0)
         fail_msg("%s: %s", body, error.text);
     return value;
 }
@@ -24,7 +26,7 @@ static void expect_no_data(uint32_t status, const char *body, const char *reason
 {
     struct sq_error error = {0};
     double value = 42;
-    assert_int_equal(sq_prometheus_read(status, body, strlen(body), &value, &error), -1);
+    assert_int_equal(sq_prometheus_read(status, body, strlen(body), &value, note, &error), -1);
     assert_int_equal(error.code, SQ_NO_DATA);
     assert_true(value == 42);
     if (strstr(error.text, reason) == NULL)
@@ -88,6 +90,46 @@ static void test_errors(void **state)
         "incomplete: one store is down");
 }
 
+#define SCALAR "\"data\":{\"resultType\":\"scalar\",\"result\":[1,\"1\"]}}"
+
+/* Remarks on the query stand beside its value; what may be incomplete is no value. */
+static void test_notes(void **state)
+{
+    (void)state;
+    assert_true(value_of("{\"status\":\"success\",\"warnings\":[\"PromQL info: metric might not be a "
+                         "counter\"],\"infos\":[\"PromQL info: input to histogram_quantile\\n\"]," SCALAR) ==
+                1);
+    assert_string_equal(note, "PromQL info: metric might not be a counter; PromQL info: input to "
+                              "histogram_quantile?");
+    expect_no_data(200,
+                   "{\"status\":\"success\",\"warnings\":[\"PromQL info: x\",\"PromQL warning: encountered a "
+                   "mix of histograms and floats\"]," SCALAR,
+                   "incomplete: PromQL warning: encountered a mix");
+    expect_no_data(200, "{\"status\":\"success\",\"warnings\":[7]," SCALAR, "incomplete");
+    assert_true(value_of("{\"status\":\"success\"," SCALAR) == 1);
+    assert_string_equal(note, "");
+}
+
+static void test_targets(void **state)
+{
+    (void)state;
+    static const char body[] =
+        "{\"status\":\"success\",\"data\":{\"activeTargets\":[{\"scrapeInterval\":\"5s\"},"
+        "{\"scrapeInterval\":\"1m30s\"},{\"scrapeInterval\":\"often\"},{},{\"scrapeInterval\":\"15s\"}]}}";
+    static const char none[] = "{\"status\":\"success\",\"data\":{\"activeTargets\":[]}}";
+    struct sq_error error = {0};
+    uint64_t longest_ns = 0;
+    char *url = NULL;
+    assert_int_equal(sq_prometheus_read_targets(200, body, strlen(body), &longest_ns, &error), 0);
+    assert_true(longest_ns == 90000000000);
+    assert_int_equal(sq_prometheus_read_targets(200, none, strlen(none), &longest_ns, &error), -1);
+    assert_int_equal(sq_prometheus_read_targets(404, "", 0, &longest_ns, &error), -1);
+    assert_int_equal(error.code, SQ_NO_DATA);
+    assert_int_equal(sq_prometheus_targets_url("http://m/prom/", &url, &error), 0);
+    assert_string_equal(url, "http://m/prom/api/v1/targets?state=active");
+    free(url);
+}
+
 static void test_hostile_answers(void **state)
 {
     (void)state;
@@ -132,7 +174,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_value), cmocka_unit_test(test_not_one_value),
         cmocka_unit_test(test_errors),    cmocka_unit_test(test_hostile_answers),
-        cmocka_unit_test(test_urls),
+        cmocka_unit_test(test_urls),      cmocka_unit_test(test_notes),
+        cmocka_unit_test(test_targets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
