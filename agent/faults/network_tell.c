@@ -107,11 +107,10 @@ static void tell_disturbance(const struct sq_network_undo *record, struct sq_fau
 {
     for (uint32_t i = 0; i < record->interface_count; i++)
         if (record->interfaces[i].makes_clsact != 0)
-            sq_report_line(
-                report, SQ_LINE_WARNING,
-                "%s: making its clsact, and removing it, stops all its outgoing packets for a moment (about "
-                "1 ms); 'tc qdisc add dev %s clsact' beforehand avoids it",
-                record->interfaces[i].name, record->interfaces[i].name);
+            sq_report_line(report, SQ_LINE_WARNING,
+                           "%s: making its clsact, and removing it, stops all its outgoing packets for some "
+                           "0.3 ms; 'tc qdisc add dev %s clsact' beforehand avoids it",
+                           record->interfaces[i].name, record->interfaces[i].name);
 }
 
 static bool overlaps_any(const struct sq_network_selector *selector, const struct sq_cidr *range)

@@ -69,7 +69,72 @@ no_certificate_at_all() {
     verdict 'the agent is well' 0
 }
 
+# The commands of docs/certificates.md are what is run here, section by section, with what comes before the section's own.
+page_commands() { # SECTION [COMMANDS...]
+    local page
+    page=$(dirname "${BASH_SOURCE[0]}")/../../docs/certificates.md
+    printf 'umask 077\n%s\n' "${2:-}"
+    awk -v section="## $1" '/^## /{here = $0 == section} /^```/{code = here && $0 == "```sh"; next} code' "$page"
+}
+run_page() {
+    page_commands "$@" >"$page/commands"
+    grep -q openssl "$page/commands" && (cd "$page" && bash -euo pipefail commands)
+}
+web2_reloads() {
+    kill -HUP "$(agent_injector web2)"
+    wait_until 5 web2_answers
+}
+web2_answers() { squall hosts --hosts "$page/hosts.yaml"; }
+operator_is_now() { sed "s/NAME/$1/g" "$page/hosts.template" >"$page/hosts.yaml"; }
+cannot_order() { ! squall hosts --hosts "$page/hosts.yaml" | tee /dev/stderr | grep -q '1 answered'; }
+
+the_page() {
+    page=$work/page
+    mkdir -p "$page"
+    cp "$certificates/controllers-ca.pem" "$work/saved"
+    expect 'the page: two authorities' run_page 'The authorities, once'
+    expect 'the page: a certificate for a host' run_page 'For each host'
+    expect 'the page: a certificate for an operator' run_page 'For each operator'
+    expect 'no key is readable by others' test -z "$(find "$page" -name '*.key' -perm /077)"
+    cat >"$page/hosts.template" <<END
+tls: {certificate: NAME.pem, key: NAME.key, agents: agents-ca.pem}
+hosts:
+- {name: web2, agent: "tls+tcp://10.77.0.12:7433"}
+END
+    operator_is_now jane
+    cp "$page"/web2.{pem,key} "$page/controllers-ca.pem" "$certificates"
+    agent_restart web2
+    expect 'agent and operator know each other' web2_answers
+
+    page_commands Renewal 'host=web2' | sed '/^mv /,$d; s/-days 90/-days 9/' >"$page/commands"
+    expect 'the page: renewal' bash -c "cd '$page' && bash -euo pipefail commands"
+    cp "$page/web2.pem" "$certificates"
+    expect 'the renewed certificate serves after a reload' web2_reloads
+    sq hosts --hosts "$page/hosts.yaml"
+    expect 'its end is near, and hosts says so' grep -q 'certificate ends soon' "$output"
+
+    page_commands Renewal | sed '/^openssl x509/,/^ /d' >"$page/commands"
+    expect 'the page: another authority' bash -c "cd '$page' && bash -euo pipefail commands"
+    cp "$page/controllers-ca.pem" "$certificates"
+    expect 'whoever the old authority signed may still order' web2_reloads
+    expect 'an operator whom the new one signs' bash -c "cd '$page' && mv controllers-ca.pem both.pem && cp controllers-ca-new.pem controllers-ca.pem"
+    page_commands 'For each operator' | sed 's/^operator=.*/operator=joe/' >"$page/commands"
+    expect 'is signed by the same commands' bash -c "cd '$page' && bash -euo pipefail commands"
+    operator_is_now joe
+    expect 'and may order as well' web2_answers
+    cp "$page/controllers-ca-new.pem" "$certificates/controllers-ca.pem"
+    expect 'the old authority is left out' web2_reloads
+    operator_is_now jane
+    expect 'whom it signed may no longer order' cannot_order
+
+    cp "$work/saved"/* "$certificates"
+    agent_restart web2
+    sq hosts
+    verdict 'the lab as it was' 0
+}
+
 agents
 controllers
 no_certificate_at_all
+the_page
 tap_end
