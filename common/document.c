@@ -408,28 +408,32 @@ int sq_node_expect(struct sq_node node, enum sq_node_type type, const char *what
                         type_name(sq_node_type(node)), type_name(type));
 }
 
+int sq_node_check_key(struct sq_node map, size_t i, const char *what, const char *const *keys,
+                      size_t key_count, struct sq_error *error)
+{
+    const char *key = sq_node_text(sq_node_key(map, i));
+    for (size_t k = 0; k < key_count; k++)
+        if (strcmp(key, keys[k]) == 0)
+            return 0;
+    const char *nearest = sq_nearest(key, keys, key_count);
+    if (nearest != NULL)
+        return sq_node_fail(sq_node_key(map, i), error, SQ_BAD_INPUT,
+                            "unknown key '%.60s' in %s; did you mean '%s'?", key, what, nearest);
+    sq_autostring struct sq_string list = {0};
+    for (size_t k = 0; k < key_count; k++)
+        sq_string_add(&list, "%s%s", k == 0 ? "" : ", ", keys[k]);
+    return sq_node_fail(sq_node_key(map, i), error, SQ_BAD_INPUT,
+                        "unknown key '%.60s' in %s; expected one of %s", key, what, sq_string_text(&list));
+}
+
 int sq_node_check_keys(struct sq_node map, const char *what, const char *const *keys, size_t key_count,
                        struct sq_error *error)
 {
     if (sq_node_expect(map, SQ_NODE_MAP, what, error) != 0)
         return -1;
-    for (size_t i = 0; i < sq_node_count(map); i++) {
-        const char *key = sq_node_text(sq_node_key(map, i));
-        bool known = false;
-        for (size_t k = 0; k < key_count && !known; k++)
-            known = strcmp(key, keys[k]) == 0;
-        if (known)
-            continue;
-        const char *nearest = sq_nearest(key, keys, key_count);
-        if (nearest != NULL)
-            return sq_node_fail(sq_node_key(map, i), error, SQ_BAD_INPUT,
-                                "unknown key '%.60s' in %s; did you mean '%s'?", key, what, nearest);
-        char list[300] = "";
-        for (size_t k = 0; k < key_count; k++)
-            sq_text_append(list, sizeof list, "%s%s", k == 0 ? "" : ", ", keys[k]);
-        return sq_node_fail(sq_node_key(map, i), error, SQ_BAD_INPUT,
-                            "unknown key '%.60s' in %s; expected one of %s", key, what, list);
-    }
+    for (size_t i = 0; i < sq_node_count(map); i++)
+        if (sq_node_check_key(map, i, what, keys, key_count, error) != 0)
+            return -1;
     return 0;
 }
 
@@ -460,6 +464,24 @@ int sq_map_text(struct sq_node map, const char *key, bool required, size_t most_
         return sq_node_fail(node, error, SQ_BAD_INPUT, "'%s' is longer than %zu bytes", key, most_bytes - 1);
     if (required && text[0] == '\0')
         return sq_node_fail(node, error, SQ_BAD_INPUT, "'%s' is empty", key);
+    *value = text;
+    return 0;
+}
+
+int sq_map_line(struct sq_node map, const char *key, bool required, size_t most_bytes, const char **value,
+                struct sq_error *error)
+{
+    const char *text = NULL;
+    if (sq_map_text(map, key, required, most_bytes, &text, error) != 0)
+        return -1;
+    if (text == NULL)
+        return 0;
+    if (!sq_text_is_printable(text))
+        return sq_node_fail(
+            sq_node_get(map, key), error, SQ_BAD_INPUT,
+            "'%s' has a line break, an escape sequence or another control character; expected "
+            "one line of plain text",
+            key);
     *value = text;
     return 0;
 }

@@ -71,6 +71,10 @@ int sq_node_fail_at(struct sq_node node, struct sq_error *error);
 /* That `node` is of the type; `what` names it in the message ("the method", "'hosts'"). */
 int sq_node_expect(struct sq_node node, enum sq_node_type type, const char *what, struct sq_error *error);
 
+/* That the i-th key of a map is one of these; the message for another one names the nearest. */
+int sq_node_check_key(struct sq_node map, size_t i, const char *what, const char *const *keys,
+                      size_t key_count, struct sq_error *error);
+
 /* That `map` is a map and has no keys but these; the message for another one names the nearest known key. */
 int sq_node_check_keys(struct sq_node map, const char *what, const char *const *keys, size_t key_count,
                        struct sq_error *error);
@@ -80,6 +84,10 @@ int sq_node_check_keys(struct sq_node map, const char *what, const char *const *
  * Text is owned by the document and refused when it is longer than most_bytes - 1.
  */
 int sq_map_text(struct sq_node map, const char *key, bool required, size_t most_bytes, const char **value,
+                struct sq_error *error);
+/* The same of a title or a name, which stands on the terminal and in reports: without line breaks and control
+ * characters. */
+int sq_map_line(struct sq_node map, const char *key, bool required, size_t most_bytes, const char **value,
                 struct sq_error *error);
 int sq_map_duration(struct sq_node map, const char *key, bool required, uint64_t *duration_ns,
                     struct sq_error *error);

@@ -102,6 +102,18 @@ void sq_text_make_printable(char *text)
     }
 }
 
+bool sq_text_is_printable(const char *text)
+{
+    const unsigned char *c = (const unsigned char *)text;
+    while (*c != '\0') {
+        size_t length = printable_length(c);
+        if (length == 0)
+            return false;
+        c += length;
+    }
+    return true;
+}
+
 bool sq_text_is_terminated(const char *text, size_t size)
 {
     return memchr(text, '\0', size) != NULL;

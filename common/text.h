@@ -34,6 +34,9 @@ void sq_string_free(struct sq_string *string);
  */
 void sq_text_make_printable(char *text);
 
+/* True if sq_text_make_printable would leave it as it is. */
+bool sq_text_is_printable(const char *text);
+
 /* True if `text` is a terminated string within `size` bytes. For structures that came from another process.
  */
 bool sq_text_is_terminated(const char *text, size_t size);

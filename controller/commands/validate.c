@@ -78,8 +78,8 @@ static void print_verdict(const struct sq_options *options, const struct verdict
         bool colored = sq_style_is_wanted(options->color, stderr);
         /* Nothing in front of the place, so that editors and CI find it. */
         for (uint32_t i = 0; i < problems->count; i++)
-            (void)fprintf(stderr, "%s%s%s\n", sq_style_begin(colored, SQ_STYLE_BAD), problems->errors[i].text,
-                          sq_style_end(colored));
+            (void)fprintf(stderr, "%s%s%s\n", sq_style_begin(colored, SQ_STYLE_BAD),
+                          problems->list[i]->error.text, sq_style_end(colored));
         if (problems->dropped > 0)
             (void)fprintf(stderr, "%s: and %u more problems\n", verdict->path, problems->dropped);
         return;
@@ -102,7 +102,7 @@ static json_t *verdict_json(const struct verdict *verdict, bool with_hosts)
 {
     json_t *problems = json_array();
     for (uint32_t i = 0; i < verdict->problems.count; i++) {
-        const struct sq_error *error = &verdict->problems.errors[i];
+        const struct sq_error *error = &verdict->problems.list[i]->error;
         (void)json_array_append_new(problems, json_pack("{s:s, s:o}", "code", sq_code_name(error->code),
                                                         "message", sq_json_text(error->text)));
     }
@@ -146,6 +146,7 @@ static int run_validate(const struct sq_options *options)
             (void)json_array_append_new(results, verdict_json(&verdict, inventory != NULL));
         else
             print_verdict(options, &verdict, inventory != NULL);
+        sq_problems_free(&verdict.problems);
     }
     if (options->json ? sq_output_json(results) != 0 : fflush(stdout) != 0)
         return SQ_EXIT_FAILED;

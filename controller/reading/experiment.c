@@ -9,18 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-void sq_problems_add(struct sq_problems *problems, const struct sq_error *error)
-{
-    if (problems->count == SQ_PROBLEMS_MAX) {
-        problems->dropped++;
-        return;
-    }
-    problems->errors[problems->count] = *error;
-    /* Messages quote the file, which may hold escape sequences. */
-    sq_text_make_printable(problems->errors[problems->count].text);
-    problems->count++;
-}
-
 int sq_read_positive(struct sq_node map, const char *key, uint32_t most, uint32_t *value,
                      struct sq_error *error)
 {
@@ -49,34 +37,44 @@ int sq_read_yes_or_no(struct sq_node map, const char *key, bool *value, struct s
     return 0;
 }
 
-static int read_texts(struct sq_node root, struct sq_experiment *experiment, struct sq_error *error)
+static int read_title(struct sq_node root, struct sq_experiment *experiment, struct sq_error *error)
 {
     const char *title = "";
-    const char *description = "";
-    if (sq_map_text(root, "title", true, sizeof experiment->title, &title, error) != 0 ||
-        sq_map_text(root, "description", false, sizeof experiment->description, &description, error) != 0)
+    if (sq_map_line(root, "title", true, sizeof experiment->title, &title, error) != 0)
         return -1;
     (void)sq_text_copy(experiment->title, sizeof experiment->title, title);
-    (void)sq_text_copy(experiment->description, sizeof experiment->description, description);
-    sq_text_make_printable(experiment->title);
     return 0;
 }
 
-static int read_tags(struct sq_node tags, struct sq_experiment *experiment, struct sq_error *error)
+static int read_description(struct sq_node root, struct sq_experiment *experiment, struct sq_error *error)
 {
+    const char *description = "";
+    if (sq_map_text(root, "description", false, sizeof experiment->description, &description, error) != 0)
+        return -1;
+    (void)sq_text_copy(experiment->description, sizeof experiment->description, description);
+    return 0;
+}
+
+static int read_tag(struct sq_node tag, struct sq_experiment *experiment, struct sq_error *error)
+{
+    if (sq_node_expect(tag, SQ_NODE_SCALAR, "a tag", error) != 0)
+        return -1;
+    const char *text = sq_node_text(tag);
+    if (text[0] == '\0' || strlen(text) >= SQ_NAME_MAX)
+        return sq_node_fail(tag, error, SQ_BAD_INPUT, "a tag has 1 to %d bytes", SQ_NAME_MAX - 1);
+    (void)sq_text_copy(experiment->tags[experiment->tag_count++], SQ_NAME_MAX, text);
+    return 0;
+}
+
+static void read_tags(struct sq_node tags, struct sq_experiment *experiment, struct sq_problems *problems)
+{
+    struct sq_error error;
     size_t count = sq_one_or_list_count(tags);
     if (count > SQ_TAGS_MAX)
-        return sq_node_fail(tags, error, SQ_BAD_INPUT, "more than %d tags", SQ_TAGS_MAX);
-    for (size_t i = 0; i < count; i++) {
-        struct sq_node tag = sq_one_or_list_item(tags, i);
-        if (sq_node_expect(tag, SQ_NODE_SCALAR, "a tag", error) != 0)
-            return -1;
-        const char *text = sq_node_text(tag);
-        if (text[0] == '\0' || strlen(text) >= SQ_NAME_MAX)
-            return sq_node_fail(tag, error, SQ_BAD_INPUT, "a tag has 1 to %d bytes", SQ_NAME_MAX - 1);
-        (void)sq_text_copy(experiment->tags[experiment->tag_count++], SQ_NAME_MAX, text);
-    }
-    return 0;
+        (void)sq_problems_note(
+            problems, sq_node_fail(tags, &error, SQ_BAD_INPUT, "more than %d tags", SQ_TAGS_MAX), &error);
+    for (size_t i = 0; i < count && i < SQ_TAGS_MAX; i++)
+        (void)sq_problems_note(problems, read_tag(sq_one_or_list_item(tags, i), experiment, &error), &error);
 }
 
 static int read_max_hosts(struct sq_node most, struct sq_limits *result, struct sq_error *error)
@@ -101,47 +99,36 @@ static int read_max_hosts(struct sq_node most, struct sq_limits *result, struct 
     return 0;
 }
 
-static int read_limits(struct sq_node limits, struct sq_limits *result, struct sq_error *error)
+static void read_limits(struct sq_node limits, struct sq_limits *result, struct sq_problems *problems)
 {
     static const char *const keys[] = {"max-hosts", "alone"};
+    struct sq_error error;
     if (!sq_node_is_there(limits))
-        return 0;
-    if (sq_node_check_keys(limits, "'limits'", keys, sizeof keys / sizeof keys[0], error) != 0)
-        return -1;
-    if (read_max_hosts(sq_node_get(limits, "max-hosts"), result, error) != 0)
-        return -1;
-    return sq_read_yes_or_no(limits, "alone", &result->alone, error);
+        return;
+    (void)sq_problems_check_keys(problems, limits, "'limits'", keys, sizeof keys / sizeof keys[0]);
+    (void)sq_problems_note(problems, read_max_hosts(sq_node_get(limits, "max-hosts"), result, &error),
+                           &error);
+    (void)sq_problems_note(problems, sq_read_yes_or_no(limits, "alone", &result->alone, &error), &error);
 }
 
-typedef int section_reader(struct sq_node root, struct sq_experiment *experiment, struct sq_error *error);
-
-static int read_root_keys(struct sq_node root, struct sq_experiment *experiment, struct sq_error *error)
+static void read_header(struct sq_node root, struct sq_experiment *experiment, struct sq_problems *problems)
 {
     static const char *const keys[] = {
         "title", "description", "tags", "parameters", "steady-state-hypothesis", "method", "limits", "lease"};
-    (void)experiment;
-    return sq_node_check_keys(root, "the experiment", keys, sizeof keys / sizeof keys[0], error);
+    struct sq_error error;
+    (void)sq_problems_check_keys(problems, root, "the experiment", keys, sizeof keys / sizeof keys[0]);
+    (void)sq_problems_note(problems, read_title(root, experiment, &error), &error);
+    (void)sq_problems_note(problems, read_description(root, experiment, &error), &error);
+    read_tags(sq_node_get(root, "tags"), experiment, problems);
+    read_limits(sq_node_get(root, "limits"), &experiment->limits, problems);
+    (void)sq_problems_note(problems,
+                           sq_read_bounded_duration(root, "lease", SQ_LEASE_MIN_NS, SQ_LEASE_MAX_NS,
+                                                    &experiment->lease_ns, &error),
+                           &error);
 }
 
-static int read_root_tags(struct sq_node root, struct sq_experiment *experiment, struct sq_error *error)
+static int check_is_something(struct sq_node root, struct sq_error *error)
 {
-    return read_tags(sq_node_get(root, "tags"), experiment, error);
-}
-
-static int read_root_limits(struct sq_node root, struct sq_experiment *experiment, struct sq_error *error)
-{
-    return read_limits(sq_node_get(root, "limits"), &experiment->limits, error);
-}
-
-static int read_root_lease(struct sq_node root, struct sq_experiment *experiment, struct sq_error *error)
-{
-    return sq_read_bounded_duration(root, "lease", SQ_LEASE_MIN_NS, SQ_LEASE_MAX_NS, &experiment->lease_ns,
-                                    error);
-}
-
-static int check_is_something(struct sq_node root, struct sq_experiment *experiment, struct sq_error *error)
-{
-    (void)experiment;
     if (sq_node_is_there(sq_node_get(root, "method")) ||
         sq_node_is_there(sq_node_get(root, "steady-state-hypothesis")))
         return 0;
@@ -168,13 +155,9 @@ static int check_wait(struct sq_node root, const struct sq_experiment *experimen
 
 static void read_sections(struct sq_node root, struct sq_experiment *experiment, struct sq_problems *problems)
 {
-    static section_reader *const readers[] = {read_root_keys,   read_texts,      read_root_tags,
-                                              read_root_limits, read_root_lease, check_is_something};
-    for (size_t i = 0; i < sizeof readers / sizeof readers[0]; i++) {
-        struct sq_error error;
-        if (readers[i](root, experiment, &error) != 0)
-            sq_problems_add(problems, &error);
-    }
+    struct sq_error error;
+    read_header(root, experiment, problems);
+    (void)sq_problems_note(problems, check_is_something(root, &error), &error);
     struct sq_node hypothesis = sq_node_get(root, "steady-state-hypothesis");
     experiment->has_hypothesis = sq_node_is_there(hypothesis);
     if (experiment->has_hypothesis)
@@ -182,23 +165,26 @@ static void read_sections(struct sq_node root, struct sq_experiment *experiment,
     struct sq_node method = sq_node_get(root, "method");
     if (sq_node_is_there(method))
         sq_read_method(method, experiment, problems);
-    struct sq_error error;
-    if (problems->count == 0 && check_wait(root, experiment, &error) != 0)
-        sq_problems_add(problems, &error);
+    if (problems->error_count == 0)
+        (void)sq_problems_note(problems, check_wait(root, experiment, &error), &error);
 }
 
 /* What has to be right before anything else can be read: the document and its parameters. */
-static int open_sections(struct sq_document *document, const struct sq_setting *settings,
-                         size_t setting_count, struct sq_experiment *experiment, struct sq_error *error)
+static bool open_sections(struct sq_document *document, const struct sq_setting *settings,
+                          size_t setting_count, struct sq_experiment *experiment,
+                          struct sq_problems *problems)
 {
+    struct sq_error error;
     struct sq_node root = sq_document_root(document);
     if (!sq_node_is_there(root))
-        return sq_fail(error, SQ_BAD_INPUT, "%s: the file is empty; expected an experiment",
-                       experiment->path);
-    if (sq_node_expect(root, SQ_NODE_MAP, "the experiment", error) != 0 ||
-        sq_parameters_read(sq_node_get(root, "parameters"), settings, setting_count, experiment, error) != 0)
-        return -1;
-    return sq_parameters_substitute(root, experiment, error);
+        return sq_problems_note(
+            problems,
+            sq_fail(&error, SQ_BAD_INPUT, "%s: the file is empty; expected an experiment", experiment->path),
+            &error);
+    return sq_problems_note(problems, sq_node_expect(root, SQ_NODE_MAP, "the experiment", &error), &error) &&
+           sq_parameters_read(sq_node_get(root, "parameters"), settings, setting_count, experiment,
+                              problems) &&
+           sq_parameters_substitute(root, experiment, problems);
 }
 
 static int read_document(struct sq_document *document, const struct sq_setting *settings,
@@ -214,11 +200,9 @@ static int read_document(struct sq_document *document, const struct sq_setting *
     }
     (void)sq_text_copy(fresh->path, sizeof fresh->path, sq_document_name(document));
     fresh->lease_ns = SQ_LEASE_DEFAULT_NS;
-    if (open_sections(document, settings, setting_count, fresh, &error) != 0)
-        sq_problems_add(problems, &error);
-    else
+    if (open_sections(document, settings, setting_count, fresh, problems))
         read_sections(sq_document_root(document), fresh, problems);
-    if (problems->count > 0)
+    if (problems->error_count > 0)
         return -1;
     *experiment = sq_take(fresh);
     return 0;
@@ -228,7 +212,6 @@ int sq_experiment_examine(const struct sq_input *input, const struct sq_setting 
                           size_t setting_count, struct sq_experiment **experiment,
                           struct sq_problems *problems)
 {
-    memset(problems, 0, sizeof *problems);
     sq_autodocument struct sq_document *document = NULL;
     struct sq_error error;
     if (sq_input_document(input, &document, &error) != 0) {
@@ -241,10 +224,10 @@ int sq_experiment_examine(const struct sq_input *input, const struct sq_setting 
 int sq_experiment_read(const struct sq_input *input, const struct sq_setting *settings, size_t setting_count,
                        struct sq_experiment **experiment, struct sq_error *error)
 {
-    struct sq_problems problems;
+    sq_autoproblems struct sq_problems problems = {0};
     if (sq_experiment_examine(input, settings, setting_count, experiment, &problems) == 0)
         return 0;
-    return sq_fail(error, problems.errors[0].code, "%s", problems.errors[0].text);
+    return sq_problems_first(&problems, error);
 }
 
 int sq_experiment_parse(const char *name, const char *content, size_t length,
@@ -254,8 +237,8 @@ int sq_experiment_parse(const char *name, const char *content, size_t length,
     sq_autodocument struct sq_document *document = NULL;
     if (sq_document_parse(name, content, length, &document, error) != 0)
         return -1;
-    struct sq_problems problems = {0};
+    sq_autoproblems struct sq_problems problems = {0};
     if (read_document(document, settings, setting_count, experiment, &problems) == 0)
         return 0;
-    return sq_fail(error, problems.errors[0].code, "%s", problems.errors[0].text);
+    return sq_problems_first(&problems, error);
 }

@@ -6,20 +6,11 @@
 #define SQ_READING_EXPERIMENT_H
 
 #include "common/error.h"
+#include "common/problems.h"
 #include "model/experiment.h"
 #include "reading/input.h"
 
 #include <stddef.h>
-
-/* What is wrong with a file: the first SQ_PROBLEMS_MAX complaints, in the order in which they were found. */
-#define SQ_PROBLEMS_MAX 20
-struct sq_problems {
-    uint32_t count;
-    uint32_t dropped; /* how many more there were */
-    struct sq_error errors[SQ_PROBLEMS_MAX];
-};
-
-void sq_problems_add(struct sq_problems *problems, const struct sq_error *error);
 
 /* Read it with parameters from --set applied. The caller frees with sq_experiment_free. */
 int sq_experiment_read(const struct sq_input *input, const struct sq_setting *settings, size_t setting_count,
@@ -31,7 +22,7 @@ int sq_experiment_parse(const char *name, const char *content, size_t length,
                         struct sq_experiment **experiment, struct sq_error *error);
 
 /* As sq_experiment_read, for `validate`: goes on after the first problem. 0 and an experiment only without
- * problems. */
+ * errors; there may be warnings. */
 int sq_experiment_examine(const struct sq_input *input, const struct sq_setting *settings,
                           size_t setting_count, struct sq_experiment **experiment,
                           struct sq_problems *problems);

@@ -31,48 +31,53 @@ static int read_label(struct sq_node key, struct sq_node value, struct sq_target
     return 0;
 }
 
-static int read_labels(struct sq_node labels, struct sq_targets *targets, struct sq_error *error)
+static void read_labels(struct sq_node labels, struct sq_targets *targets, struct sq_problems *problems)
 {
-    if (!sq_node_is_there(labels))
-        return 0;
-    if (sq_node_expect(labels, SQ_NODE_MAP, "'labels'", error) != 0)
-        return -1;
+    struct sq_error error;
+    if (!sq_node_is_there(labels) ||
+        !sq_problems_note(problems, sq_node_expect(labels, SQ_NODE_MAP, "'labels'", &error), &error))
+        return;
     if (sq_node_count(labels) == 0)
-        return sq_node_fail(labels, error, SQ_BAD_INPUT, "'labels' is empty; expected {name: value}");
+        (void)sq_problems_note(
+            problems, sq_node_fail(labels, &error, SQ_BAD_INPUT, "'labels' is empty; expected {name: value}"),
+            &error);
     for (size_t i = 0; i < sq_node_count(labels); i++)
-        if (read_label(sq_node_key(labels, i), sq_node_value(labels, i), targets, error) != 0)
-            return -1;
+        (void)sq_problems_note(
+            problems, read_label(sq_node_key(labels, i), sq_node_value(labels, i), targets, &error), &error);
+}
+
+static int read_host(struct sq_node host, struct sq_targets *targets, struct sq_error *error)
+{
+    if (sq_node_expect(host, SQ_NODE_SCALAR, "a host's name", error) != 0)
+        return -1;
+    const char *name = sq_node_text(host);
+    if (name[0] == '\0' || !sq_text_copy(targets->hosts[targets->host_count], sizeof targets->hosts[0], name))
+        return sq_node_fail(host, error, SQ_BAD_INPUT, "a host's name has 1 to %zu bytes",
+                            sizeof targets->hosts[0] - 1);
+    for (size_t j = 0; j < targets->host_count; j++)
+        if (strcmp(targets->hosts[j], name) == 0)
+            return sq_node_fail(host, error, SQ_BAD_INPUT, "the host '%s' stands here twice", name);
+    targets->host_count++;
     return 0;
 }
 
-static int read_hosts(struct sq_node hosts, struct sq_targets *targets, struct sq_error *error)
+static void read_hosts(struct sq_node hosts, struct sq_targets *targets, struct sq_problems *problems)
 {
+    struct sq_error error;
     size_t count = sq_one_or_list_count(hosts);
     if (sq_node_is_there(hosts) && (count == 0 || count > SQ_SELECT_MAX))
-        return sq_node_fail(hosts, error, SQ_BAD_INPUT,
-                            "'hosts' has %zu entries; expected 1 to %d (use labels)", count, SQ_SELECT_MAX);
-    for (size_t i = 0; i < count; i++) {
-        struct sq_node host = sq_one_or_list_item(hosts, i);
-        if (sq_node_expect(host, SQ_NODE_SCALAR, "a host's name", error) != 0)
-            return -1;
-        const char *name = sq_node_text(host);
-        if (name[0] == '\0' || !sq_text_copy(targets->hosts[i], SQ_NAME_MAX, name))
-            return sq_node_fail(host, error, SQ_BAD_INPUT, "a host's name has 1 to %d bytes",
-                                SQ_NAME_MAX - 1);
-        for (size_t j = 0; j < i; j++)
-            if (strcmp(targets->hosts[j], name) == 0)
-                return sq_node_fail(host, error, SQ_BAD_INPUT, "the host '%s' stands here twice", name);
-        targets->host_count++;
-    }
-    return 0;
+        (void)sq_problems_note(problems,
+                               sq_node_fail(hosts, &error, SQ_BAD_INPUT,
+                                            "'hosts' has %zu entries; expected 1 to %d (use labels)", count,
+                                            SQ_SELECT_MAX),
+                               &error);
+    for (size_t i = 0; i < count && i < SQ_SELECT_MAX; i++)
+        (void)sq_problems_note(problems, read_host(sq_one_or_list_item(hosts, i), targets, &error), &error);
 }
 
-static int read_share(struct sq_node node, struct sq_targets *targets, struct sq_error *error)
+static int read_percent(struct sq_node node, struct sq_targets *targets, struct sq_error *error)
 {
     struct sq_node percent = sq_node_get(node, "percent");
-    if (sq_read_positive(node, "count", COUNT_MAX, &targets->count, error) != 0 ||
-        sq_map_count(node, "seed", false, UINT64_MAX, &targets->seed, error) != 0)
-        return -1;
     if (!sq_node_is_there(percent))
         return 0;
     if (sq_node_is_there(sq_node_get(node, "count")))
@@ -87,43 +92,58 @@ static int read_share(struct sq_node node, struct sq_targets *targets, struct sq
     return 0;
 }
 
-static int read_targets(struct sq_node step, struct sq_targets *targets, struct sq_error *error)
+static int check_targets(struct sq_node step, struct sq_error *error)
 {
-    static const char *const keys[] = {"labels", "hosts", "count", "percent", "seed"};
     static const char explicit[] =
         "the blast radius must be explicit: expected at least one of 'labels', 'hosts', "
         "'count' and 'percent' (percent: 100% means every host)";
     struct sq_node node = sq_node_get(step, "targets");
     if (!sq_node_is_there(node))
         return sq_node_fail(step, error, SQ_BAD_INPUT, "'targets' is missing; %s", explicit);
-    if (sq_node_check_keys(node, "'targets'", keys, sizeof keys / sizeof keys[0], error) != 0)
-        return -1;
+    static const char *const choosing[] = {"labels", "hosts", "count", "percent"};
+    for (size_t i = 0; i < sizeof choosing / sizeof choosing[0]; i++)
+        if (sq_node_is_there(sq_node_get(node, choosing[i])))
+            return 0;
+    return sq_node_fail(node, error, SQ_BAD_INPUT, "'targets' names nobody; %s", explicit);
+}
+
+static void read_targets(struct sq_node step, struct sq_targets *targets, struct sq_problems *problems)
+{
+    static const char *const keys[] = {"labels", "hosts", "count", "percent", "seed"};
+    struct sq_error error;
+    struct sq_node node = sq_node_get(step, "targets");
+    if (sq_node_is_there(node) &&
+        !sq_problems_check_keys(problems, node, "'targets'", keys, sizeof keys / sizeof keys[0]) &&
+        sq_node_type(node) != SQ_NODE_MAP)
+        return;
+    if (!sq_problems_note(problems, check_targets(step, &error), &error))
+        return;
     targets->line = sq_node_line(node);
     targets->column = sq_node_column(node);
-    if (read_labels(sq_node_get(node, "labels"), targets, error) != 0 ||
-        read_hosts(sq_node_get(node, "hosts"), targets, error) != 0 || read_share(node, targets, error) != 0)
-        return -1;
-    if (targets->label_count == 0 && targets->host_count == 0 && targets->count == 0 &&
-        !(targets->percent > 0))
-        return sq_node_fail(node, error, SQ_BAD_INPUT, "'targets' names nobody; %s", explicit);
-    return 0;
+    read_labels(sq_node_get(node, "labels"), targets, problems);
+    read_hosts(sq_node_get(node, "hosts"), targets, problems);
+    (void)sq_problems_note(problems, sq_read_positive(node, "count", COUNT_MAX, &targets->count, &error),
+                           &error);
+    (void)sq_problems_note(problems, sq_map_count(node, "seed", false, UINT64_MAX, &targets->seed, &error),
+                           &error);
+    (void)sq_problems_note(problems, read_percent(node, targets, &error), &error);
 }
 
 static int fail_param_name(struct sq_node key, const struct sq_fault_info *info, struct sq_error *error)
 {
     const char *keys[PARAMS_MAX];
     size_t count = info->param_count < PARAMS_MAX ? info->param_count : PARAMS_MAX;
-    char list[300] = "";
+    sq_autostring struct sq_string list = {0};
     for (size_t i = 0; i < count; i++) {
         keys[i] = info->params[i].key;
-        sq_text_append(list, sizeof list, "%s%s", i == 0 ? "" : ", ", keys[i]);
+        sq_string_add(&list, "%s%s", i == 0 ? "" : ", ", keys[i]);
     }
     const char *nearest = sq_nearest(sq_node_text(key), keys, count);
     if (nearest != NULL)
         return sq_node_fail(key, error, SQ_BAD_INPUT, "%s has no parameter '%.60s'; did you mean '%s'?",
                             info->name, sq_node_text(key), nearest);
     return sq_node_fail(key, error, SQ_BAD_INPUT, "%s has no parameter '%.60s'; expected one of %s",
-                        info->name, sq_node_text(key), list);
+                        info->name, sq_node_text(key), sq_string_text(&list));
 }
 
 static int read_param(struct sq_node value, const struct sq_param *param, struct sq_fault_spec *spec,
@@ -161,39 +181,49 @@ static int fail_param(struct sq_node step, const char *culprit, const struct sq_
     return sq_node_fail_at(place, error);
 }
 
-static int read_with(struct sq_node step, const struct sq_fault_info *info, struct sq_fault_spec *spec,
-                     struct sq_error *error)
+static int read_with_entry(struct sq_node with, size_t i, const struct sq_fault_info *info,
+                           struct sq_fault_spec *spec, struct sq_error *error)
 {
-    struct sq_node with = sq_node_get(step, "with");
-    sq_spec_init(spec, info);
-    if (sq_node_is_there(with) && sq_node_expect(with, SQ_NODE_MAP, "'with'", error) != 0)
-        return -1;
-    for (size_t i = 0; i < sq_node_count(with); i++) {
-        struct sq_node key = sq_node_key(with, i);
-        const struct sq_param *param = sq_param_by_key(info, sq_node_text(key));
-        if (param == NULL)
-            return fail_param_name(key, info, error);
-        if (read_param(sq_node_value(with, i), param, spec, error) != 0)
-            return -1;
-    }
-    const char *culprit = NULL;
-    if (sq_spec_check(spec, &culprit, error) == 0)
-        return 0;
-    return fail_param(step, culprit, info, error);
+    struct sq_node key = sq_node_key(with, i);
+    const struct sq_param *param = sq_param_by_key(info, sq_node_text(key));
+    if (param == NULL)
+        return fail_param_name(key, info, error);
+    return read_param(sq_node_value(with, i), param, spec, error);
 }
 
-static int read_times(struct sq_node node, const struct sq_fault_info *info, bool is_first,
-                      struct sq_step *step, struct sq_error *error)
+static void read_with(struct sq_node step, const struct sq_fault_info *info, struct sq_fault_spec *spec,
+                      struct sq_problems *problems)
 {
-    struct sq_node at = sq_node_get(node, "at");
+    struct sq_error error;
+    struct sq_node with = sq_node_get(step, "with");
+    uint32_t before = problems->error_count;
+    sq_spec_init(spec, info);
+    if (sq_node_is_there(with) &&
+        !sq_problems_note(problems, sq_node_expect(with, SQ_NODE_MAP, "'with'", &error), &error))
+        return;
+    for (size_t i = 0; i < sq_node_count(with); i++)
+        (void)sq_problems_note(problems, read_with_entry(with, i, info, spec, &error), &error);
+    const char *culprit = NULL;
+    if (problems->error_count == before && sq_spec_check(spec, &culprit, &error) != 0)
+        (void)sq_problems_note(problems, fail_param(step, culprit, info, &error), &error);
+}
+
+static int read_duration(struct sq_node node, const struct sq_fault_info *info, struct sq_step *step,
+                         struct sq_error *error)
+{
     if (info->instant)
         step->duration_ns = SQ_KILL_WATCH_DEFAULT_NS;
     else if (!sq_node_is_there(sq_node_get(node, "duration")))
         return sq_node_fail(node, error, SQ_BAD_INPUT,
                             "'duration' is missing; expected how long %s lasts, such as 30s", info->name);
-    if (sq_read_bounded_duration(node, "duration", SQ_DURATION_MIN_NS, SQ_DURATION_MAX_NS, &step->duration_ns,
-                                 error) != 0 ||
-        sq_read_bounded_duration(node, "at", 0, SQ_DURATION_MAX_NS, &step->at_ns, error) != 0)
+    return sq_read_bounded_duration(node, "duration", SQ_DURATION_MIN_NS, SQ_DURATION_MAX_NS,
+                                    &step->duration_ns, error);
+}
+
+static int read_at(struct sq_node node, bool is_first, struct sq_step *step, struct sq_error *error)
+{
+    struct sq_node at = sq_node_get(node, "at");
+    if (sq_read_bounded_duration(node, "at", 0, SQ_DURATION_MAX_NS, &step->at_ns, error) != 0)
         return -1;
     step->has_at = sq_node_is_there(at);
     if (is_first && step->at_ns > 0)
@@ -202,32 +232,53 @@ static int read_times(struct sq_node node, const struct sq_fault_info *info, boo
     return 0;
 }
 
-static int read_step(struct sq_node node, bool is_first, struct sq_step *step, struct sq_error *error)
+static int read_name(struct sq_node node, struct sq_step *step, struct sq_error *error)
 {
-    static const char *const keys[] = {"name", "fault", "targets", "with", "duration", "at"};
-    if (sq_node_check_keys(node, "a step", keys, sizeof keys / sizeof keys[0], error) != 0)
-        return -1;
-    step->line = sq_node_line(node);
-    step->column = sq_node_column(node);
     const char *name = "";
-    const char *fault = "";
-    if (sq_map_text(node, "name", true, sizeof step->name, &name, error) != 0 ||
-        sq_map_text(node, "fault", true, SQ_NAME_MAX, &fault, error) != 0)
+    if (sq_map_line(node, "name", true, sizeof step->name, &name, error) != 0)
         return -1;
     (void)sq_text_copy(step->name, sizeof step->name, name);
-    sq_text_make_printable(step->name);
-    const struct sq_fault_info *info = sq_fault_by_name(fault);
-    if (info == NULL) {
-        (void)sq_fault_name_fail(fault, error);
-        return sq_node_fail_at(sq_node_get(node, "fault"), error);
-    }
-    if (read_targets(node, &step->targets, error) != 0 || read_with(node, info, &step->spec, error) != 0 ||
-        read_times(node, info, is_first, step, error) != 0)
-        return -1;
-    const char *culprit = NULL;
-    if (sq_spec_check_duration(&step->spec, step->duration_ns, &culprit, error) != 0)
-        return fail_param(node, culprit, info, error);
     return 0;
+}
+
+static int read_fault(struct sq_node node, const struct sq_fault_info **info, struct sq_error *error)
+{
+    const char *fault = "";
+    if (sq_map_text(node, "fault", true, SQ_NAME_MAX, &fault, error) != 0)
+        return -1;
+    *info = sq_fault_by_name(fault);
+    if (*info != NULL)
+        return 0;
+    (void)sq_fault_name_fail(fault, error);
+    return sq_node_fail_at(sq_node_get(node, "fault"), error);
+}
+
+/* True if nothing was wrong with it. */
+static bool read_step(struct sq_node node, bool is_first, struct sq_step *step, struct sq_problems *problems)
+{
+    static const char *const keys[] = {"name", "fault", "targets", "with", "duration", "at"};
+    struct sq_error error;
+    const struct sq_fault_info *info = NULL;
+    uint32_t before = problems->error_count;
+    if (!sq_problems_check_keys(problems, node, "a step", keys, sizeof keys / sizeof keys[0]) &&
+        sq_node_type(node) != SQ_NODE_MAP)
+        return false;
+    step->line = sq_node_line(node);
+    step->column = sq_node_column(node);
+    (void)sq_problems_note(problems, read_name(node, step, &error), &error);
+    bool is_known = sq_problems_note(problems, read_fault(node, &info, &error), &error);
+    read_targets(node, &step->targets, problems);
+    if (is_known)
+        read_with(node, info, &step->spec, problems);
+    if (is_known)
+        (void)sq_problems_note(problems, read_duration(node, info, step, &error), &error);
+    (void)sq_problems_note(problems, read_at(node, is_first, step, &error), &error);
+    if (problems->error_count != before)
+        return false;
+    const char *culprit = NULL;
+    if (sq_spec_check_duration(&step->spec, step->duration_ns, &culprit, &error) == 0)
+        return true;
+    return sq_problems_note(problems, fail_param(node, culprit, info, &error), &error);
 }
 
 static int check_name_is_new(struct sq_node node, const struct sq_experiment *experiment,
@@ -340,10 +391,8 @@ void sq_read_method(struct sq_node node, struct sq_experiment *experiment, struc
         struct sq_step *step = &experiment->steps[experiment->step_count];
         struct sq_node item = sq_node_item(node, i);
         memset(step, 0, sizeof *step);
-        if (read_step(item, i == 0, step, &error) != 0 ||
-            check_name_is_new(item, experiment, step, &error) != 0)
-            sq_problems_add(problems, &error);
-        else
+        if (read_step(item, i == 0, step, problems) &&
+            sq_problems_note(problems, check_name_is_new(item, experiment, step, &error), &error))
             experiment->step_count++;
     }
     /* With a step missing the times of the others mean nothing. */

@@ -22,24 +22,23 @@ static struct sq_setting *find(const struct sq_experiment *experiment, const cha
 }
 
 /* The end of a message about an unknown parameter: the nearest one, or all that there are. */
-static void describe_known(const struct sq_experiment *experiment, const char *name, char *text, size_t size)
+static void describe_known(const struct sq_experiment *experiment, const char *name, struct sq_string *text)
 {
     const char *names[SQ_PARAMETERS_MAX];
     for (uint32_t i = 0; i < experiment->parameter_count; i++)
         names[i] = experiment->parameters[i].name;
     const char *nearest = sq_nearest(name, names, experiment->parameter_count);
-    text[0] = '\0';
     if (nearest != NULL) {
-        sq_text_append(text, size, "did you mean '%s'?", nearest);
+        sq_string_add(text, "did you mean '%s'?", nearest);
         return;
     }
     if (experiment->parameter_count == 0) {
-        sq_text_append(text, size, "the file declares no 'parameters'");
+        sq_string_add(text, "the file declares no 'parameters'");
         return;
     }
-    sq_text_append(text, size, "the file declares ");
+    sq_string_add(text, "the file declares ");
     for (uint32_t i = 0; i < experiment->parameter_count; i++)
-        sq_text_append(text, size, "%s%s", i == 0 ? "" : ", ", names[i]);
+        sq_string_add(text, "%s%s", i == 0 ? "" : ", ", names[i]);
 }
 
 static int read_one(struct sq_node key, struct sq_node value, struct sq_experiment *experiment,
@@ -64,27 +63,35 @@ static int read_one(struct sq_node key, struct sq_node value, struct sq_experime
     return 0;
 }
 
-int sq_parameters_read(struct sq_node parameters, const struct sq_setting *settings, size_t setting_count,
-                       struct sq_experiment *experiment, struct sq_error *error)
+static int apply_setting(const struct sq_setting *setting, struct sq_experiment *experiment,
+                         struct sq_error *error)
 {
-    if (sq_node_is_there(parameters)) {
-        if (sq_node_expect(parameters, SQ_NODE_MAP, "'parameters'", error) != 0)
-            return -1;
-        for (size_t i = 0; i < sq_node_count(parameters); i++)
-            if (read_one(sq_node_key(parameters, i), sq_node_value(parameters, i), experiment, error) != 0)
-                return -1;
+    struct sq_setting *parameter = find(experiment, setting->name, strlen(setting->name));
+    if (parameter != NULL) {
+        (void)sq_text_copy(parameter->value, sizeof parameter->value, setting->value);
+        return 0;
     }
-    for (size_t i = 0; i < setting_count; i++) {
-        struct sq_setting *parameter = find(experiment, settings[i].name, strlen(settings[i].name));
-        if (parameter == NULL) {
-            char known[200];
-            describe_known(experiment, settings[i].name, known, sizeof known);
-            return sq_fail(error, SQ_BAD_INPUT, "%s: --set names the unknown parameter '%s'; %s",
-                           experiment->path, settings[i].name, known);
-        }
-        (void)sq_text_copy(parameter->value, sizeof parameter->value, settings[i].value);
-    }
-    return 0;
+    sq_autostring struct sq_string known = {0};
+    describe_known(experiment, setting->name, &known);
+    return sq_fail(error, SQ_BAD_INPUT, "%s: --set names the unknown parameter '%s'; %s", experiment->path,
+                   setting->name, sq_string_text(&known));
+}
+
+bool sq_parameters_read(struct sq_node parameters, const struct sq_setting *settings, size_t setting_count,
+                        struct sq_experiment *experiment, struct sq_problems *problems)
+{
+    struct sq_error error;
+    uint32_t before = problems->error_count;
+    if (sq_node_is_there(parameters) &&
+        !sq_problems_note(problems, sq_node_expect(parameters, SQ_NODE_MAP, "'parameters'", &error), &error))
+        return false;
+    for (size_t i = 0; i < sq_node_count(parameters); i++)
+        (void)sq_problems_note(
+            problems, read_one(sq_node_key(parameters, i), sq_node_value(parameters, i), experiment, &error),
+            &error);
+    for (size_t i = 0; i < setting_count; i++)
+        (void)sq_problems_note(problems, apply_setting(&settings[i], experiment, &error), &error);
+    return problems->error_count == before;
 }
 
 struct substitution {
@@ -92,6 +99,7 @@ struct substitution {
     struct sq_node parameters; /* left alone */
     unsigned char *done;       /* by node index: an aliased value is substituted once, not once per use */
     size_t done_size;
+    struct sq_problems *problems;
 };
 
 static int mark_done(struct substitution *substitution, int index, bool *was_done, struct sq_error *error)
@@ -123,10 +131,11 @@ static int expand(struct sq_node node, const struct sq_experiment *experiment, c
     const struct sq_setting *parameter = find(experiment, name, name_length);
     if (parameter == NULL) {
         char unknown[SQ_NAME_MAX];
-        char known[200];
+        sq_autostring struct sq_string known = {0};
         (void)sq_text_copy(unknown, name_length < sizeof unknown ? name_length + 1 : sizeof unknown, name);
-        describe_known(experiment, unknown, known, sizeof known);
-        return sq_node_fail(node, error, SQ_BAD_INPUT, "unknown parameter '${%s}'; %s", unknown, known);
+        describe_known(experiment, unknown, &known);
+        return sq_node_fail(node, error, SQ_BAD_INPUT, "unknown parameter '${%s}'; %s", unknown,
+                            sq_string_text(&known));
     }
     *value = parameter->value;
     *length = name_length + 3;
@@ -166,32 +175,31 @@ static int substitute_text(struct sq_node node, const struct sq_experiment *expe
     return sq_node_replace_text(node, result, error);
 }
 
-static int substitute_tree(struct substitution *substitution, struct sq_node node, struct sq_error *error)
+static void substitute_tree(struct substitution *substitution, struct sq_node node)
 {
+    struct sq_error error;
     bool was_done = false;
     if (!sq_node_is_there(node) || node.index == substitution->parameters.index)
-        return 0;
-    if (mark_done(substitution, node.index, &was_done, error) != 0)
-        return -1;
-    if (was_done)
-        return 0;
+        return;
+    if (!sq_problems_note(substitution->problems, mark_done(substitution, node.index, &was_done, &error),
+                          &error) ||
+        was_done)
+        return;
+    bool is_map = sq_node_type(node) == SQ_NODE_MAP;
     if (sq_node_type(node) == SQ_NODE_SCALAR)
-        return substitute_text(node, substitution->experiment, error);
-    for (size_t i = 0; i < sq_node_count(node); i++) {
-        bool is_map = sq_node_type(node) == SQ_NODE_MAP;
-        if (substitute_tree(substitution, is_map ? sq_node_value(node, i) : sq_node_item(node, i), error) !=
-            0)
-            return -1;
-    }
-    return 0;
+        (void)sq_problems_note(substitution->problems,
+                               substitute_text(node, substitution->experiment, &error), &error);
+    for (size_t i = 0; i < sq_node_count(node); i++)
+        substitute_tree(substitution, is_map ? sq_node_value(node, i) : sq_node_item(node, i));
 }
 
-int sq_parameters_substitute(struct sq_node root, const struct sq_experiment *experiment,
-                             struct sq_error *error)
+bool sq_parameters_substitute(struct sq_node root, const struct sq_experiment *experiment,
+                              struct sq_problems *problems)
 {
-    struct substitution substitution = {.experiment = experiment,
-                                        .parameters = sq_node_get(root, "parameters")};
-    int result = substitute_tree(&substitution, root, error);
+    uint32_t before = problems->error_count;
+    struct substitution substitution = {
+        .experiment = experiment, .parameters = sq_node_get(root, "parameters"), .problems = problems};
+    substitute_tree(&substitution, root);
     free(substitution.done);
-    return result;
+    return problems->error_count == before;
 }

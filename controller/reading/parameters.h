@@ -10,13 +10,14 @@
 
 /*
  * Read the map `parameters` (which may be not there) into the experiment and apply the settings. A setting
- * for a parameter that the file does not declare is refused with the nearest declared one.
+ * for a parameter that the file does not declare is refused with the nearest declared one. False if something
+ * was wrong.
  */
-int sq_parameters_read(struct sq_node parameters, const struct sq_setting *settings, size_t setting_count,
-                       struct sq_experiment *experiment, struct sq_error *error);
+bool sq_parameters_read(struct sq_node parameters, const struct sq_setting *settings, size_t setting_count,
+                        struct sq_experiment *experiment, struct sq_problems *problems);
 
-/* Substitute in every value of `root`; an unknown parameter is refused at its place. */
-int sq_parameters_substitute(struct sq_node root, const struct sq_experiment *experiment,
-                             struct sq_error *error);
+/* Substitute in every value of `root`; each unknown parameter is told at its place, and false returned. */
+bool sq_parameters_substitute(struct sq_node root, const struct sq_experiment *experiment,
+                              struct sq_problems *problems);
 
 #endif
