@@ -97,13 +97,6 @@ static void on_answers(void *cookie, uint32_t events)
     sq_run_take_answers(cookie);
 }
 
-static void on_http(void *cookie, uint32_t events)
-{
-    struct sq_run *run = cookie;
-    (void)events;
-    sq_http_step(run->http);
-}
-
 static int listen_to(struct sq_run *run, int fd, sq_loop_fd_call call, struct sq_error *error)
 {
     if (sq_loop_add_fd(run->options.loop, fd, EPOLLIN, call, run, &run->sources[run->source_count], error) !=
@@ -125,9 +118,9 @@ static int listen_to_all(struct sq_run *run, struct sq_error *error)
         return -1;
     if (!has_probes(run))
         return 0;
-    if (sq_http_open(&run->http, error) != 0)
+    if (sq_names_open(run->options.loop, &run->names, error) != 0)
         return -1;
-    return listen_to(run, sq_http_fd(run->http), on_http, error);
+    return sq_http_open(run->options.loop, run->names, &run->http, error);
 }
 
 static void look_after_leases(struct sq_run *run, uint64_t now_boot_ns)
@@ -254,6 +247,7 @@ void sq_run_free(struct sq_run *run)
     while (run->source_count > 0)
         sq_loop_remove(run->sources[--run->source_count]);
     sq_http_close(run->http);
+    sq_names_close(run->names);
     sq_watch_free(&run->watch);
     sq_run_events_close(run);
     for (uint32_t i = 0; run->hosts != NULL && i < run->host_count; i++)

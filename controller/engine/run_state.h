@@ -68,6 +68,7 @@ struct sq_run {
     struct sq_run_options options;
     const struct sq_experiment *experiment;
     const struct sq_hypothesis *hypothesis; /* NULL: none */
+    struct sq_names *names;
     struct sq_http *http;
     enum sq_run_phase phase;
     uint64_t phase_boot_ns;

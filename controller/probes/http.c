@@ -4,15 +4,24 @@
 #include "common/clock.h"
 #include "common/text.h"
 
+#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <errno.h>
 #include <limits.h>
+#include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/timerfd.h>
 
-#define EVENTS_PER_STEP 64
+#define NS_PER_US     UINT64_C(1000)
+#define PORT_TEXT_MAX 8
+#define PINNED_MAX    (256 + PORT_TEXT_MAX + SQ_ADDRESSES_MAX * (INET6_ADDRSTRLEN + 3))
+
+struct socket_source {
+    struct sq_http *http;
+    curl_socket_t socket;
+    struct sq_loop_source *source;
+};
 
 struct transfer {
     struct transfer *next;
@@ -23,6 +32,14 @@ struct transfer {
     void *cookie;
     uint64_t started_boot_ns;
     uint64_t timeout_ns;
+    uint64_t asked_boot_ns; /* when the name was known and curl took over; 0: not yet */
+    bool starting;          /* within sq_http_get: nobody may be told yet */
+    CURLcode failed_start;
+    struct sq_names_query *query;
+    struct sq_error unresolved; /* SQ_OK: it resolved, or is being resolved */
+    char *host;
+    char *port;
+    struct curl_slist *pinned; /* the addresses of `host`, for curl */
     char *body;
     size_t body_bytes;
     bool too_large;
@@ -31,39 +48,59 @@ struct transfer {
 
 struct sq_http {
     CURLM *multi;
-    int epoll_fd;
-    int timer_fd;
+    struct sq_loop *loop;
+    struct sq_names *names;
+    struct sq_loop_source *timer;
     struct transfer *transfers;
 };
 
-static int on_socket(CURL *easy, curl_socket_t socket, int what, void *cookie, void *registered)
+static void on_socket_ready(void *cookie, uint32_t events);
+
+static void unwatch(struct socket_source *socket)
+{
+    sq_loop_remove(socket->source);
+    free(socket);
+}
+
+/* From curl: what it waits for on a socket. 0 or -1, which fails the transfer. */
+static int on_socket(CURL *easy, curl_socket_t fd, int what, void *cookie, void *registered)
 {
     (void)easy;
     struct sq_http *http = cookie;
+    struct socket_source *socket = registered;
     if (what == CURL_POLL_REMOVE) {
-        (void)epoll_ctl(http->epoll_fd, EPOLL_CTL_DEL, socket, NULL);
+        if (socket != NULL)
+            unwatch(socket);
+        (void)curl_multi_assign(http->multi, fd, NULL);
         return 0;
     }
-    struct epoll_event event = {.data.fd = socket};
+    uint32_t events = 0;
     if (what == CURL_POLL_IN || what == CURL_POLL_INOUT)
-        event.events |= EPOLLIN;
+        events |= EPOLLIN;
     if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
-        event.events |= EPOLLOUT;
-    int operation = registered != NULL ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
-    if (epoll_ctl(http->epoll_fd, operation, socket, &event) != 0 && errno == EEXIST)
-        (void)epoll_ctl(http->epoll_fd, EPOLL_CTL_MOD, socket, &event);
-    (void)curl_multi_assign(http->multi, socket, http);
+        events |= EPOLLOUT;
+    if (socket != NULL)
+        return sq_loop_set_events(socket->source, events, NULL);
+    socket = calloc(1, sizeof(*socket));
+    if (socket == NULL)
+        return -1;
+    *socket = (struct socket_source){.http = http, .socket = fd};
+    if (sq_loop_add_fd(http->loop, fd, events, on_socket_ready, socket, &socket->source, NULL) != 0) {
+        free(socket);
+        return -1;
+    }
+    (void)curl_multi_assign(http->multi, fd, socket);
     return 0;
 }
 
-static int on_timer(CURLM *multi, long timeout_ms, void *cookie)
+static int on_curl_timer(CURLM *multi, long timeout_ms, void *cookie)
 {
     (void)multi;
     struct sq_http *http = cookie;
     uint64_t at_boot_ns = 0;
     if (timeout_ms >= 0)
-        at_boot_ns = sq_ns_add(sq_boot_ns(), (uint64_t)timeout_ms * SQ_NS_PER_MILLISECOND);
-    (void)sq_timer_arm(http->timer_fd, at_boot_ns);
+        at_boot_ns = sq_ns_add(sq_loop_now_boot_ns(http->loop), (uint64_t)timeout_ms * SQ_NS_PER_MILLISECOND);
+    sq_loop_arm(http->timer, at_boot_ns);
     return 0;
 }
 
@@ -85,26 +122,30 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *cookie)
     return more;
 }
 
-int sq_http_open(struct sq_http **http_out, struct sq_error *error)
+static void on_time(void *cookie);
+
+int sq_http_open(struct sq_loop *loop, struct sq_names *names, struct sq_http **http_out,
+                 struct sq_error *error)
 {
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return sq_fail(error, SQ_SYSTEM, "libcurl could not be started");
     struct sq_http *http = calloc(1, sizeof(*http));
     if (http == NULL)
         return sq_fail_errno(error, ENOMEM, "HTTP client");
-    http->multi = curl_multi_init();
-    http->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    http->timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
-    struct epoll_event event = {.events = EPOLLIN, .data.fd = http->timer_fd};
-    if (http->multi == NULL || http->epoll_fd < 0 || http->timer_fd < 0 ||
-        epoll_ctl(http->epoll_fd, EPOLL_CTL_ADD, http->timer_fd, &event) != 0) {
-        int number = errno;
+    http->loop = loop;
+    http->names = names;
+    if (sq_loop_add_timer(loop, on_time, http, &http->timer, error) != 0) {
         sq_http_close(http);
-        return sq_fail_errno(error, number, "HTTP client");
+        return -1;
+    }
+    http->multi = curl_multi_init();
+    if (http->multi == NULL) {
+        sq_http_close(http);
+        return sq_fail_errno(error, ENOMEM, "HTTP client");
     }
     (void)curl_multi_setopt(http->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
     (void)curl_multi_setopt(http->multi, CURLMOPT_SOCKETDATA, http);
-    (void)curl_multi_setopt(http->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+    (void)curl_multi_setopt(http->multi, CURLMOPT_TIMERFUNCTION, on_curl_timer);
     (void)curl_multi_setopt(http->multi, CURLMOPT_TIMERDATA, http);
     *http_out = http;
     return 0;
@@ -119,10 +160,14 @@ static void transfer_free(struct transfer *transfer)
         http->transfers = transfer->next;
     if (transfer->next != NULL)
         transfer->next->previous = transfer->previous;
+    sq_names_cancel(transfer->query);
     if (transfer->easy != NULL) {
         (void)curl_multi_remove_handle(http->multi, transfer->easy);
         curl_easy_cleanup(transfer->easy);
     }
+    curl_slist_free_all(transfer->pinned);
+    curl_free(transfer->host);
+    curl_free(transfer->port);
     free(transfer->body);
     free(transfer);
 }
@@ -137,24 +182,13 @@ void sq_http_close(struct sq_http *http)
     }
     if (http->multi != NULL)
         (void)curl_multi_cleanup(http->multi);
-    sq_cleanup_close(&http->epoll_fd);
-    sq_cleanup_close(&http->timer_fd);
+    sq_loop_remove(http->timer);
     free(http);
-}
-
-int sq_http_fd(const struct sq_http *http)
-{
-    return http->epoll_fd;
 }
 
 static CURLcode set_options(struct transfer *transfer, const char *url)
 {
     CURL *easy = transfer->easy;
-    uint64_t timeout_ms = transfer->timeout_ns / SQ_NS_PER_MILLISECOND;
-    if (timeout_ms == 0)
-        timeout_ms = 1;
-    if (timeout_ms > INT_MAX)
-        timeout_ms = INT_MAX;
     CURLcode worst = CURLE_OK;
     CURLcode codes[] = {
         curl_easy_setopt(easy, CURLOPT_URL, url),
@@ -165,8 +199,6 @@ static CURLcode set_options(struct transfer *transfer, const char *url)
         curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L),
         curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L),
         curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L),
-        curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)timeout_ms),
-        curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)timeout_ms),
         curl_easy_setopt(easy, CURLOPT_USERAGENT, "squall/" SQ_VERSION),
         curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body),
         curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer),
@@ -179,29 +211,135 @@ static CURLcode set_options(struct transfer *transfer, const char *url)
     return worst;
 }
 
-int sq_http_get(struct sq_http *http, const char *url, uint64_t timeout_ns, sq_http_done done, void *cookie,
-                struct sq_error *error)
+static CURLcode read_host(struct transfer *transfer, const char *url)
+{
+    CURLU *parts = curl_url();
+    CURLUcode code = parts != NULL ? curl_url_set(parts, CURLUPART_URL, url, 0) : CURLUE_OUT_OF_MEMORY;
+    if (code == CURLUE_OK)
+        code = curl_url_get(parts, CURLUPART_HOST, &transfer->host, 0);
+    if (code == CURLUE_OK)
+        code = curl_url_get(parts, CURLUPART_PORT, &transfer->port, CURLU_DEFAULT_PORT);
+    curl_url_cleanup(parts);
+    if (code == CURLUE_OUT_OF_MEMORY)
+        return CURLE_OUT_OF_MEMORY;
+    return code == CURLUE_OK ? CURLE_OK : CURLE_URL_MALFORMAT;
+}
+
+static void address_append(char *text, size_t size, const struct sockaddr_storage *address)
+{
+    char number[INET6_ADDRSTRLEN];
+    if (address->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *six = (const void *)address;
+        if (inet_ntop(AF_INET6, &six->sin6_addr, number, sizeof(number)) != NULL)
+            sq_text_append(text, size, "[%s]", number);
+    } else {
+        const struct sockaddr_in *four = (const void *)address;
+        if (inet_ntop(AF_INET, &four->sin_addr, number, sizeof(number)) != NULL)
+            sq_text_append(text, size, "%s", number);
+    }
+}
+
+/* curl shall look nothing up: its own resolver blocks, or leaves threads that must be waited for. */
+static CURLcode pin(struct transfer *transfer, const struct sq_addresses *addresses)
+{
+    char text[PINNED_MAX] = "";
+    sq_text_append(text, sizeof(text), "+%s:%s:", transfer->host, transfer->port);
+    for (uint32_t i = 0; i < addresses->count; i++) {
+        sq_text_append(text, sizeof(text), "%s", i > 0 ? "," : "");
+        address_append(text, sizeof(text), &addresses->addresses[i]);
+    }
+    transfer->pinned = curl_slist_append(NULL, text);
+    if (transfer->pinned == NULL)
+        return CURLE_OUT_OF_MEMORY;
+    return curl_easy_setopt(transfer->easy, CURLOPT_RESOLVE, transfer->pinned);
+}
+
+/* The time that the name took is gone from the time-out. */
+static CURLcode set_timeout(struct transfer *transfer)
+{
+    uint64_t gone_ns = sq_ns_sub(transfer->asked_boot_ns, transfer->started_boot_ns);
+    uint64_t timeout_ms = sq_ns_sub(transfer->timeout_ns, gone_ns) / SQ_NS_PER_MILLISECOND;
+    if (timeout_ms == 0)
+        timeout_ms = 1;
+    if (timeout_ms > INT_MAX)
+        timeout_ms = INT_MAX;
+    CURLcode code = curl_easy_setopt(transfer->easy, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
+    return code != CURLE_OK ? code
+                            : curl_easy_setopt(transfer->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)timeout_ms);
+}
+
+static void finish(struct transfer *transfer, CURLcode code);
+
+/* `pinned`: whether curl has to be told the address. */
+static void ask(struct transfer *transfer, const struct sq_addresses *pinned)
+{
+    CURLcode code = pinned != NULL ? pin(transfer, pinned) : CURLE_OK;
+    if (code == CURLE_OK)
+        code = set_timeout(transfer);
+    if (code == CURLE_OK && curl_multi_add_handle(transfer->http->multi, transfer->easy) != CURLM_OK)
+        code = CURLE_OUT_OF_MEMORY;
+    if (transfer->starting)
+        transfer->failed_start = code;
+    else if (code != CURLE_OK)
+        finish(transfer, code);
+}
+
+static void on_name(void *cookie, const struct sq_addresses *addresses, const struct sq_error *error)
+{
+    struct transfer *transfer = cookie;
+    transfer->query = NULL;
+    transfer->asked_boot_ns = sq_loop_now_boot_ns(transfer->http->loop);
+    if (addresses == NULL) {
+        transfer->unresolved = *error;
+        finish(transfer, CURLE_COULDNT_RESOLVE_HOST);
+        return;
+    }
+    /* Told at once, it is numeric, and curl understands it by itself. */
+    ask(transfer, transfer->starting ? NULL : addresses);
+}
+
+static struct transfer *transfer_new(struct sq_http *http, uint64_t timeout_ns, sq_http_done done,
+                                     void *cookie)
 {
     struct transfer *transfer = calloc(1, sizeof(*transfer));
     if (transfer == NULL)
-        return sq_fail_errno(error, ENOMEM, "request to %s", url);
+        return NULL;
     transfer->http = http;
     transfer->done = done;
     transfer->cookie = cookie;
-    transfer->started_boot_ns = sq_boot_ns();
+    transfer->started_boot_ns = sq_loop_now_boot_ns(http->loop);
     transfer->timeout_ns = timeout_ns;
-    transfer->easy = curl_easy_init();
-    CURLcode code = transfer->easy != NULL ? set_options(transfer, url) : CURLE_OUT_OF_MEMORY;
-    if (code == CURLE_OK && curl_multi_add_handle(http->multi, transfer->easy) != CURLM_OK)
-        code = CURLE_OUT_OF_MEMORY;
-    if (code != CURLE_OK) {
-        transfer_free(transfer);
-        return sq_fail(error, SQ_SYSTEM, "request to %s: %s", url, curl_easy_strerror(code));
-    }
     transfer->next = http->transfers;
     if (http->transfers != NULL)
         http->transfers->previous = transfer;
     http->transfers = transfer;
+    return transfer;
+}
+
+int sq_http_get(struct sq_http *http, const char *url, uint64_t timeout_ns, sq_http_done done, void *cookie,
+                struct sq_error *error)
+{
+    struct transfer *transfer = transfer_new(http, timeout_ns, done, cookie);
+    if (transfer == NULL)
+        return sq_fail_errno(error, ENOMEM, "request to %s", url);
+    transfer->easy = curl_easy_init();
+    CURLcode code = transfer->easy != NULL ? set_options(transfer, url) : CURLE_OUT_OF_MEMORY;
+    if (code == CURLE_OK)
+        code = read_host(transfer, url);
+    if (code == CURLE_OK) {
+        transfer->starting = true;
+        if (sq_names_resolve(http->names, transfer->host, timeout_ns, on_name, transfer, &transfer->query,
+                             error) != 0) {
+            transfer_free(transfer);
+            return -1;
+        }
+        transfer->starting = false;
+        code = transfer->failed_start;
+    }
+    if (code != CURLE_OK) {
+        transfer_free(transfer);
+        return sq_fail(error, SQ_SYSTEM, "request to %s: %s", url, curl_easy_strerror(code));
+    }
     return 0;
 }
 
@@ -229,12 +367,24 @@ static enum sq_http_failure classify(CURLcode code)
     }
 }
 
+/* By curl's own measure: how long the loop was at other things is not the server's time. */
+static uint64_t ended_boot_ns(const struct transfer *transfer)
+{
+    curl_off_t took_us = 0;
+    uint64_t now_boot_ns = sq_loop_now_boot_ns(transfer->http->loop);
+    if (transfer->unresolved.code != SQ_OK ||
+        curl_easy_getinfo(transfer->easy, CURLINFO_TOTAL_TIME_T, &took_us) != CURLE_OK || took_us <= 0)
+        return now_boot_ns;
+    uint64_t by_curl_boot_ns = sq_ns_add(transfer->asked_boot_ns, (uint64_t)took_us * NS_PER_US);
+    return by_curl_boot_ns < now_boot_ns ? by_curl_boot_ns : now_boot_ns;
+}
+
 static void finish(struct transfer *transfer, CURLcode code)
 {
     struct sq_http_result result = {
         .failure = classify(code),
         .started_boot_ns = transfer->started_boot_ns,
-        .ended_boot_ns = sq_boot_ns(),
+        .ended_boot_ns = ended_boot_ns(transfer),
         .body = transfer->body != NULL ? transfer->body : "",
         .body_bytes = transfer->body_bytes,
     };
@@ -245,6 +395,9 @@ static void finish(struct transfer *transfer, CURLcode code)
     if (transfer->too_large) {
         result.failure = SQ_HTTP_NOT_ASKED;
         (void)sq_text_copy(result.reason, sizeof(result.reason), "the answer is larger than 1 MiB");
+    } else if (transfer->unresolved.code != SQ_OK) {
+        (void)sq_text_copy(result.reason, sizeof(result.reason), transfer->unresolved.text);
+        sq_text_make_printable(result.reason);
     } else if (code != CURLE_OK) {
         const char *detail = transfer->detail[0] != '\0' ? transfer->detail : curl_easy_strerror(code);
         (void)sq_text_copy(result.reason, sizeof(result.reason), detail);
@@ -256,27 +409,8 @@ static void finish(struct transfer *transfer, CURLcode code)
     transfer_free(transfer);
 }
 
-void sq_http_step(struct sq_http *http)
+static void finish_all(struct sq_http *http)
 {
-    struct epoll_event events[EVENTS_PER_STEP];
-    int running = 0;
-    int count = epoll_wait(http->epoll_fd, events, EVENTS_PER_STEP, 0);
-    for (int i = 0; i < count; i++) {
-        if (events[i].data.fd == http->timer_fd) {
-            uint64_t expirations;
-            (void)!read(http->timer_fd, &expirations, sizeof(expirations));
-            (void)curl_multi_socket_action(http->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-            continue;
-        }
-        int what = 0;
-        if (events[i].events & (EPOLLIN | EPOLLHUP))
-            what |= CURL_CSELECT_IN;
-        if (events[i].events & EPOLLOUT)
-            what |= CURL_CSELECT_OUT;
-        if (events[i].events & EPOLLERR)
-            what |= CURL_CSELECT_ERR;
-        (void)curl_multi_socket_action(http->multi, events[i].data.fd, what, &running);
-    }
     CURLMsg *message;
     int left;
     while ((message = curl_multi_info_read(http->multi, &left)) != NULL) {
@@ -288,4 +422,28 @@ void sq_http_step(struct sq_http *http)
         if (private != NULL)
             finish((struct transfer *)(void *)private, code);
     }
+}
+
+static void on_socket_ready(void *cookie, uint32_t events)
+{
+    const struct socket_source *socket = cookie;
+    struct sq_http *http = socket->http;
+    int running = 0;
+    int what = 0;
+    if (events & (EPOLLIN | EPOLLHUP))
+        what |= CURL_CSELECT_IN;
+    if (events & EPOLLOUT)
+        what |= CURL_CSELECT_OUT;
+    if (events & EPOLLERR)
+        what |= CURL_CSELECT_ERR;
+    (void)curl_multi_socket_action(http->multi, socket->socket, what, &running);
+    finish_all(http);
+}
+
+static void on_time(void *cookie)
+{
+    struct sq_http *http = cookie;
+    int running = 0;
+    (void)curl_multi_socket_action(http->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    finish_all(http);
 }

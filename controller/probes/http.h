@@ -1,6 +1,6 @@
 /*
- * Many HTTP requests under way at once, driven by the caller's own poll loop through one file descriptor.
- * Built on libcurl's multi interface with epoll; no threads of ours.
+ * Many HTTP requests under way at once in the caller's loop. Built on libcurl's multi interface; no threads:
+ * names are looked up by loop/names.h, anew for each request and within its time, and handed to curl.
  *
  * Every request has a connection of its own. Redirects are not followed (a probe's answer is what its URL
  * itself says), no proxy is taken from the environment (a probe measures the address that it names), only
@@ -10,6 +10,8 @@
 #define SQ_PROBES_HTTP_H
 
 #include "common/error.h"
+#include "loop/loop.h"
+#include "loop/names.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -39,18 +41,13 @@ struct sq_http_result {
 /* `result` NULL: the request was dropped by sq_http_close; release the cookie, and nothing else. */
 typedef void (*sq_http_done)(void *cookie, const struct sq_http_result *result);
 
-int sq_http_open(struct sq_http **http, struct sq_error *error);
-void sq_http_close(struct sq_http *http); /* drops what is under way; NULL is fine */
+/* `loop` and `names` are borrowed until it is closed. */
+int sq_http_open(struct sq_loop *loop, struct sq_names *names, struct sq_http **http, struct sq_error *error);
+void sq_http_close(struct sq_http *http); /* drops what is under way; not from a `done`; NULL is fine */
 
-/* Readable when sq_http_step has something to do. */
-int sq_http_fd(const struct sq_http *http);
-
-/* Start a GET. `done` is called once, from sq_http_step or sq_http_close. -1 only when out of memory or for
- * an unusable URL.
- */
+/* Start a GET. `done` is called once, in a turn of the loop or by sq_http_close. -1 only when out of memory
+ * or for an unusable URL. */
 int sq_http_get(struct sq_http *http, const char *url, uint64_t timeout_ns, sq_http_done done, void *cookie,
                 struct sq_error *error);
-
-void sq_http_step(struct sq_http *http); /* never blocks */
 
 #endif

@@ -27,7 +27,7 @@ extern const struct sq_probe_ops sq_probe_http_ops;
 
 /*
  * Start measuring `probe` (borrowed until done), index `index` of its hypothesis. `done` is called once,
- * from sq_http_step, or at once when it could not even be started; never after sq_http_close.
+ * in a turn of the loop, or at once when it could not even be started; never after sq_http_close.
  * `prometheus_url` (borrowed likewise) is used by promql probes alone.
  */
 void sq_probe_start(struct sq_http *http, const struct sq_probe *probe, uint32_t index,

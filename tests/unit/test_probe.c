@@ -5,9 +5,9 @@
 #include "common/clock.h"
 #include "model/probe_form.h"
 #include "model/tolerance.h"
+#include "played_names.h"
 
 #include <arpa/inet.h>
-#include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -112,6 +112,8 @@ static int stop_server(void **state)
 
 /* --- measuring --- */
 
+static struct sq_loop *loop;
+static struct sq_names *names;
 static struct sq_measurement measured[16];
 static uint32_t measured_count;
 
@@ -121,13 +123,12 @@ static void on_measured(void *cookie, const struct sq_measurement *measurement)
     measured[measured_count++] = *measurement;
 }
 
-static void wait_for(struct sq_http *http, uint32_t count)
+static void wait_for(uint32_t count)
 {
     uint64_t until_boot_ns = sq_boot_ns() + 20 * SQ_NS_PER_SECOND;
     while (measured_count < count) {
-        struct pollfd fd = {.fd = sq_http_fd(http), .events = POLLIN};
-        (void)poll(&fd, 1, 1000);
-        sq_http_step(http);
+        if (sq_loop_turn(loop, sq_boot_ns() + SQ_NS_PER_SECOND, NULL) != 0)
+            fail_msg("the loop cannot wait");
         if (sq_boot_ns() > until_boot_ns)
             fail_msg("no measurement in time");
     }
@@ -138,9 +139,17 @@ static struct sq_http *open_http(void)
     struct sq_http *http = NULL;
     struct sq_error error = {0};
     measured_count = 0;
-    if (sq_http_open(&http, &error) != 0)
+    if (sq_loop_open(&loop, &error) != 0 || sq_names_open(loop, &names, &error) != 0 ||
+        sq_http_open(loop, names, &http, &error) != 0)
         fail_msg("%s", error.text);
     return http;
+}
+
+static void close_http(struct sq_http *http)
+{
+    sq_http_close(http);
+    sq_names_close(names);
+    sq_loop_close(loop);
 }
 
 static struct sq_probe http_probe(const char *path)
@@ -155,8 +164,8 @@ static struct sq_measurement measure(const struct sq_probe *probe, const char *p
     struct sq_http *http = open_http();
     uint64_t before_boot_ns = sq_boot_ns();
     sq_probe_start(http, probe, 3, prometheus, on_measured, NULL);
-    wait_for(http, 1);
-    sq_http_close(http);
+    wait_for(1);
+    close_http(http);
     assert_int_equal(measured[0].probe, 3);
     assert_true(measured[0].started_boot_ns >= before_boot_ns);
     assert_true(measured[0].ended_boot_ns >= measured[0].started_boot_ns);
@@ -299,7 +308,7 @@ static void test_many_at_once(void **state)
     uint64_t before_boot_ns = sq_boot_ns();
     for (uint32_t i = 0; i < 8; i++)
         sq_probe_start(http, i < 6 ? &late : &quick, i, NULL, on_measured, NULL);
-    wait_for(http, 8);
+    wait_for(8);
     assert_true(sq_boot_ns() - before_boot_ns < 1200 * MS); /* one after the other would be 1.8 s */
     assert_true(measured[0].probe >= 6 && measured[1].probe >= 6);
     for (uint32_t i = 0; i < 8; i++)
@@ -307,9 +316,54 @@ static void test_many_at_once(void **state)
     /* Closing with something under way calls nobody back. */
     measured_count = 0;
     sq_probe_start(http, &late, 0, NULL, on_measured, NULL);
-    sq_http_step(http);
-    sq_http_close(http);
+    (void)sq_loop_turn(loop, 0, NULL);
+    close_http(http);
     assert_int_equal(measured_count, 0);
+}
+
+/* A name of the played server, with the port of ours. */
+static struct sq_measurement measure_name(const char *name, struct played_names *played)
+{
+    struct sq_http *http = open_http();
+    struct sq_probe probe = http_probe("/");
+    assert_int_equal(played_names_start(played, loop), 0);
+    assert_int_equal(sq_names_set_servers(names, played->servers, NULL), 0);
+    (void)snprintf(probe.target, sizeof(probe.target), "http://%s:%d/", name, port);
+    sq_probe_start(http, &probe, 0, NULL, on_measured, NULL);
+    assert_int_equal(measured_count, 0);
+    wait_for(1);
+    sq_http_close(http);
+    played_names_stop(played);
+    sq_names_close(names);
+    sq_loop_close(loop);
+    return measured[0];
+}
+
+static void test_names(void **state)
+{
+    (void)state;
+    struct played_names played;
+    struct sq_measurement measurement = measure_name("here.example", &played);
+    assert_true(measurement.within);
+    assert_true(played.asked > 0);
+    measurement = measure_name("here.example", &played); /* nobody remembers it */
+    assert_true(measurement.within);
+    assert_true(played.asked > 0);
+    measurement = measure_name("slow.example", &played); /* its time is the customer's, too */
+    assert_true(measurement.within);
+    assert_true(measurement.ended_boot_ns - measurement.started_boot_ns >= PLAYED_SLOW_NS);
+}
+
+static void test_names_that_do_not_resolve_are_not_measurable(void **state)
+{
+    (void)state;
+    struct played_names played;
+    struct sq_measurement measurement = measure_name("nowhere.example", &played);
+    expect_miss(&measurement, false, "cannot be asked: no such name: nowhere.example");
+    measurement = measure_name("silent.example", &played);
+    expect_miss(&measurement, false, "the name silent.example was not resolved in time");
+    uint64_t took_ns = measurement.ended_boot_ns - measurement.started_boot_ns;
+    assert_true(took_ns >= 200 * MS && took_ns < 2000 * MS);
 }
 
 static void test_texts(void **state)
@@ -346,6 +400,8 @@ int main(void)
         cmocka_unit_test(test_promql),
         cmocka_unit_test(test_promql_not_measurable),
         cmocka_unit_test(test_many_at_once),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_names_that_do_not_resolve_are_not_measurable),
         cmocka_unit_test(test_texts),
     };
     return cmocka_run_group_tests(tests, start_server, stop_server);
