@@ -254,6 +254,5 @@ void sq_run_free(struct sq_run *run)
         free(run->hosts[i].reports);
     free(run->hosts);
     free(run->host_of);
-    sq_watch_free(&run->watch);
     free(run);
 }

@@ -78,8 +78,10 @@ static const char *summary_of(const struct sq_run *run)
 {
     switch (run->ending) {
     case SQ_EXIT_COMPLETED:
-        return run->hypothesis != NULL ? "the hypothesis held before, during and after"
-                                       : "the method ran to its end; there was no hypothesis to hold";
+        if (run->hypothesis == NULL)
+            return "the method ran to its end; nothing was verified, for there is no hypothesis";
+        return sq_run_watch_verified(run) ? "the hypothesis held before, during and after"
+                                          : "measured, nothing injected";
     case SQ_EXIT_UNCLEAN:
         return "something could not be undone, or not be confirmed as undone";
     default:

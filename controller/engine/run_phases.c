@@ -88,8 +88,12 @@ static void all_are_prepared(struct sq_run *run)
 static void begin_injection(struct sq_run *run)
 {
     uint64_t now_boot_ns = sq_run_now(run);
+    struct sq_error error = {0};
     sq_run_plan_injection(run, now_boot_ns);
-    sq_run_watch_begin(run, SQ_HYPOTHESIS_DURING, now_boot_ns);
+    if (sq_run_watch_begin_during(run, now_boot_ns, &error) != 0) {
+        sq_run_note_ending(run, SQ_EXIT_FAILED, "%s", error.text);
+        return;
+    }
     sq_run_enter(run, SQ_PHASE_WATCH);
     sq_run_inject_due(run, now_boot_ns);
 }
@@ -148,7 +152,7 @@ void sq_run_advance(struct sq_run *run, uint64_t now_boot_ns)
             after_rollback(run);
         break;
     case SQ_PHASE_RECOVER:
-        if (run->after_checked)
+        if (run->after_checked && (run->ending != SQ_EXIT_COMPLETED || sq_run_watch_is_judged(run)))
             sq_run_enter(run, SQ_PHASE_DONE);
         break;
     case SQ_PHASE_DONE:

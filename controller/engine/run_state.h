@@ -165,7 +165,11 @@ uint64_t sq_run_revert_next_boot_ns(const struct sq_run *run);
 
 /* run_watch.c */
 void sq_run_watch_begin(struct sq_run *run, enum sq_hypothesis_phase phase, uint64_t now_boot_ns);
+int sq_run_watch_begin_during(struct sq_run *run, uint64_t now_boot_ns, struct sq_error *error);
 void sq_run_watch_due(struct sq_run *run, uint64_t now_boot_ns);
+/* Is nothing waited for any more that began while faults were in? */
+bool sq_run_watch_is_judged(const struct sq_run *run);
+bool sq_run_watch_verified(const struct sq_run *run); /* was it judged while faults were in? */
 
 /* run_events.c: what is told to the observers, and when */
 bool sq_run_events_open(struct sq_run *run);

@@ -96,8 +96,7 @@ struct sq_run_measured {
     enum sq_run_phase phase; /* in which it began */
     uint32_t misses_in_a_row;
     bool deciding; /* it ended the run */
-    const char
-        *judged; /* "evidence", "miss", "within lag", "within settle", "pause", ...: what it counts as */
+    const char *judged;       /* what it counts as: sq_judged_name */
 };
 
 /* One fault of one host as it was last known, its times by our clock. */
@@ -131,6 +130,7 @@ struct sq_run_ended {
     const char *why;               /* the sentence after the ending's name */
     const char *had_ended_because; /* unclean: what ended it before that was seen; else "" */
     bool verified;                 /* a hypothesis was judged while faults were in */
+    const struct sq_watch *watch;  /* NULL: none; sq_watch_tally says of each step and probe what was seen */
     bool recovery_checked;
     bool recovered;
     const char *not_recovered_because; /* "" if there is nothing to say */

@@ -33,6 +33,16 @@ struct sq_status_range { /* 200 to 200, or 200 to 299 for 2xx */
     uint32_t most;
 };
 
+/* How many measurements of a step may miss: `max-misses`. */
+struct sq_allowance {
+    bool given; /* else: see sq_probe_allowed */
+    bool is_percent;
+    uint32_t count;
+    double percent;
+};
+
+#define SQ_LAG_DEFAULT_NS (15 * SQ_NS_PER_SECOND) /* where neither the file nor Prometheus says it */
+
 struct sq_probe {
     char name[SQ_TITLE_MAX];
     enum sq_probe_kind kind;
@@ -44,7 +54,11 @@ struct sq_probe {
     uint64_t every_ns;           /* default 1s */
     uint64_t timeout_ns;         /* of one measurement; default: `every`, 10s at most */
     uint32_t abort_after_misses; /* consecutive misses that end the experiment; default 3 */
-    size_t line;                 /* where it stands in the file */
+    struct sq_allowance max_misses;
+    uint64_t settle_ns; /* after an injection: misses are not judged; default 0 */
+    uint64_t lag_ns;    /* after an injection: a value in tolerance says nothing yet; http: default 0 */
+    bool has_lag;       /* the file says `lag`; else a promql probe's is what Prometheus says */
+    size_t line;        /* where it stands in the file */
 };
 
 struct sq_hypothesis {

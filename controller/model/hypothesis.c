@@ -3,9 +3,78 @@
 #include "common/clock.h"
 #include "common/text.h"
 #include "common/units.h"
+#include "model/probe_form.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* Whoever measures answers within the timeout, or with a failure; this much later it is not waited for. */
+#define GRACE_NS           (2 * SQ_NS_PER_SECOND)
+#define AFTER_EVERY_MAX_NS (1 * SQ_NS_PER_SECOND)
+#define DEFAULT_PERCENT    10
+#define DEFAULT_LEAST_PART 3 /* never more than a third */
+
+static uint64_t least_of(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint64_t most_of(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* --- what follows from a probe alone --- */
+
+static uint64_t timeout_of_ns(const struct sq_probe *probe)
+{
+    return probe->timeout_ns != 0 ? probe->timeout_ns : probe->every_ns;
+}
+
+uint64_t sq_probe_evidence_ns(const struct sq_probe *probe)
+{
+    return sq_ns_add(sq_ns_add(probe->settle_ns, probe->lag_ns), timeout_of_ns(probe));
+}
+
+static uint64_t percent_of(double percent, uint64_t whole)
+{
+    /* Percentages round down; 10 % of 30 is 3 in binary too. */
+    return (uint64_t)(percent * (double)whole / 100 + 1e-9);
+}
+
+uint64_t sq_probe_allowed(const struct sq_probe *probe, uint64_t judged)
+{
+    const struct sq_allowance *most = &probe->max_misses;
+    if (most->given)
+        return most->is_percent ? percent_of(most->percent, judged) : most->count;
+    uint64_t allowed = percent_of(DEFAULT_PERCENT, judged);
+    if (probe->abort_after_misses > 0)
+        allowed = most_of(allowed, probe->abort_after_misses - 1);
+    return least_of(allowed, judged / DEFAULT_LEAST_PART);
+}
+
+/* How often it is due from `from` on, at once and then by its rhythm, before `until`. */
+static uint64_t beats_between(const struct sq_probe *probe, uint64_t from, uint64_t until)
+{
+    uint64_t every_ns = probe->every_ns > 0 ? probe->every_ns : 1;
+    return from < until ? (until - from + every_ns - 1) / every_ns : 0;
+}
+
+uint64_t sq_probe_beats(const struct sq_probe *probe, uint64_t length_ns)
+{
+    uint64_t last_ns = sq_ns_sub(length_ns, timeout_of_ns(probe));
+    return beats_between(probe, 0, last_ns) + beats_between(probe, last_ns, length_ns);
+}
+
+const char *sq_judged_name(enum sq_judged judged)
+{
+    static const char *const names[] = {"not judged", "evidence", "miss", "within lag", "within settle"};
+    return names[judged];
+}
+
+/* --- beginnings --- */
 
 int sq_watch_init(struct sq_watch *watch, const struct sq_hypothesis *hypothesis, struct sq_error *error)
 {
@@ -18,199 +87,606 @@ int sq_watch_init(struct sq_watch *watch, const struct sq_hypothesis *hypothesis
 void sq_watch_free(struct sq_watch *watch)
 {
     free(watch->probes);
+    free(watch->spans);
+    free(watch->tallies);
     watch->probes = NULL;
+    watch->spans = NULL;
+    watch->tallies = NULL;
+    watch->span_count = 0;
+}
+
+static uint64_t recover_until_boot_ns(const struct sq_watch *watch)
+{
+    return sq_ns_add(watch->began_boot_ns[SQ_HYPOTHESIS_AFTER], watch->hypothesis->recover_within_ns);
 }
 
 void sq_watch_begin(struct sq_watch *watch, enum sq_hypothesis_phase phase, uint64_t now_boot_ns)
 {
     watch->phase = phase;
     watch->since_boot_ns = now_boot_ns;
-    watch->verdict = SQ_VERDICT_OPEN;
+    watch->began_boot_ns[phase] = now_boot_ns;
+    watch->verdicts[phase] = SQ_VERDICT_OPEN;
+    watch->explanations[phase][0] = '\0';
+    watch->beats_until_boot_ns = phase == SQ_HYPOTHESIS_AFTER ? recover_until_boot_ns(watch) : UINT64_MAX;
     for (uint32_t i = 0; i < watch->hypothesis->probe_count; i++) {
         struct sq_probe_state *state = &watch->probes[i];
         state->misses = 0;
-        state->measured_once = false;
-        state->under_way = false;
+        state->misses_measured = 0;
         uint64_t every_ns = watch->hypothesis->probes[i].every_ns;
-        if (phase == SQ_HYPOTHESIS_DURING && state->last.started_boot_ns != 0)
+        if (phase == SQ_HYPOTHESIS_DURING && state->total > 0)
             state->next_boot_ns = sq_ns_add(state->last.started_boot_ns, every_ns);
         else
             state->next_boot_ns = now_boot_ns;
     }
 }
 
+int sq_watch_begin_during(struct sq_watch *watch, const struct sq_span *spans, uint32_t count,
+                          uint64_t slack_ns, uint64_t now_boot_ns, struct sq_error *error)
+{
+    uint32_t probe_count = watch->hypothesis->probe_count;
+    free(watch->spans);
+    free(watch->tallies);
+    watch->span_count = 0;
+    watch->spans = calloc(count + 1, sizeof(*watch->spans));
+    watch->tallies = calloc((size_t)count * probe_count + 1, sizeof(*watch->tallies));
+    if (watch->spans == NULL || watch->tallies == NULL)
+        return sq_fail(error, SQ_SYSTEM, "out of memory for the verdict");
+    for (uint32_t i = 0; i < count; i++)
+        watch->spans[i] = spans[i];
+    watch->span_count = count;
+    watch->slack_ns = slack_ns;
+    sq_watch_begin(watch, SQ_HYPOTHESIS_DURING, now_boot_ns);
+    watch->beats_until_boot_ns = 0;
+    for (uint32_t i = 0; i < count; i++)
+        watch->beats_until_boot_ns = most_of(watch->beats_until_boot_ns, spans[i].end_boot_ns);
+    return 0;
+}
+
+enum sq_hypothesis_phase sq_watch_phase_at(const struct sq_watch *watch, uint64_t boot_ns)
+{
+    for (int phase = SQ_HYPOTHESIS_AFTER; phase > SQ_HYPOTHESIS_BEFORE; phase--)
+        if (watch->began_boot_ns[phase] != 0 && boot_ns >= watch->began_boot_ns[phase])
+            return (enum sq_hypothesis_phase)phase;
+    return SQ_HYPOTHESIS_BEFORE;
+}
+
+static struct sq_tally *tally_of(const struct sq_watch *watch, uint32_t span, uint32_t probe)
+{
+    return &watch->tallies[(size_t)span * watch->hypothesis->probe_count + probe];
+}
+
+const struct sq_tally *sq_watch_tally(const struct sq_watch *watch, uint32_t span, uint32_t probe)
+{
+    return tally_of(watch, span, probe);
+}
+
+const char *sq_watch_explain(const struct sq_watch *watch, enum sq_hypothesis_phase phase)
+{
+    return watch->explanations[phase];
+}
+
+/* --- moments --- */
+
 static uint64_t hold_until_boot_ns(const struct sq_watch *watch)
 {
-    return sq_ns_add(watch->since_boot_ns, watch->hypothesis->hold_before_ns);
+    return sq_ns_add(watch->began_boot_ns[SQ_HYPOTHESIS_BEFORE], watch->hypothesis->hold_before_ns);
+}
+
+static uint64_t first_boot_ns(const struct sq_watch *watch, const struct sq_span *span)
+{
+    return sq_ns_add(span->begin_boot_ns, watch->slack_ns);
+}
+
+/* From then to then a value in tolerance is evidence. */
+static uint64_t evidence_from_boot_ns(const struct sq_watch *watch, const struct sq_span *span,
+                                      const struct sq_probe *probe)
+{
+    return sq_ns_add(first_boot_ns(watch, span), sq_ns_add(probe->settle_ns, probe->lag_ns));
+}
+
+static uint64_t evidence_until_boot_ns(const struct sq_watch *watch, const struct sq_span *span)
+{
+    return sq_ns_sub(span->end_boot_ns, watch->slack_ns);
+}
+
+/* The last measurement of a span begins in time to be answered in it, but not before it can be evidence. */
+static uint64_t last_boot_ns(const struct sq_watch *watch, const struct sq_span *span,
+                             const struct sq_probe *probe)
+{
+    return most_of(sq_ns_sub(evidence_until_boot_ns(watch, span), timeout_of_ns(probe)),
+                    evidence_from_boot_ns(watch, span, probe));
+}
+
+static bool is_in(const struct sq_span *span, uint64_t boot_ns)
+{
+    return boot_ns >= span->begin_boot_ns && boot_ns < span->end_boot_ns;
+}
+
+static uint64_t give_up_boot_ns(const struct sq_watch *watch, uint32_t probe, uint32_t flight)
+{
+    return sq_ns_add(watch->probes[probe].flights[flight],
+                     sq_ns_add(timeout_of_ns(&watch->hypothesis->probes[probe]), GRACE_NS));
+}
+
+/* Measurements under way that began from `from` until before `until`. */
+static uint32_t under_way(const struct sq_probe_state *state, uint64_t from_boot_ns, uint64_t until_boot_ns)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < state->flight_count; i++)
+        count += state->flights[i] >= from_boot_ns && state->flights[i] < until_boot_ns;
+    return count;
+}
+
+/* --- what is due --- */
+
+static bool is_forced(const struct sq_watch *watch, uint32_t probe, uint64_t now_boot_ns)
+{
+    for (uint32_t i = 0; watch->phase == SQ_HYPOTHESIS_DURING && i < watch->span_count; i++) {
+        const struct sq_span *span = &watch->spans[i];
+        const struct sq_tally *tally = tally_of(watch, i, probe);
+        if (!is_in(span, now_boot_ns))
+            continue;
+        if (!tally->asked_first && now_boot_ns >= first_boot_ns(watch, span))
+            return true;
+        if (!tally->asked_last &&
+            now_boot_ns >= last_boot_ns(watch, span, &watch->hypothesis->probes[probe]))
+            return true;
+    }
+    return false;
+}
+
+static void note_asked(struct sq_watch *watch, uint32_t probe, uint64_t now_boot_ns)
+{
+    for (uint32_t i = 0; watch->phase == SQ_HYPOTHESIS_DURING && i < watch->span_count; i++) {
+        const struct sq_span *span = &watch->spans[i];
+        struct sq_tally *tally = tally_of(watch, i, probe);
+        if (!is_in(span, now_boot_ns))
+            continue;
+        tally->asked_first = tally->asked_first || now_boot_ns >= first_boot_ns(watch, span);
+        tally->asked_last = tally->asked_last ||
+                            now_boot_ns >= last_boot_ns(watch, span, &watch->hypothesis->probes[probe]);
+    }
+}
+
+static bool is_beat(const struct sq_watch *watch, const struct sq_probe_state *state, uint64_t now_boot_ns)
+{
+    if (now_boot_ns < state->next_boot_ns || now_boot_ns >= watch->beats_until_boot_ns)
+        return false;
+    /* A service that hangs must be seen to come back at once, whatever still waits for it. */
+    return watch->phase == SQ_HYPOTHESIS_AFTER || state->flight_count == 0;
+}
+
+static uint64_t next_beat_boot_ns(const struct sq_watch *watch, uint32_t probe, bool forced,
+                                  uint64_t now_boot_ns)
+{
+    uint64_t every_ns = watch->hypothesis->probes[probe].every_ns;
+    if (watch->phase == SQ_HYPOTHESIS_AFTER && every_ns > AFTER_EVERY_MAX_NS)
+        every_ns = AFTER_EVERY_MAX_NS;
+    /* Keep the rhythm; where a beat was missed altogether, start a new one rather than catch up. */
+    uint64_t next_boot_ns = sq_ns_add(watch->probes[probe].next_boot_ns, every_ns);
+    if (forced || next_boot_ns <= now_boot_ns)
+        next_boot_ns = sq_ns_add(now_boot_ns, every_ns);
+    /* The state before must be measured at the end of hold-before too, however long `every` is. */
+    if (watch->phase == SQ_HYPOTHESIS_BEFORE && now_boot_ns < hold_until_boot_ns(watch) &&
+        next_boot_ns > hold_until_boot_ns(watch))
+        next_boot_ns = hold_until_boot_ns(watch);
+    return next_boot_ns;
 }
 
 bool sq_watch_due(struct sq_watch *watch, uint64_t now_boot_ns, uint32_t *probe)
 {
     for (uint32_t i = 0; i < watch->hypothesis->probe_count; i++) {
         struct sq_probe_state *state = &watch->probes[i];
-        if (state->under_way || now_boot_ns < state->next_boot_ns)
+        if (state->flight_count == SQ_FLIGHTS_MAX)
             continue;
-        uint64_t every_ns = watch->hypothesis->probes[i].every_ns;
-        /* Keep the rhythm; where a beat was missed altogether, start a new one rather than catch up. */
-        uint64_t next_boot_ns = sq_ns_add(state->next_boot_ns, every_ns);
-        if (next_boot_ns <= now_boot_ns)
-            next_boot_ns = sq_ns_add(now_boot_ns, every_ns);
-        /* The state before must be measured at the end of hold-before too, however long `every` is. */
-        if (watch->phase == SQ_HYPOTHESIS_BEFORE && now_boot_ns < hold_until_boot_ns(watch) &&
-            next_boot_ns > hold_until_boot_ns(watch))
-            next_boot_ns = hold_until_boot_ns(watch);
-        state->next_boot_ns = next_boot_ns;
-        state->under_way = true;
+        bool forced = is_forced(watch, i, now_boot_ns);
+        if (!forced && !is_beat(watch, state, now_boot_ns))
+            continue;
+        state->next_boot_ns = next_beat_boot_ns(watch, i, forced, now_boot_ns);
+        state->flights[state->flight_count++] = now_boot_ns;
+        note_asked(watch, i, now_boot_ns);
         *probe = i;
         return true;
     }
     return false;
 }
 
-static uint64_t recover_until_boot_ns(const struct sq_watch *watch)
+static uint64_t next_of_span_boot_ns(const struct sq_watch *watch, uint32_t span, uint32_t probe)
 {
-    return sq_ns_add(watch->since_boot_ns, watch->hypothesis->recover_within_ns);
+    const struct sq_span *window = &watch->spans[span];
+    const struct sq_tally *tally = tally_of(watch, span, probe);
+    const struct sq_probe_state *state = &watch->probes[probe];
+    uint64_t next_boot_ns = UINT64_MAX;
+    if (tally->closed)
+        return next_boot_ns;
+    if (!tally->asked_first)
+        next_boot_ns = least_of(next_boot_ns, first_boot_ns(watch, window));
+    uint64_t last = last_boot_ns(watch, window, &watch->hypothesis->probes[probe]);
+    if (!tally->asked_last && last < window->end_boot_ns)
+        next_boot_ns = least_of(next_boot_ns, last);
+    /* An answer that is waited for closes it, or the end of the wait. */
+    if (under_way(state, window->begin_boot_ns, window->end_boot_ns) == 0)
+        next_boot_ns = least_of(next_boot_ns, window->end_boot_ns);
+    return next_boot_ns;
 }
 
 uint64_t sq_watch_next_boot_ns(const struct sq_watch *watch)
 {
     uint64_t next_boot_ns = UINT64_MAX;
+    bool after = watch->phase == SQ_HYPOTHESIS_AFTER;
+    bool spans_open = watch->verdicts[SQ_HYPOTHESIS_DURING] == SQ_VERDICT_OPEN;
     for (uint32_t i = 0; i < watch->hypothesis->probe_count; i++) {
         const struct sq_probe_state *state = &watch->probes[i];
-        if (!state->under_way && state->next_boot_ns < next_boot_ns)
-            next_boot_ns = state->next_boot_ns;
+        bool may_begin = state->flight_count < SQ_FLIGHTS_MAX && (after || state->flight_count == 0);
+        if (may_begin && state->next_boot_ns < watch->beats_until_boot_ns)
+            next_boot_ns = least_of(next_boot_ns, state->next_boot_ns);
+        for (uint32_t flight = 0; flight < state->flight_count; flight++)
+            next_boot_ns = least_of(next_boot_ns, give_up_boot_ns(watch, i, flight));
+        if (after && under_way(state, watch->since_boot_ns, UINT64_MAX) == 0)
+            next_boot_ns = least_of(next_boot_ns, recover_until_boot_ns(watch));
+        for (uint32_t span = 0; spans_open && span < watch->span_count; span++)
+            next_boot_ns = least_of(next_boot_ns, next_of_span_boot_ns(watch, span, i));
     }
-    if (watch->phase == SQ_HYPOTHESIS_AFTER && recover_until_boot_ns(watch) < next_boot_ns)
-        next_boot_ns = recover_until_boot_ns(watch);
     return next_boot_ns;
 }
 
-static enum sq_verdict decide(struct sq_watch *watch, uint32_t probe, bool measured)
+/* --- what it means --- */
+
+__attribute__((format(printf, 5, 6))) static void decide(struct sq_watch *watch,
+                                                         enum sq_hypothesis_phase phase, uint32_t probe,
+                                                         bool measured, const char *format, ...)
 {
-    watch->deciding = probe;
-    watch->verdict = measured ? SQ_VERDICT_BROKEN : SQ_VERDICT_UNMEASURABLE;
-    return watch->verdict;
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(watch->explanations[phase], SQ_EXPLANATION_MAX, format, arguments);
+    va_end(arguments);
+    watch->deciding[phase] = probe;
+    watch->deciding_boot_ns[phase] = watch->probes[probe].last.ended_boot_ns;
+    watch->verdicts[phase] = measured ? SQ_VERDICT_BROKEN : SQ_VERDICT_UNMEASURABLE;
 }
 
-static bool held_before(const struct sq_watch *watch)
+static const char *because(bool measured)
+{
+    return measured ? "it is out of tolerance" : "it could not be measured";
+}
+
+static const char *name_of(const struct sq_watch *watch, uint32_t probe)
+{
+    return watch->hypothesis->probes[probe].name;
+}
+
+static const char *plural(uint64_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
+/* Measurements that can still begin in a span where they count, at most. */
+static uint64_t still_to_come(const struct sq_watch *watch, uint32_t span, uint32_t probe,
+                              uint64_t now_boot_ns)
+{
+    const struct sq_span *window = &watch->spans[span];
+    const struct sq_tally *tally = tally_of(watch, span, probe);
+    const struct sq_probe *form = &watch->hypothesis->probes[probe];
+    uint64_t from = most_of(now_boot_ns, evidence_from_boot_ns(watch, window, form));
+    uint64_t until = evidence_until_boot_ns(watch, window);
+    uint64_t next = tally->asked_first ? watch->probes[probe].next_boot_ns : first_boot_ns(watch, window);
+    if (next < from)
+        next += beats_between(form, next, from) * form->every_ns;
+    if (tally->asked_last)
+        return beats_between(form, next, until);
+    uint64_t last = most_of(from, last_boot_ns(watch, window, form));
+    return beats_between(form, next, last) + beats_between(form, last, until);
+}
+
+/* Can the allowance of a span still be kept? `judged`: the measurements that it has at most in the end. */
+static bool is_too_many(const struct sq_watch *watch, uint32_t probe, const struct sq_tally *tally,
+                        uint64_t judged)
+{
+    return tally->misses > sq_probe_allowed(&watch->hypothesis->probes[probe], judged);
+}
+
+static void decide_too_many(struct sq_watch *watch, uint32_t span, uint32_t probe, uint64_t judged)
+{
+    const struct sq_tally *tally = tally_of(watch, span, probe);
+    const struct sq_measurement *last = &watch->probes[probe].last;
+    decide(watch, SQ_HYPOTHESIS_DURING, probe, tally->misses_measured > 0,
+           "probe \"%s\" missed %u time%s in \"%s\", where %llu of %llu may miss%s%s%s", name_of(watch, probe),
+           tally->misses, plural(tally->misses), watch->spans[span].name,
+           (unsigned long long)sq_probe_allowed(&watch->hypothesis->probes[probe], judged),
+           (unsigned long long)judged, last->within ? "" : ", the last because ",
+           last->within ? "" : because(last->measured), last->within ? "" : ": ");
+    if (!last->within)
+        sq_text_append(watch->explanations[SQ_HYPOTHESIS_DURING], SQ_EXPLANATION_MAX, "%s", last->reason);
+}
+
+static void judge_span(struct sq_watch *watch, uint32_t span, uint32_t probe, uint64_t now_boot_ns)
+{
+    const struct sq_span *window = &watch->spans[span];
+    const struct sq_probe_state *state = &watch->probes[probe];
+    struct sq_tally *tally = tally_of(watch, span, probe);
+    if (tally->closed || watch->verdicts[SQ_HYPOTHESIS_DURING] != SQ_VERDICT_OPEN)
+        return;
+    uint32_t waited_for = under_way(state, window->begin_boot_ns, window->end_boot_ns);
+    uint64_t judged = (uint64_t)tally->misses + tally->evidence + waited_for;
+    if (now_boot_ns < window->end_boot_ns)
+        judged += still_to_come(watch, span, probe, now_boot_ns);
+    if (is_too_many(watch, probe, tally, judged)) {
+        decide_too_many(watch, span, probe, judged);
+        return;
+    }
+    if (now_boot_ns < window->end_boot_ns || waited_for > 0)
+        return;
+    tally->closed = true;
+    if (tally->evidence > 0)
+        return;
+    decide(watch, SQ_HYPOTHESIS_DURING, probe, false,
+           "nobody saw that probe \"%s\" held in \"%s\": measured %u time%s, in tolerance too soon after the "
+           "injection %u, missed %u",
+           name_of(watch, probe), window->name, tally->measured, plural(tally->measured), tally->too_soon,
+           tally->misses + tally->settling);
+}
+
+static void judge_spans(struct sq_watch *watch, uint64_t now_boot_ns)
+{
+    bool all_closed = true;
+    for (uint32_t span = 0; span < watch->span_count; span++)
+        for (uint32_t probe = 0; probe < watch->hypothesis->probe_count; probe++) {
+            if (now_boot_ns >= watch->spans[span].end_boot_ns)
+                judge_span(watch, span, probe, now_boot_ns);
+            all_closed = all_closed && tally_of(watch, span, probe)->closed;
+        }
+    if (all_closed && watch->span_count > 0 && watch->verdicts[SQ_HYPOTHESIS_DURING] == SQ_VERDICT_OPEN)
+        watch->verdicts[SQ_HYPOTHESIS_DURING] = SQ_VERDICT_HOLDS;
+}
+
+/* Before and after: the latest is in tolerance, and began from `since` on. */
+static bool all_hold_since(const struct sq_watch *watch, uint64_t since_boot_ns)
 {
     for (uint32_t i = 0; i < watch->hypothesis->probe_count; i++) {
         const struct sq_probe_state *state = &watch->probes[i];
-        if (!state->measured_once || !state->last.within ||
-            state->last.started_boot_ns < hold_until_boot_ns(watch))
+        if (state->total == 0 || !state->last.within || state->last.started_boot_ns < since_boot_ns)
             return false;
     }
     return true;
 }
 
-static bool holds_after(const struct sq_watch *watch)
+/* recover_within is over: the first probe with a measured miss decides, else the first that does not hold. */
+static void decide_not_recovered(struct sq_watch *watch)
 {
-    for (uint32_t i = 0; i < watch->hypothesis->probe_count; i++) {
+    uint64_t since_boot_ns = watch->began_boot_ns[SQ_HYPOTHESIS_AFTER];
+    char within[SQ_UNIT_TEXT_MAX];
+    bool found = false;
+    bool measured = false;
+    uint32_t probe = 0;
+    for (uint32_t i = 0; i < watch->hypothesis->probe_count && !measured; i++) {
         const struct sq_probe_state *state = &watch->probes[i];
-        if (!state->measured_once || !state->last.within)
-            return false;
+        bool is_fresh = state->total > 0 && state->last.started_boot_ns >= since_boot_ns;
+        if (is_fresh && state->last.within)
+            continue;
+        measured = is_fresh && state->last.measured;
+        if (measured || !found)
+            probe = i;
+        found = true;
     }
-    return true;
+    const struct sq_measurement *last = &watch->probes[probe].last;
+    bool is_fresh = watch->probes[probe].total > 0 && last->started_boot_ns >= since_boot_ns;
+    sq_duration_format(watch->hypothesis->recover_within_ns, within);
+    decide(watch, SQ_HYPOTHESIS_AFTER, probe, measured,
+           "probe \"%s\" did not hold again within %s after the rollback: %s", name_of(watch, probe), within,
+           is_fresh ? last->reason : "no measurement was finished");
 }
 
-static void note(struct sq_probe_state *state, const struct sq_measurement *measurement)
+static void judge_after(struct sq_watch *watch, uint64_t now_boot_ns)
 {
-    state->under_way = false;
-    state->last = *measurement;
-    state->total++;
+    if (watch->verdicts[SQ_HYPOTHESIS_AFTER] != SQ_VERDICT_OPEN)
+        return;
+    if (all_hold_since(watch, watch->began_boot_ns[SQ_HYPOTHESIS_AFTER])) {
+        watch->verdicts[SQ_HYPOTHESIS_AFTER] = SQ_VERDICT_HOLDS;
+        return;
+    }
+    bool waits = false;
+    for (uint32_t i = 0; i < watch->hypothesis->probe_count; i++)
+        waits = waits || under_way(&watch->probes[i], watch->since_boot_ns, UINT64_MAX) > 0;
+    if (now_boot_ns >= recover_until_boot_ns(watch) && !waits)
+        decide_not_recovered(watch);
+}
+
+static void judge_before(struct sq_watch *watch)
+{
+    if (watch->verdicts[SQ_HYPOTHESIS_BEFORE] == SQ_VERDICT_OPEN &&
+        all_hold_since(watch, hold_until_boot_ns(watch)))
+        watch->verdicts[SQ_HYPOTHESIS_BEFORE] = SQ_VERDICT_HOLDS;
+}
+
+/* --- taking --- */
+
+static bool is_worse(const struct sq_probe *probe, const struct sq_measurement *a,
+                     const struct sq_measurement *b)
+{
+    if (a->within != b->within)
+        return b->within;
+    if (a->has_value != b->has_value)
+        return b->has_value;
+    return sq_probe_form_of(probe->kind)->is_worse(probe, a, b);
+}
+
+static void add(struct sq_tally *tally, const struct sq_probe *probe,
+                const struct sq_measurement *measurement, enum sq_judged judged)
+{
+    tally->measured++;
+    tally->evidence += judged == SQ_JUDGED_EVIDENCE;
+    tally->misses += judged == SQ_JUDGED_MISS;
+    tally->misses_measured += judged == SQ_JUDGED_MISS && measurement->measured;
+    tally->too_soon += judged == SQ_JUDGED_LAG;
+    tally->settling += judged == SQ_JUDGED_SETTLE;
+    if (measurement->measured && (!tally->has_worst || is_worse(probe, measurement, &tally->worst))) {
+        tally->has_worst = true;
+        tally->worst = *measurement;
+    }
+}
+
+static bool is_settling(const struct sq_watch *watch, const struct sq_probe *probe, uint64_t boot_ns)
+{
+    for (uint32_t i = 0; i < watch->span_count; i++)
+        if (boot_ns >= watch->spans[i].begin_boot_ns &&
+            boot_ns < sq_ns_add(first_boot_ns(watch, &watch->spans[i]), probe->settle_ns) &&
+            probe->settle_ns > 0)
+            return true;
+    return false;
+}
+
+static enum sq_judged judge_in(const struct sq_watch *watch, const struct sq_span *span,
+                               const struct sq_measurement *measurement)
+{
+    const struct sq_probe *probe = &watch->hypothesis->probes[measurement->probe];
+    uint64_t began = measurement->started_boot_ns;
     if (!measurement->within)
-        state->total_misses++;
+        return is_settling(watch, probe, began) ? SQ_JUDGED_SETTLE : SQ_JUDGED_MISS;
+    if (began >= evidence_until_boot_ns(watch, span))
+        return SQ_JUDGED_NOT;
+    return began >= evidence_from_boot_ns(watch, span, probe) ? SQ_JUDGED_EVIDENCE : SQ_JUDGED_LAG;
+}
+
+/* In spans that overlap, what counts in one of them counts. */
+static enum sq_judged weightier(enum sq_judged a, enum sq_judged b)
+{
+    static const int weights[] = {[SQ_JUDGED_NOT] = 0,
+                                  [SQ_JUDGED_LAG] = 1,
+                                  [SQ_JUDGED_SETTLE] = 1,
+                                  [SQ_JUDGED_EVIDENCE] = 2,
+                                  [SQ_JUDGED_MISS] = 3};
+    return weights[b] > weights[a] ? b : a;
+}
+
+static void note_row(struct sq_probe_state *state, const struct sq_measurement *measurement)
+{
+    if (measurement->within) {
+        state->misses = 0;
+        state->misses_measured = 0;
+    } else if (state->judged == SQ_JUDGED_MISS) {
+        if (state->misses++ == 0)
+            state->first_missed_boot_ns = measurement->started_boot_ns;
+        state->misses_measured += measurement->measured;
+        state->last_missed_boot_ns = measurement->started_boot_ns;
+    }
+}
+
+static void take_during(struct sq_watch *watch, const struct sq_measurement *measurement)
+{
+    uint32_t i = measurement->probe;
+    const struct sq_probe *probe = &watch->hypothesis->probes[i];
+    struct sq_probe_state *state = &watch->probes[i];
+    for (uint32_t span = 0; span < watch->span_count; span++) {
+        if (!is_in(&watch->spans[span], measurement->started_boot_ns) || tally_of(watch, span, i)->closed)
+            continue;
+        enum sq_judged judged = judge_in(watch, &watch->spans[span], measurement);
+        add(tally_of(watch, span, i), probe, measurement, judged);
+        state->judged = weightier(state->judged, judged);
+    }
+    note_row(state, measurement);
+    if (watch->verdicts[SQ_HYPOTHESIS_DURING] != SQ_VERDICT_OPEN)
+        return;
+    if (!measurement->within && state->misses >= probe->abort_after_misses) {
+        decide(watch, SQ_HYPOTHESIS_DURING, i, state->misses_measured > 0,
+               "probe \"%s\" missed %u time%s in a row, the last because %s: %s", probe->name, state->misses,
+               plural(state->misses), because(measurement->measured), measurement->reason);
+        return;
+    }
+    for (uint32_t span = 0; span < watch->span_count; span++)
+        if (is_in(&watch->spans[span], measurement->started_boot_ns))
+            judge_span(watch, span, i, measurement->ended_boot_ns);
+}
+
+static void take_before(struct sq_watch *watch, const struct sq_measurement *measurement)
+{
+    struct sq_probe_state *state = &watch->probes[measurement->probe];
+    state->judged = measurement->within ? SQ_JUDGED_EVIDENCE : SQ_JUDGED_MISS;
+    note_row(state, measurement);
+    add(&state->before, &watch->hypothesis->probes[measurement->probe], measurement, state->judged);
+    if (!measurement->within && watch->verdicts[SQ_HYPOTHESIS_BEFORE] == SQ_VERDICT_OPEN)
+        decide(watch, SQ_HYPOTHESIS_BEFORE, measurement->probe, measurement->measured,
+               "probe \"%s\" %s before anything was injected: %s", name_of(watch, measurement->probe),
+               measurement->measured ? "is out of tolerance" : "could not be measured", measurement->reason);
+}
+
+static void take_after(struct sq_watch *watch, const struct sq_measurement *measurement)
+{
+    struct sq_probe_state *state = &watch->probes[measurement->probe];
+    state->judged = measurement->within ? SQ_JUDGED_EVIDENCE : SQ_JUDGED_MISS;
+    note_row(state, measurement);
+    add(&state->after, &watch->hypothesis->probes[measurement->probe], measurement, state->judged);
+}
+
+/* False: it was given up, and counted as a miss then. */
+static bool land(struct sq_probe_state *state, uint64_t started_boot_ns)
+{
+    uint32_t found = state->flight_count;
+    for (uint32_t i = 0; i < state->flight_count; i++)
+        if (state->flights[i] <= started_boot_ns)
+            found = i;
+    if (found == state->flight_count && state->given_up > 0) {
+        state->given_up--;
+        return false;
+    }
+    if (found < state->flight_count) {
+        state->flight_count--;
+        memmove(&state->flights[found], &state->flights[found + 1],
+                (state->flight_count - found) * sizeof(state->flights[0]));
+    }
+    return true;
+}
+
+static void take(struct sq_watch *watch, const struct sq_measurement *measurement)
+{
+    struct sq_probe_state *state = &watch->probes[measurement->probe];
+    /* An older one that is answered late must not hide a newer value. */
+    if (state->total == 0 || measurement->started_boot_ns >= state->last.started_boot_ns)
+        state->last = *measurement;
+    state->total++;
+    state->total_misses += !measurement->within;
+    enum sq_hypothesis_phase phase = sq_watch_phase_at(watch, measurement->started_boot_ns);
+    if (phase == SQ_HYPOTHESIS_DURING)
+        take_during(watch, measurement);
+    else if (phase == SQ_HYPOTHESIS_AFTER)
+        take_after(watch, measurement);
+    else if (watch->phase == SQ_HYPOTHESIS_BEFORE && measurement->started_boot_ns >= watch->since_boot_ns)
+        take_before(watch, measurement);
+}
+
+static void give_up_hanging(struct sq_watch *watch, uint64_t now_boot_ns)
+{
+    for (uint32_t i = 0; i < watch->hypothesis->probe_count; i++) {
+        struct sq_probe_state *state = &watch->probes[i];
+        while (state->flight_count > 0 && now_boot_ns >= give_up_boot_ns(watch, i, 0)) {
+            struct sq_measurement lost = {
+                .probe = i, .started_boot_ns = state->flights[0], .ended_boot_ns = now_boot_ns};
+            (void)sq_text_copy(lost.reason, sizeof(lost.reason), "the measurement itself was never finished");
+            (void)land(state, state->flights[0]);
+            state->given_up++;
+            state->judged = SQ_JUDGED_NOT;
+            take(watch, &lost);
+        }
+    }
 }
 
 enum sq_verdict sq_watch_take(struct sq_watch *watch, const struct sq_measurement *measurement)
 {
     struct sq_probe_state *state = &watch->probes[measurement->probe];
-    bool counts = measurement->started_boot_ns >= watch->since_boot_ns;
-    /* A straggler of the phase before must not hide a newer value, nor end the wait for one under way. */
-    if (!counts) {
-        if (measurement->started_boot_ns >= state->last.started_boot_ns) {
-            bool under_way = state->under_way;
-            note(state, measurement);
-            state->under_way = under_way;
-        }
-        return watch->verdict;
-    }
-    note(state, measurement);
-    state->measured_once = true;
-    if (watch->verdict != SQ_VERDICT_OPEN)
-        return watch->verdict;
-    if (measurement->within) {
-        state->misses = 0;
-    } else {
-        if (state->misses++ == 0)
-            state->first_missed_boot_ns = measurement->started_boot_ns;
-        state->last_missed_boot_ns = measurement->started_boot_ns;
-        if (watch->phase == SQ_HYPOTHESIS_BEFORE)
-            return decide(watch, measurement->probe, measurement->measured);
-        if (watch->phase == SQ_HYPOTHESIS_DURING &&
-            state->misses >= watch->hypothesis->probes[measurement->probe].abort_after_misses)
-            return decide(watch, measurement->probe, measurement->measured);
-    }
+    state->judged = SQ_JUDGED_NOT;
+    if (land(state, measurement->started_boot_ns))
+        take(watch, measurement);
     return sq_watch_check(watch, measurement->ended_boot_ns);
-}
-
-/* recover_within is over: the first probe with a measured miss decides, else the first that does not hold. */
-static enum sq_verdict not_recovered(struct sq_watch *watch)
-{
-    bool found = false;
-    uint32_t unmeasured = 0;
-    for (uint32_t i = 0; i < watch->hypothesis->probe_count; i++) {
-        const struct sq_probe_state *state = &watch->probes[i];
-        if (state->measured_once && state->last.within)
-            continue;
-        if (state->measured_once && state->last.measured)
-            return decide(watch, i, true);
-        if (!found)
-            unmeasured = i;
-        found = true;
-    }
-    return decide(watch, unmeasured, false);
 }
 
 enum sq_verdict sq_watch_check(struct sq_watch *watch, uint64_t now_boot_ns)
 {
-    if (watch->verdict != SQ_VERDICT_OPEN || watch->hypothesis->probe_count == 0)
-        return watch->verdict;
-    if (watch->phase == SQ_HYPOTHESIS_BEFORE && held_before(watch))
-        watch->verdict = SQ_VERDICT_HOLDS;
-    if (watch->phase == SQ_HYPOTHESIS_AFTER) {
-        if (holds_after(watch))
-            watch->verdict = SQ_VERDICT_HOLDS;
-        else if (now_boot_ns >= recover_until_boot_ns(watch))
-            return not_recovered(watch);
-    }
-    return watch->verdict;
-}
-
-void sq_watch_explain(const struct sq_watch *watch, char *text, size_t size)
-{
-    const struct sq_probe *probe = &watch->hypothesis->probes[watch->deciding];
-    const struct sq_probe_state *state = &watch->probes[watch->deciding];
-    char within[SQ_UNIT_TEXT_MAX];
-    const char *reason = state->measured_once ? state->last.reason : "no measurement was finished";
-    text[0] = '\0';
-    switch (watch->phase) {
-    case SQ_HYPOTHESIS_BEFORE:
-        sq_text_append(text, size, "probe \"%s\" %s before anything was injected: %s", probe->name,
-                       watch->verdict == SQ_VERDICT_BROKEN ? "is out of tolerance" : "could not be measured",
-                       reason);
-        break;
-    case SQ_HYPOTHESIS_DURING:
-        sq_text_append(text, size, "probe \"%s\" missed %u time%s in a row, the last because %s: %s",
-                       probe->name, state->misses, state->misses == 1 ? "" : "s",
-                       watch->verdict == SQ_VERDICT_BROKEN ? "it is out of tolerance"
-                                                           : "it could not be measured",
-                       reason);
-        break;
-    case SQ_HYPOTHESIS_AFTER:
-        sq_duration_format(watch->hypothesis->recover_within_ns, within);
-        sq_text_append(text, size, "probe \"%s\" did not hold again within %s after the rollback: %s",
-                       probe->name, within, reason);
-        break;
-    }
+    if (watch->hypothesis->probe_count == 0)
+        return watch->verdicts[watch->phase];
+    give_up_hanging(watch, now_boot_ns);
+    judge_spans(watch, now_boot_ns);
+    if (watch->phase == SQ_HYPOTHESIS_BEFORE)
+        judge_before(watch);
+    if (watch->phase == SQ_HYPOTHESIS_AFTER)
+        judge_after(watch, now_boot_ns);
+    return watch->verdicts[watch->phase];
 }

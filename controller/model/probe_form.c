@@ -75,5 +75,5 @@ void sq_probe_value_format(const struct sq_probe *probe, const struct sq_measure
     if (!measurement->has_value)
         sq_text_append(text, size, "%s", measurement->measured ? "no answer" : "not measurable");
     else
-        sq_probe_form_of(probe->kind)->value_format(measurement, text, size);
+        sq_probe_form_of(probe->kind)->value_format(probe, measurement, text, size);
 }

@@ -35,7 +35,11 @@ struct sq_probe_form {
     /* What no single key can say, once all is read; `node` is the probe's map. NULL: nothing. */
     int (*check)(struct sq_node node, const struct sq_probe *probe, struct sq_error *error);
     void (*tolerance_format)(const struct sq_probe *probe, char *text, size_t size);
-    void (*value_format)(const struct sq_measurement *measurement, char *text, size_t size); /* of a value */
+    void (*value_format)(const struct sq_probe *probe, const struct sq_measurement *measurement, char *text,
+                         size_t size); /* of a value */
+    /* Of two values that are both in tolerance, or both not: is the first one the worse? */
+    bool (*is_worse)(const struct sq_probe *probe, const struct sq_measurement *a,
+                     const struct sq_measurement *b);
 };
 
 /* Every kind, in the order of their numbers. */

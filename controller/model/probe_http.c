@@ -116,11 +116,20 @@ static void format_tolerance(const struct sq_probe *probe, char *text, size_t si
     sq_text_append(text, size, " within %s", limit);
 }
 
-static void format_value(const struct sq_measurement *measurement, char *text, size_t size)
+static void format_value(const struct sq_probe *probe, const struct sq_measurement *measurement, char *text,
+                         size_t size)
 {
     char took[SQ_UNIT_TEXT_MAX];
+    (void)probe;
     sq_duration_format_rounded(measurement->took_ns, took);
     sq_text_append(text, size, "status %.0f in %s", measurement->value, took);
+}
+
+static bool is_worse(const struct sq_probe *probe, const struct sq_measurement *a,
+                     const struct sq_measurement *b)
+{
+    (void)probe;
+    return a->took_ns > b->took_ns;
 }
 
 static const struct sq_probe_key keys[] = {
@@ -145,4 +154,5 @@ const struct sq_probe_form sq_probe_http_form = {
     .check = check,
     .tolerance_format = format_tolerance,
     .value_format = format_value,
+    .is_worse = is_worse,
 };

@@ -33,9 +33,19 @@ static void format_tolerance(const struct sq_probe *probe, char *text, size_t si
     sq_text_append(text, size, "%s", tolerance);
 }
 
-static void format_value(const struct sq_measurement *measurement, char *text, size_t size)
+static void format_value(const struct sq_probe *probe, const struct sq_measurement *measurement, char *text,
+                         size_t size)
 {
-    sq_text_append(text, size, "%.6g", measurement->value);
+    char number[SQ_NUMBER_TEXT_MAX];
+    sq_tolerance_value_format(&probe->tolerance, measurement->value, number);
+    sq_text_append(text, size, "%s", number);
+}
+
+static bool is_worse(const struct sq_probe *probe, const struct sq_measurement *a,
+                     const struct sq_measurement *b)
+{
+    return sq_tolerance_margin(&probe->tolerance, a->value) <
+           sq_tolerance_margin(&probe->tolerance, b->value);
 }
 
 static const struct sq_probe_key keys[] = {
@@ -59,4 +69,5 @@ const struct sq_probe_form sq_probe_promql_form = {
     .key_count = sizeof(keys) / sizeof(keys[0]),
     .tolerance_format = format_tolerance,
     .value_format = format_value,
+    .is_worse = is_worse,
 };

@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NUMBER_TEXT_MAX 40
-
 static const struct {
     const char *sign;
     enum sq_tolerance_kind kind;
@@ -26,7 +24,7 @@ static const char expected[] =
  * blanks. */
 static int parse_number(const char *text, size_t length, double *number)
 {
-    char copy[NUMBER_TEXT_MAX];
+    char copy[SQ_NUMBER_TEXT_MAX];
     while (length > 0 && text[length - 1] == ' ')
         length--;
     while (length > 0 && text[0] == ' ') {
@@ -86,17 +84,28 @@ int sq_tolerance_parse(const char *text, struct sq_tolerance *tolerance, struct 
 }
 
 /* The shortest of two forms that reads back as the same number. */
-static void format_number(double number, char text[NUMBER_TEXT_MAX])
+static void format_number(double number, char text[SQ_NUMBER_TEXT_MAX])
 {
-    (void)snprintf(text, NUMBER_TEXT_MAX, "%.15g", number);
+    (void)snprintf(text, SQ_NUMBER_TEXT_MAX, "%.15g", number);
     if (strtod(text, NULL) != number)
-        (void)snprintf(text, NUMBER_TEXT_MAX, "%.17g", number);
+        (void)snprintf(text, SQ_NUMBER_TEXT_MAX, "%.17g", number);
+}
+
+void sq_tolerance_value_format(const struct sq_tolerance *tolerance, double value,
+                               char text[SQ_NUMBER_TEXT_MAX])
+{
+    bool holds = sq_tolerance_holds(tolerance, value);
+    for (int digits = 6; digits <= 17; digits++) {
+        (void)snprintf(text, SQ_NUMBER_TEXT_MAX, "%.*g", digits, value);
+        if (sq_tolerance_holds(tolerance, strtod(text, NULL)) == holds)
+            return;
+    }
 }
 
 void sq_tolerance_format(const struct sq_tolerance *tolerance, char text[SQ_TOLERANCE_TEXT_MAX])
 {
-    char low[NUMBER_TEXT_MAX];
-    char high[NUMBER_TEXT_MAX];
+    char low[SQ_NUMBER_TEXT_MAX];
+    char high[SQ_NUMBER_TEXT_MAX];
     format_number(tolerance->low, low);
     format_number(tolerance->high, high);
     if (tolerance->kind == SQ_TOLERANCE_RANGE) {
@@ -129,4 +138,24 @@ bool sq_tolerance_holds(const struct sq_tolerance *tolerance, double value)
         return value >= tolerance->low && value <= tolerance->high;
     }
     return false;
+}
+
+double sq_tolerance_margin(const struct sq_tolerance *tolerance, double value)
+{
+    switch (tolerance->kind) {
+    case SQ_TOLERANCE_LESS:
+    case SQ_TOLERANCE_AT_MOST:
+        return tolerance->low - value;
+    case SQ_TOLERANCE_AT_LEAST:
+    case SQ_TOLERANCE_MORE:
+        return value - tolerance->low;
+    case SQ_TOLERANCE_EQUAL:
+        return -fabs(value - tolerance->low);
+    case SQ_TOLERANCE_NOT_EQUAL:
+        return fabs(value - tolerance->low);
+    case SQ_TOLERANCE_RANGE:
+        return value - tolerance->low < tolerance->high - value ? value - tolerance->low
+                                                                : tolerance->high - value;
+    }
+    return 0;
 }

@@ -30,4 +30,14 @@ void sq_tolerance_format(const struct sq_tolerance *tolerance, char text[SQ_TOLE
 /* NaN is never within. */
 bool sq_tolerance_holds(const struct sq_tolerance *tolerance, double value);
 
+/* How far a value is from the bound that it is nearest to breaking: the smaller, the worse; negative where it
+ * is broken. */
+double sq_tolerance_margin(const struct sq_tolerance *tolerance, double value);
+
+/* A value as text: six digits, or so many that the text is in tolerance exactly when the value is ("0.9 where
+ * >= 0.9 is tolerated" tells nobody anything). */
+#define SQ_NUMBER_TEXT_MAX 40
+void sq_tolerance_value_format(const struct sq_tolerance *tolerance, double value,
+                               char text[SQ_NUMBER_TEXT_MAX]);
+
 #endif

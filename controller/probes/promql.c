@@ -50,9 +50,10 @@ static void judge(const struct sq_probe *probe, const char *prometheus_url,
     measurement->within = sq_tolerance_holds(&probe->tolerance, measurement->value);
     if (!measurement->within) {
         char tolerance[SQ_TOLERANCE_TEXT_MAX];
+        char value[SQ_NUMBER_TEXT_MAX];
         sq_tolerance_format(&probe->tolerance, tolerance);
-        sq_text_append(measurement->reason, SQ_REASON_MAX, "%g where %s is tolerated", measurement->value,
-                       tolerance);
+        sq_tolerance_value_format(&probe->tolerance, measurement->value, value);
+        sq_text_append(measurement->reason, SQ_REASON_MAX, "%s where %s is tolerated", value, tolerance);
     }
 }
 
