@@ -194,7 +194,7 @@ static uint64_t last_boot_ns(const struct sq_watch *watch, const struct sq_span 
                              const struct sq_probe *probe)
 {
     return most_of(sq_ns_sub(evidence_until_boot_ns(watch, span), timeout_of_ns(probe)),
-                    evidence_from_boot_ns(watch, span, probe));
+                   evidence_from_boot_ns(watch, span, probe));
 }
 
 static bool is_in(const struct sq_span *span, uint64_t boot_ns)
@@ -228,8 +228,7 @@ static bool is_forced(const struct sq_watch *watch, uint32_t probe, uint64_t now
             continue;
         if (!tally->asked_first && now_boot_ns >= first_boot_ns(watch, span))
             return true;
-        if (!tally->asked_last &&
-            now_boot_ns >= last_boot_ns(watch, span, &watch->hypothesis->probes[probe]))
+        if (!tally->asked_last && now_boot_ns >= last_boot_ns(watch, span, &watch->hypothesis->probes[probe]))
             return true;
     }
     return false;
@@ -243,8 +242,8 @@ static void note_asked(struct sq_watch *watch, uint32_t probe, uint64_t now_boot
         if (!is_in(span, now_boot_ns))
             continue;
         tally->asked_first = tally->asked_first || now_boot_ns >= first_boot_ns(watch, span);
-        tally->asked_last = tally->asked_last ||
-                            now_boot_ns >= last_boot_ns(watch, span, &watch->hypothesis->probes[probe]);
+        tally->asked_last =
+            tally->asked_last || now_boot_ns >= last_boot_ns(watch, span, &watch->hypothesis->probes[probe]);
     }
 }
 
@@ -390,8 +389,8 @@ static void decide_too_many(struct sq_watch *watch, uint32_t span, uint32_t prob
     const struct sq_tally *tally = tally_of(watch, span, probe);
     const struct sq_measurement *last = &watch->probes[probe].last;
     decide(watch, SQ_HYPOTHESIS_DURING, probe, tally->misses_measured > 0,
-           "probe \"%s\" missed %u time%s in \"%s\", where %llu of %llu may miss%s%s%s", name_of(watch, probe),
-           tally->misses, plural(tally->misses), watch->spans[span].name,
+           "probe \"%s\" missed %u time%s in \"%s\", where %llu of %llu may miss%s%s%s",
+           name_of(watch, probe), tally->misses, plural(tally->misses), watch->spans[span].name,
            (unsigned long long)sq_probe_allowed(&watch->hypothesis->probes[probe], judged),
            (unsigned long long)judged, last->within ? "" : ", the last because ",
            last->within ? "" : because(last->measured), last->within ? "" : ": ");

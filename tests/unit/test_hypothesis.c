@@ -418,7 +418,7 @@ static void test_a_measurement_that_is_never_answered_is_waited_for_so_long(void
     set_up(1);
     begin_step(3 * S);
     assert_true(sq_watch_due(&watch, T0, &due));
-    assert_false(sq_watch_due(&watch, T0 + S, &due)); /* one at a time */
+    assert_false(sq_watch_due(&watch, T0 + S, &due));    /* one at a time */
     assert_true(sq_watch_due(&watch, T0 + 2 * S, &due)); /* but for the one before the end */
     assert_int_equal(sq_watch_check(&watch, T0 + 3 * S - 1), SQ_VERDICT_OPEN);
     assert_true(sq_watch_next_boot_ns(&watch) == T0 + 3 * S);

@@ -86,6 +86,51 @@ static void test_format_reads_back(void **state)
     }
 }
 
+static void expect_written(const char *tolerance_text, double value, const char *expected)
+{
+    struct sq_tolerance tolerance;
+    char text[SQ_NUMBER_TEXT_MAX];
+    assert_int_equal(sq_tolerance_parse(tolerance_text, &tolerance, NULL), 0);
+    sq_tolerance_value_format(&tolerance, value, text);
+    assert_string_equal(text, expected);
+}
+
+/* "0.9 where >= 0.9 is tolerated" would help nobody. */
+static void test_a_value_is_written_so_that_the_verdict_is_seen(void **state)
+{
+    (void)state;
+    expect_written(">= 0.9", 0.9, "0.9");
+    expect_written(">= 0.9", 0.9 - 1e-16, "0.8999999999999999");
+    expect_written(">= 0.9", 0.89999999, "0.89999999");
+    expect_written(">= 0.9", 2.0 / 3, "0.666667");
+    expect_written("<= 0.3", 0.1 + 0.2, "0.30000000000000004");
+    expect_written("== 1", 0.9999999, "0.9999999");
+    expect_written("!= 0", 0, "0");
+    expect_written("0.9..1", 1.00000001, "1.00000001");
+    expect_written(">= 1", -INFINITY, "-inf");
+    expect_written(">= 1", NAN, "nan");
+    expect_written("< 2000000", 1999999.5, "1999999.5");
+}
+
+static void test_margin(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        double worse;
+        double better;
+    } cases[] = {{">= 0.9", 0.91, 0.95}, {"> 0.9", 0.8, 0.85}, {"< 5", 4.9, 1},
+                 {"<= 5", 7, 6},         {"== 3", 3.5, 3.2},   {"!= 0", 0, 0.1},
+                 {"1..5", 4.9, 3},       {"1..5", 0, 0.5},     {"1..5", 9, 1}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct sq_tolerance tolerance;
+        assert_int_equal(sq_tolerance_parse(cases[i].text, &tolerance, NULL), 0);
+        if (sq_tolerance_margin(&tolerance, cases[i].worse) >=
+            sq_tolerance_margin(&tolerance, cases[i].better))
+            fail_msg("'%s': %g is not worse than %g", cases[i].text, cases[i].worse, cases[i].better);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -94,6 +139,8 @@ int main(void)
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_suggestion),
         cmocka_unit_test(test_format_reads_back),
+        cmocka_unit_test(test_a_value_is_written_so_that_the_verdict_is_seen),
+        cmocka_unit_test(test_margin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
