@@ -95,8 +95,8 @@ struct sq_run_measured {
     const struct sq_measurement *measurement;
     enum sq_run_phase phase; /* in which it began */
     uint32_t misses_in_a_row;
-    bool deciding; /* it ended the run */
-    const char *judged;       /* what it counts as: sq_judged_name */
+    bool deciding;      /* it ended the run */
+    const char *judged; /* what it counts as: sq_judged_name */
 };
 
 /* One fault of one host as it was last known, its times by our clock. */
