@@ -216,13 +216,14 @@ static json_t *host_json(const struct sq_host *host, const struct halted *halted
     json_t *entry = json_pack("{s:o, s:s, s:i}", "name", sq_json_text(host->name), "outcome",
                               words[halted->outcome], "ended", (int)halted->ended_count);
     if (halted->error.code != SQ_OK)
-        (void)json_object_set_new(entry, "problem", sq_json_text(halted->error.text));
+        (void)json_object_set_new(entry, "problem",
+                                  sq_output_problem(halted->error.code, halted->error.text));
     if (halted->outcome == ALL_REMOVED && halted->ended_count > 0) {
         (void)json_object_set_new(entry, "title", sq_json_text(answer->reply.title));
-        (void)json_object_set_new(entry, "clean-after-ns",
-                                  json_integer((json_int_t)after_ns(halted, &answer->reply, false)));
-        (void)json_object_set_new(entry, "removed-after-ns",
-                                  json_integer((json_int_t)after_ns(halted, &answer->reply, true)));
+        (void)json_object_set_new(entry, "clean_after_s",
+                                  sq_json_seconds(after_ns(halted, &answer->reply, false)));
+        (void)json_object_set_new(entry, "removed_after_s",
+                                  sq_json_seconds(after_ns(halted, &answer->reply, true)));
     }
     return entry;
 }
@@ -264,9 +265,8 @@ static int run_halt(const struct sq_options *options)
             print_host(host, &halted[i], &everybody.answers[i], colored);
     }
     int status = exit_status(halted, count);
-    if (options->json ? sq_output_json(json_pack("{s:o}", "hosts", list)) != 0 : fflush(stdout) != 0)
-        return status != SQ_EXIT_COMPLETED ? status : SQ_EXIT_FAILED;
-    return status;
+    return options->json ? sq_output_json(json_pack("{s:o}", "hosts", list), status, NULL)
+                         : sq_output_text(status);
 }
 
 static const struct sq_option *const option_table[] = {&sq_option_hosts, &sq_option_json, NULL};

@@ -24,8 +24,6 @@ static const char *why_not(const struct sq_answer *answer)
 static json_t *hello_json(const struct sq_answer *answer)
 {
     const struct sq_hello *hello = &answer->reply.hello;
-    char max_duration[SQ_UNIT_TEXT_MAX];
-    sq_duration_format(hello->max_duration_ns, max_duration);
     json_t *faults = json_object();
     for (uint32_t i = 0; i < hello->ability_count; i++) {
         const struct sq_ability *ability = &hello->abilities[i];
@@ -36,16 +34,20 @@ static json_t *hello_json(const struct sq_answer *answer)
                                                 (int)ability->permitted, "reason",
                                                 sq_json_text(ability->reason)));
     }
-    char ends[SQ_TIMESTAMP_MAX] = "";
+    json_t *object =
+        json_pack("{s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o}", "version", sq_json_text(hello->agent_version),
+                  "protocol", (int)hello->protocol, "hostname", sq_json_text(hello->hostname), "kernel",
+                  sq_json_text(hello->kernel), "clock_offset_s",
+                  sq_json_number((double)sq_hosts_clock_offset_ns(answer) / 1e9), "round_trip_s",
+                  sq_json_seconds(answer->answered_boot_ns - answer->sent_boot_ns), "max_duration_s",
+                  sq_json_seconds(hello->max_duration_ns), "faults", faults);
+    char ends[SQ_TIMESTAMP_MAX];
+    sq_timestamp_format(hello->certificate_ends_real_ns, ends);
     if (hello->certificate_ends_real_ns != 0)
-        sq_timestamp_format(hello->certificate_ends_real_ns, ends);
-    return json_pack("{s:o, s:i, s:o, s:o, s:I, s:I, s:s, s:o, s:s, s:o}", "version",
-                     sq_json_text(hello->agent_version), "protocol", (int)hello->protocol, "hostname",
-                     sq_json_text(hello->hostname), "kernel", sq_json_text(hello->kernel), "clock-offset-ns",
-                     (json_int_t)sq_hosts_clock_offset_ns(answer), "round-trip-ns",
-                     (json_int_t)(answer->answered_boot_ns - answer->sent_boot_ns), "max-duration",
-                     max_duration, "policy-problem", sq_json_text(hello->policy_problem), "certificate-ends",
-                     ends, "faults", faults);
+        (void)json_object_set_new(object, "certificate_ends", json_string(ends));
+    if (hello->policy_problem[0] != '\0')
+        (void)json_object_set_new(object, "policy_problem", sq_json_text(hello->policy_problem));
+    return object;
 }
 
 static json_t *everybody_json(const struct sq_everybody *everybody)
@@ -64,9 +66,7 @@ static json_t *everybody_json(const struct sq_everybody *everybody)
         else
             (void)json_object_set_new(
                 entry, "problem",
-                json_pack("{s:s, s:o}", "code",
-                          sq_code_name(answer->failed ? answer->error.code : answer->reply.code), "message",
-                          sq_json_text(why_not(answer))));
+                sq_output_problem(answer->failed ? answer->error.code : answer->reply.code, why_not(answer)));
         (void)json_array_append_new(list, entry);
     }
     return json_pack("{s:o}", "hosts", list);
@@ -102,15 +102,15 @@ static int run_hosts(const struct sq_options *options)
         sq_everybody_ask(&everybody, SQ_VERB_HELLO, HOSTS_TIMEOUT_NS, &error) != 0)
         return sq_command_fail(options, &error);
     refine_clocks(&everybody);
-    int printed = options->json
-                      ? sq_output_json(everybody_json(&everybody))
-                      : sq_hosts_print(&everybody, sq_style_is_wanted(options->color, stdout), stdout);
-    if (printed != 0)
-        return SQ_EXIT_FAILED;
+    int status = SQ_EXIT_COMPLETED;
     for (uint32_t i = 0; i < everybody.inventory->host_count; i++)
         if (!sq_hosts_is_there(&everybody.answers[i]))
-            return SQ_EXIT_FAILED;
-    return SQ_EXIT_COMPLETED;
+            status = SQ_EXIT_FAILED;
+    if (options->json)
+        return sq_output_json(everybody_json(&everybody), status, NULL);
+    if (sq_hosts_print(&everybody, sq_style_is_wanted(options->color, stdout), stdout) != 0)
+        return SQ_EXIT_FAILED;
+    return sq_output_text(status);
 }
 
 static const struct sq_option *const option_table[] = {&sq_option_hosts, &sq_option_local, &sq_option_json,

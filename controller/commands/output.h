@@ -7,9 +7,17 @@
 #include <jansson.h>
 
 /*
- * Print one JSON value and a newline on standard output. Takes over `value`; NULL (out of memory while it was
- * made) and a write error give -1.
+ * The end of a verb with --json: one object (docs/json.md) and a newline on standard output. Takes over
+ * `value` and puts "exit_status" into it, and "error" where there is one (NULL: none). Returns the exit
+ * status: `status`, but SQ_EXIT_FAILED in the place of 0 where the object could not be made (`value` is NULL)
+ * or not be written.
  */
-int sq_output_json(json_t *value);
+int sq_output_json(json_t *value, int status, const struct sq_error *error);
+
+/* The same for a verb that printed text: all of it has to be out. */
+int sq_output_text(int status);
+
+/* {"code", "message"}, and "file", "line", "column" as far as the message begins with a place. */
+json_t *sq_output_problem(enum sq_code code, const char *message);
 
 #endif

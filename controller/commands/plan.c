@@ -73,21 +73,38 @@ static int load(const struct sq_options *options, struct planning *planning, str
     return sq_dry_run_open(planning->plan, &planning->dry_run, error);
 }
 
-static int print(const struct sq_options *options, const struct planning *planning)
+static int finish_json(const struct sq_options *options, const struct planning *planning,
+                       const struct sq_error *refusal)
 {
-    if (!options->json) {
-        sq_plan_print(planning->plan, planning->dry_run.problems, &planning->dry_run.company,
-                      options->offline, sq_style_is_wanted(options->color, stdout), stdout);
-        (void)printf("Nothing was injected, nothing was changed%s.\n",
-                     options->output_path == NULL ? ", nothing was written" : " on any host");
-        return fflush(stdout) == 0 ? 0 : -1;
-    }
     json_t *result = sq_plan_json(planning->plan, planning->dry_run.problems);
-    if (result != NULL && planning->sha256[0] != '\0') {
-        (void)json_object_set_new(result, "plan-file", sq_json_text(options->output_path));
+    if (!options->offline)
+        (void)json_object_set_new(result, "company", sq_company_json(&planning->dry_run.company));
+    if (planning->sha256[0] != '\0') {
+        (void)json_object_set_new(result, "plan_file", sq_json_text(options->output_path));
         (void)json_object_set_new(result, "sha256", json_string(planning->sha256));
     }
-    return sq_output_json(result);
+    int status = refusal != NULL ? (int)sq_exit_of(refusal->code) : SQ_EXIT_COMPLETED;
+    return sq_output_json(result, status, refusal);
+}
+
+static int finish_text(const struct sq_options *options, const struct planning *planning,
+                       const struct sq_error *refusal)
+{
+    sq_plan_print(planning->plan, planning->dry_run.problems, &planning->dry_run.company, options->offline,
+                  sq_style_is_wanted(options->color, stdout), stdout);
+    (void)printf("Nothing was injected, nothing was changed%s.\n",
+                 options->output_path == NULL ? ", nothing was written" : " on any host");
+    if (refusal == NULL) {
+        if (planning->sha256[0] != '\0')
+            (void)printf("The plan stands in %s, SHA-256 %s.\nRun exactly this with: squall run %s\n",
+                         options->output_path, planning->sha256, options->output_path);
+        return sq_output_text(SQ_EXIT_COMPLETED);
+    }
+    int status = sq_output_text((int)sq_exit_of(refusal->code));
+    (void)sq_command_fail(options, refusal);
+    if (options->output_path != NULL)
+        (void)fprintf(stderr, "squall: %s was not written\n", options->output_path);
+    return status;
 }
 
 static int run_plan(const struct sq_options *options)
@@ -108,18 +125,9 @@ static int run_plan(const struct sq_options *options)
         sq_plan_file_write(options->output_path, planning.plan, options->offline, planning.input.text,
                            options->settings, options->setting_count, planning.sha256, &error) != 0)
         return sq_command_fail(options, &error);
-    if (print(options, &planning) != 0)
-        return SQ_EXIT_FAILED;
-    if (status != 0) {
-        (void)fprintf(stderr, "squall: %s\n", error.text);
-        if (options->output_path != NULL)
-            (void)fprintf(stderr, "squall: %s was not written\n", options->output_path);
-        return (int)sq_exit_of(error.code);
-    }
-    if (planning.sha256[0] != '\0' && !options->json)
-        (void)printf("The plan stands in %s, SHA-256 %s.\nRun exactly this with: squall run %s\n",
-                     options->output_path, planning.sha256, options->output_path);
-    return SQ_EXIT_COMPLETED;
+    const struct sq_error *refusal = status != 0 ? &error : NULL;
+    return options->json ? finish_json(options, &planning, refusal)
+                         : finish_text(options, &planning, refusal);
 }
 
 static const struct sq_option option_output = {

@@ -336,7 +336,7 @@ static int run_through(struct session *session)
     if (session->options->json) {
         json_t *head = json_deep_copy(sq_record_head(session->record));
         (void)json_object_set_new(head, "record", sq_json_text(session->record_path));
-        (void)sq_output_json(head);
+        return sq_output_json(head, (int)ending, NULL);
     }
     return (int)ending;
 }

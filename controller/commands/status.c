@@ -96,15 +96,18 @@ static json_t *fault_json(const struct sq_reply *reply, const struct sq_fault_re
         (void)json_array_append_new(lines,
                                     json_pack("{s:s, s:o}", "kind", sq_line_kind_name(report->lines[i].kind),
                                               "text", sq_json_text(report->lines[i].text)));
-    uint64_t left_ns =
-        report->state == SQ_STATE_INJECTED ? sq_ns_sub(report->deadline_boot_ns, reply->now_boot_ns) : 0;
-    return json_pack(
-        "{s:i, s:s, s:s, s:s, s:s, s:o, s:I, s:s, s:b, s:b, s:o, s:o}", "index", (int)report->index, "fault",
-        info != NULL ? info->name : "?", "state", sq_state_name(report->state), "end-reason",
-        report->end_reason != SQ_END_NONE ? sq_end_reason_name(report->end_reason) : "", "code",
-        sq_code_name(report->code), "message", sq_json_text(report->message), "left-ns", (json_int_t)left_ns,
-        "proof", sq_proof_name(report->proof), "proved", (int)(report->proof == SQ_PROOF_PROVED), "touched",
-        (int)report->touched, "counters", counters, "lines", lines);
+    json_t *fault = json_pack("{s:i, s:s, s:s, s:s, s:b, s:o, s:o}", "index", (int)report->index, "fault",
+                              info != NULL ? info->name : "?", "state", sq_state_name(report->state), "proof",
+                              sq_proof_name(report->proof), "touched", (int)report->touched, "counters",
+                              counters, "lines", lines);
+    if (report->end_reason != SQ_END_NONE)
+        (void)json_object_set_new(fault, "ended_by", json_string(sq_end_reason_name(report->end_reason)));
+    if (report->code != SQ_OK)
+        (void)json_object_set_new(fault, "problem", sq_output_problem(report->code, report->message));
+    if (report->state == SQ_STATE_INJECTED)
+        (void)json_object_set_new(fault, "left_s",
+                                  sq_json_seconds(sq_ns_sub(report->deadline_boot_ns, reply->now_boot_ns)));
+    return fault;
 }
 
 static json_t *host_json(const struct sq_host *host, const struct sq_answer *answer)
@@ -113,10 +116,9 @@ static json_t *host_json(const struct sq_host *host, const struct sq_answer *ans
     json_t *entry =
         json_pack("{s:o, s:o}", "name", sq_json_text(host->name), "agent", sq_json_text(host->agent));
     if (answer->failed || reply->code != SQ_OK)
-        (void)json_object_set_new(
-            entry, "problem",
-            json_pack("{s:s, s:o}", "code", sq_code_name(answer->failed ? answer->error.code : reply->code),
-                      "message", sq_json_text(answer->failed ? answer->error.text : reply->message)));
+        (void)json_object_set_new(entry, "problem",
+                                  sq_output_problem(answer->failed ? answer->error.code : reply->code,
+                                                    answer->failed ? answer->error.text : reply->message));
     if (answer->failed)
         return entry;
     if (sq_id_is_zero(&reply->experiment)) {
@@ -130,9 +132,9 @@ static json_t *host_json(const struct sq_host *host, const struct sq_answer *ans
         (void)json_array_append_new(faults, fault_json(reply, &reply->faults[i]));
     (void)json_object_set_new(
         entry, "experiment",
-        json_pack("{s:s, s:o, s:o, s:b, s:I, s:o}", "id", id, "title", sq_json_text(reply->title), "operator",
-                  sq_json_text(reply->operator_name), "over", (int)is_over(reply), "lease-left-ns",
-                  (json_int_t)sq_ns_sub(reply->lease_boot_ns, reply->now_boot_ns), "faults", faults));
+        json_pack("{s:s, s:o, s:o, s:b, s:o, s:o}", "id", id, "title", sq_json_text(reply->title), "operator",
+                  sq_json_text(reply->operator_name), "over", (int)is_over(reply), "lease_left_s",
+                  sq_json_seconds(sq_ns_sub(reply->lease_boot_ns, reply->now_boot_ns)), "faults", faults));
     return entry;
 }
 
@@ -162,9 +164,8 @@ static int run_status(const struct sq_options *options)
             print_host(host, &everybody.answers[i], colored);
         status = worse(status, &everybody.answers[i]);
     }
-    if (options->json ? sq_output_json(json_pack("{s:o}", "hosts", list)) != 0 : fflush(stdout) != 0)
-        return SQ_EXIT_FAILED;
-    return status;
+    return options->json ? sq_output_json(json_pack("{s:o}", "hosts", list), status, NULL)
+                         : sq_output_text(status);
 }
 
 static const struct sq_option *const option_table[] = {&sq_option_hosts, &sq_option_json, NULL};

@@ -103,8 +103,7 @@ static json_t *verdict_json(const struct verdict *verdict, bool with_hosts)
     json_t *problems = json_array();
     for (uint32_t i = 0; i < verdict->problems.count; i++) {
         const struct sq_error *error = &verdict->problems.list[i]->error;
-        (void)json_array_append_new(problems, json_pack("{s:s, s:o}", "code", sq_code_name(error->code),
-                                                        "message", sq_json_text(error->text)));
+        (void)json_array_append_new(problems, sq_output_problem(error->code, error->text));
     }
     json_t *result = json_pack("{s:o, s:s, s:b, s:o}", "file", sq_json_text(verdict->path), "kind",
                                verdict->is_inventory ? "inventory" : "experiment", "valid",
@@ -148,9 +147,8 @@ static int run_validate(const struct sq_options *options)
             print_verdict(options, &verdict, inventory != NULL);
         sq_problems_free(&verdict.problems);
     }
-    if (options->json ? sq_output_json(results) != 0 : fflush(stdout) != 0)
-        return SQ_EXIT_FAILED;
-    return status;
+    return options->json ? sq_output_json(json_pack("{s:o}", "files", results), status, NULL)
+                         : sq_output_text(status);
 }
 
 static const struct sq_option *const option_table[] = {&sq_option_hosts, &sq_option_set, &sq_option_json,

@@ -6,9 +6,10 @@
 
 static int run_version(const struct sq_options *options)
 {
-    int result = options->json ? sq_output_json(json_pack("{s:s}", "version", SQ_VERSION))
-                               : printf("squall %s\n", SQ_VERSION);
-    return result >= 0 && fflush(stdout) == 0 ? SQ_EXIT_COMPLETED : SQ_EXIT_FAILED;
+    if (options->json)
+        return sq_output_json(json_pack("{s:s}", "version", SQ_VERSION), SQ_EXIT_COMPLETED, NULL);
+    (void)printf("squall %s\n", SQ_VERSION);
+    return sq_output_text(SQ_EXIT_COMPLETED);
 }
 
 static const struct sq_option *const option_table[] = {&sq_option_json, NULL};

@@ -15,14 +15,21 @@
 
 #include <mbedtls/sha256.h>
 
-#define FORMAT      "squall plan 1"
+#define FORMAT      "squall plan 2" /* 1 had durations as texts */
 #define FORMAT_WORD "squall plan "
 #define FILE_MODE   0600 /* the experiment's text is in it, with whatever secrets it holds */
+
+/* A copy in which 30 and 30.0 are the same: which of them stands in a file is its writer's taste. */
+static json_t *canonical(json_t *content)
+{
+    sq_autofree char *text = json_dumps(content, JSON_COMPACT);
+    return text != NULL ? json_loads(text, JSON_DECODE_INT_AS_REAL, NULL) : NULL;
+}
 
 /* The hash of everything but the hash: compact, keys sorted, so that layout does not matter. */
 static int hash(json_t *content, char sha256[SQ_SHA256_TEXT_MAX], struct sq_error *error)
 {
-    json_t *copy = json_copy(content); /* shallow */
+    json_t *copy = canonical(content);
     if (copy == NULL)
         return sq_fail(error, SQ_SYSTEM, "out of memory");
     (void)json_object_del(copy, "sha256");
@@ -137,6 +144,12 @@ static int take_content(struct sq_plan_file *file, const char *path, struct sq_e
 {
     json_t *content = file->content;
     const char *format = json_string_value(json_object_get(content, "format"));
+    if (format != NULL && strncmp(format, FORMAT_WORD, strlen(FORMAT_WORD)) == 0 &&
+        strcmp(format, FORMAT) != 0)
+        return sq_fail(error, SQ_BAD_INPUT,
+                       "%s: another version of squall made this plan (its format is \"%.64s\", here \"%s\"): "
+                       "make it again from the experiment with `squall plan -o`",
+                       path, format, FORMAT);
     if (format == NULL || strcmp(format, FORMAT) != 0)
         return sq_fail(error, SQ_BAD_INPUT, "%s: expected a file of format \"%s\", found \"%.64s\"", path,
                        FORMAT, format != NULL ? format : "");
@@ -171,7 +184,8 @@ int sq_plan_file_load(const struct sq_input *input, struct sq_plan_file **result
     if (file == NULL)
         return sq_fail(error, SQ_SYSTEM, "out of memory");
     json_error_t problem;
-    file->content = json_loadb(input->text, input->length, JSON_REJECT_DUPLICATES, &problem);
+    file->content =
+        json_loadb(input->text, input->length, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, &problem);
     int status = file->content != NULL ? take_content(file, input->path, error)
                                        : sq_fail(error, SQ_BAD_INPUT, "%s:%d:%d: not a plan: %s", input->path,
                                                  problem.line, problem.column, problem.text);
@@ -273,7 +287,7 @@ static void compare_host(struct differences *differences, json_t *promised, json
         differ(differences, host, "another number of faults", "");
         return;
     }
-    static const char *const ordered[] = {"step", "name", "fault", "duration", "with"};
+    static const char *const ordered[] = {"step", "name", "fault", "duration_s", "with"};
     for (size_t i = 0; i < json_array_size(then_faults); i++) {
         json_t *then_fault = json_array_get(then_faults, i);
         json_t *now_fault = json_array_get(now_faults, i);
@@ -286,15 +300,15 @@ static void compare_host(struct differences *differences, json_t *promised, json
         json_t *now_lines = json_object_get(now_fault, "preview");
         compare_lines(differences, host, then_lines, now_lines, "no longer: ");
         compare_lines(differences, host, now_lines, then_lines, "new: ");
-        if (!json_equal(json_object_get(then_fault, "lines-dropped"),
-                        json_object_get(now_fault, "lines-dropped")))
+        if (!json_equal(json_object_get(then_fault, "lines_dropped"),
+                        json_object_get(now_fault, "lines_dropped")))
             differ(differences, host, "another number of things beyond those listed", "");
     }
 }
 
 static void compare_plans(struct differences *differences, json_t *promised, json_t *now)
 {
-    static const char *const whole[] = {"title", "length", "lease"};
+    static const char *const whole[] = {"title", "length_s", "lease_s"};
     for (size_t i = 0; i < sizeof(whole) / sizeof(whole[0]); i++)
         if (!json_equal(json_object_get(promised, whole[i]), json_object_get(now, whole[i])))
             differ(differences, "the experiment", "another ", whole[i]);
@@ -320,7 +334,9 @@ int sq_plan_file_compare(const struct sq_plan_file *file, const struct sq_plan *
     *text = NULL;
     struct differences differences = {.offline = file->offline};
     differences.stream = open_memstream(&differences.text, &differences.length);
-    json_t *now = sq_plan_json(plan, NULL);
+    json_t *written = sq_plan_json(plan, NULL);
+    json_t *now = written != NULL ? canonical(written) : NULL;
+    json_decref(written);
     if (differences.stream == NULL || now == NULL) {
         json_decref(now);
         if (differences.stream != NULL)

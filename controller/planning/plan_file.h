@@ -3,7 +3,7 @@
  * said it would touch, under a SHA-256. `squall run PLAN` does exactly that, or refuses and shows the
  * difference.
  *
- * JSON: {"format": "squall plan 1", ..., "sha256": of everything else in canonical form}.
+ * JSON: {"format": "squall plan 2", ..., "sha256": of everything else in canonical form}.
  */
 #ifndef SQ_PLANNING_PLAN_FILE_H
 #define SQ_PLANNING_PLAN_FILE_H

@@ -158,13 +158,19 @@ static void test_json(void **state)
     assert_int_equal(validate("good.yaml", "bad.yaml", &options), SQ_EXIT_WRONG);
     json_t *result = json_loads(output, 0, NULL);
     assert_non_null(result);
-    assert_int_equal(json_array_size(result), 2);
-    const json_t *first = json_array_get(result, 0);
+    assert_int_equal(json_integer_value(json_object_get(result, "exit_status")), SQ_EXIT_WRONG);
+    const json_t *files = json_object_get(result, "files");
+    assert_int_equal(json_array_size(files), 2);
+    const json_t *first = json_array_get(files, 0);
     assert_true(json_is_true(json_object_get(first, "valid")));
     assert_string_equal(json_string_value(json_object_get(first, "title")), "Cut web");
-    const json_t *second = json_array_get(result, 1);
+    const json_t *second = json_array_get(files, 1);
     assert_true(json_is_false(json_object_get(second, "valid")));
     assert_int_equal(json_array_size(json_object_get(second, "problems")), 3);
+    const json_t *problem = json_array_get(json_object_get(second, "problems"), 0);
+    assert_non_null(strstr(json_string_value(json_object_get(problem, "file")), "bad.yaml"));
+    assert_true(json_integer_value(json_object_get(problem, "line")) > 0);
+    assert_true(json_integer_value(json_object_get(problem, "column")) > 0);
     json_decref(result);
 }
 
