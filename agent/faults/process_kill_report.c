@@ -30,13 +30,19 @@ static void drop_notes(struct sq_fault_report *report)
     report->line_count = kept;
 }
 
+/* From the signal to the start of what came back. A start time is cut to its tick: the middle of the tick is
+ * the best guess. */
+static uint64_t return_after_ns(const struct sq_kill_state *kill, uint32_t i)
+{
+    uint64_t started_ns = sq_ns_add(sq_process_start_boot_ns(&kill->returned[i]), sq_process_tick_ns() / 2);
+    return sq_ns_sub(started_ns, kill->injected_boot_ns);
+}
+
 static void format_return(const struct sq_kill_state *kill, uint32_t i, char *text, size_t size)
 {
     const struct sq_process_id *id = &kill->returned[i];
     uint64_t tick_ns = sq_process_tick_ns();
-    /* A start time is cut to its tick: the middle of the tick is the best guess. */
-    uint64_t started_ns = sq_ns_add(sq_process_start_boot_ns(id), tick_ns / 2);
-    uint64_t after_ns = sq_ns_sub(started_ns, kill->injected_boot_ns);
+    uint64_t after_ns = return_after_ns(kill, i);
     char after[SQ_UNIT_TEXT_MAX];
     if (after_ns < tick_ns)
         (void)snprintf(after, sizeof after, "less than %ums",
@@ -123,7 +129,10 @@ void sq_kill_report(const struct sq_kill_state *kill, const struct sq_kill_recor
     uint32_t ended = phases[SQ_VICTIM_ENDED];
     sq_report_count(report, "signalled", ended + phases[SQ_VICTIM_SIGNALLED]);
     sq_report_count(report, "killed", ended);
-    sq_report_count(report, "came-back", kill->returned_count < ended ? kill->returned_count : ended);
+    uint32_t returned = kill->returned_count < ended ? kill->returned_count : ended;
+    sq_report_count(report, "came-back", returned);
+    if (returned > 0) /* they are in the order of their starts */
+        sq_report_count(report, "back-after-ms", return_after_ns(kill, returned - 1) / SQ_NS_PER_MILLISECOND);
     if (kill->watch.began_boot_ns != 0)
         sq_report_count(report, "matching-now", kill->watch.matching);
     report->touched = ended + phases[SQ_VICTIM_SIGNALLED] > 0;

@@ -90,6 +90,7 @@ struct sq_step {
     bool has_at; /* starts `at_ns` after the first step's injection, instead of after the step before it */
     uint64_t at_ns;
     struct sq_fault_spec spec;
+    uint64_t came_back_within_ns; /* `expect`, process.kill; 0: not expected */
     size_t line;
     size_t column;
 };

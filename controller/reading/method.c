@@ -4,6 +4,7 @@
 #include "common/nearest.h"
 #include "common/text.h"
 #include "common/units.h"
+#include "model/expectation.h"
 #include "reading/experiment.h"
 
 #include <stdio.h>
@@ -253,10 +254,49 @@ static int read_fault(struct sq_node node, const struct sq_fault_info **info, st
     return sq_node_fail_at(sq_node_get(node, "fault"), error);
 }
 
+static int read_expectation(struct sq_node node, const struct sq_fault_info *info, struct sq_step *step,
+                            struct sq_error *error)
+{
+    static const char *const keys[] = {"came-back-within"};
+    if (sq_node_check_keys(node, "an entry of 'expect'", keys, sizeof keys / sizeof keys[0], error) != 0)
+        return -1;
+    if (!info->instant)
+        return sq_node_fail(node, error, SQ_BAD_INPUT,
+                            "%s ends no process; 'came-back-within' is for process.kill", info->name);
+    if (step->came_back_within_ns != 0)
+        return sq_node_fail(node, error, SQ_BAD_INPUT, "'came-back-within' stands here twice");
+    if (!sq_node_is_there(sq_node_get(node, "came-back-within")))
+        return sq_node_fail(node, error, SQ_BAD_INPUT,
+                            "an entry of 'expect' is empty; expected {came-back-within: 10s}");
+    return sq_read_bounded_duration(node, "came-back-within", SQ_DURATION_MIN_NS,
+                                    SQ_DURATION_MAX_NS - SQ_EXPECT_LOOK_NS, &step->came_back_within_ns,
+                                    error);
+}
+
+/* What is expected must be watched for long enough to be seen. */
+static int read_expect(struct sq_node step_node, const struct sq_fault_info *info, struct sq_step *step,
+                       struct sq_error *error)
+{
+    struct sq_node node = sq_node_get(step_node, "expect");
+    if (!sq_node_is_there(node))
+        return 0;
+    if (sq_node_expect(node, SQ_NODE_LIST, "'expect'", error) != 0)
+        return -1;
+    for (size_t i = 0; i < sq_node_count(node); i++)
+        if (read_expectation(sq_node_item(node, i), info, step, error) != 0)
+            return -1;
+    if (step->came_back_within_ns == 0)
+        return sq_node_fail(node, error, SQ_BAD_INPUT,
+                            "'expect' is empty; expected [{came-back-within: 10s}]");
+    if (step->duration_ns < step->came_back_within_ns + SQ_EXPECT_LOOK_NS)
+        step->duration_ns = step->came_back_within_ns + SQ_EXPECT_LOOK_NS;
+    return 0;
+}
+
 /* True if nothing was wrong with it. */
 static bool read_step(struct sq_node node, bool is_first, struct sq_step *step, struct sq_problems *problems)
 {
-    static const char *const keys[] = {"name", "fault", "targets", "with", "duration", "at"};
+    static const char *const keys[] = {"name", "fault", "targets", "with", "duration", "at", "expect"};
     struct sq_error error;
     const struct sq_fault_info *info = NULL;
     uint32_t before = problems->error_count;
@@ -272,6 +312,8 @@ static bool read_step(struct sq_node node, bool is_first, struct sq_step *step, 
         read_with(node, info, &step->spec, problems);
     if (is_known)
         (void)sq_problems_note(problems, read_duration(node, info, step, &error), &error);
+    if (is_known)
+        (void)sq_problems_note(problems, read_expect(node, info, step, &error), &error);
     (void)sq_problems_note(problems, read_at(node, is_first, step, &error), &error);
     if (problems->error_count != before)
         return false;

@@ -107,6 +107,10 @@ static void print_step(const struct printer *printer, uint32_t number)
     if (info->instant) {
         (void)fprintf(stream, ", watched for %s; ", duration);
         styled(printer, SQ_STYLE_WARNING, "cannot be undone");
+        if (step->came_back_within_ns != 0) {
+            sq_duration_format(step->came_back_within_ns, duration);
+            (void)fprintf(stream, "\n  expects  that it comes back within %s", duration);
+        }
     } else {
         (void)fprintf(stream, ", for %s", duration);
     }

@@ -258,6 +258,7 @@ static void check_return(struct kill_run *run, long pause, uint64_t least_ms, ui
     assert_false(kill_has_line(run, SQ_LINE_NOTE, "not come back"));
     assert_int_equal(kill_counter(run, "came-back"), 1);
     assert_int_equal(kill_counter(run, "killed"), 1);
+    assert_in_range(kill_counter(run, "back-after-ms"), least_ms, most_ms);
     assert_int_equal(kill_counter(run, "matching-now"), 1);
     kill_must(run, kill_ops->remove(run->state, &run->undo, &run->report, &run->error));
     assert_int_equal(return_time_ns(run), time_ns);

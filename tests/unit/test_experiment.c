@@ -319,7 +319,52 @@ static const struct bad bad_steps[] = {
      "e.yaml:3:78: 'count' is out of range; expected 1 to 10000"},
     {"{name: s, fault: process.kill, targets: {count: 1}, with: {comm: x, count: 1, percent: 5%}}",
      "e.yaml:3:90: process.kill: 'count' and 'percent' exclude each other"},
+    {"{name: s, fault: process.kill, targets: {count: 1}, with: {comm: x}, expect: {came-back-within: 1s}}",
+     "e.yaml:3:80: 'expect' is a map"},
+    {"{name: s, fault: process.kill, targets: {count: 1}, with: {comm: x}, expect: []}",
+     "e.yaml:3:80: 'expect' is empty"},
+    {"{name: s, fault: process.kill, targets: {count: 1}, with: {comm: x}, expect: [{}]}",
+     "e.yaml:3:81: an entry of 'expect' is empty"},
+    {"{name: s, fault: process.kill, targets: {count: 1}, with: {comm: x}, expect: [{came-back: 1s}]}",
+     "e.yaml:3:82: unknown key 'came-back' in an entry of 'expect'; expected one of came-back-within"},
+    {"{name: s, fault: process.kill, targets: {count: 1}, with: {comm: x}, expect: [{came-back-within: 0s}]}",
+     "e.yaml:3:100: 'came-back-within' is out of range"},
+    {"{name: s, fault: process.kill, targets: {count: 1}, with: {comm: x}, expect: [{came-back-within: 1s}, "
+     "{came-back-within: 1s}]}",
+     "e.yaml:3:105: 'came-back-within' stands here twice"},
+    {"{name: s, fault: network.partition, targets: {count: 1}, with: {to: 10.0.0.1}, duration: 1s, expect: "
+     "[{came-back-within: 1s}]}",
+     "e.yaml:3:105: network.partition ends no process"},
 };
+
+/* What is expected is watched for long enough. */
+static void test_expect(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *times;
+        uint64_t duration_ns;
+    } cases[] = {
+        {"expect: [{came-back-within: 3s}]", 10 * SQ_NS_PER_SECOND},
+        {"expect: [{came-back-within: 10s}]", 11 * SQ_NS_PER_SECOND},
+        {"duration: 2s, expect: [{came-back-within: 10s}]", 11 * SQ_NS_PER_SECOND},
+        {"duration: 1m, expect: [{came-back-within: 10s}]", 60 * SQ_NS_PER_SECOND},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[400];
+        struct sq_error error;
+        sq_autoexperiment struct sq_experiment *experiment = NULL;
+        (void)snprintf(
+            text, sizeof text,
+            "title: t\nmethod:\n- {name: s, fault: process.kill, targets: {count: 1}, with: {comm: "
+            "x}, %s}\n",
+            cases[i].times);
+        if (sq_experiment_parse("e.yaml", text, strlen(text), NULL, 0, &experiment, &error) != 0)
+            fail_msg("%s", error.text);
+        assert_true(experiment->steps[0].came_back_within_ns == (i == 0 ? 3 : 10) * SQ_NS_PER_SECOND);
+        assert_true(experiment->steps[0].duration_ns == cases[i].duration_ns);
+    }
+}
 
 static void test_bad_steps(void **state)
 {
@@ -475,6 +520,7 @@ int main(void)
         cmocka_unit_test(test_bad_files),
         cmocka_unit_test(test_bad_probes),
         cmocka_unit_test(test_bad_steps),
+        cmocka_unit_test(test_expect),
         cmocka_unit_test(test_collisions_without_an_inventory),
         cmocka_unit_test(test_last_step_comes_within_a_day),
         cmocka_unit_test(test_all_problems_are_told),
