@@ -302,6 +302,7 @@ static void take_renewal(struct sq_run *run, struct sq_run_host *host, const str
     host->finished = is_over(host);
     for (uint32_t i = 0; i < host->report_count && !run->ended; i++)
         judge_report(run, host, &host->reports[i]);
+    sq_run_judge_expectations(run, host, reply->now_boot_ns);
     if (reply->code != SQ_OK && !host->finished && !run->ended) {
         sq_run_tell_answer(run, host, answer);
         sq_run_note_ending(run, SQ_EXIT_FAILED, "%s renews no lease: %s", host->name, reply->message);

@@ -93,6 +93,8 @@ void sq_run_settle(struct sq_run *run)
 {
     for (uint32_t i = 0; i < run->host_count; i++)
         judge_vanished(run, &run->hosts[i]);
+    for (uint32_t i = 0; i < run->host_count; i++)
+        sq_run_judge_expectations(run, &run->hosts[i], 0);
     for (uint32_t i = 0; i < run->host_count; i++) {
         if (!sq_run_host_is_unclean(run, &run->hosts[i]))
             continue;

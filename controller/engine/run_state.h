@@ -163,6 +163,10 @@ void sq_run_take_status(struct sq_run *run, struct sq_run_host *host, const stru
 bool sq_run_host_is_unclean(const struct sq_run *run, const struct sq_run_host *host);
 uint64_t sq_run_revert_next_boot_ns(const struct sq_run *run);
 
+/* run_expect.c: of one host, from its latest reports; `now_boot_ns` by its agent's clock, when they were made
+ */
+void sq_run_judge_expectations(struct sq_run *run, const struct sq_run_host *host, uint64_t now_boot_ns);
+
 /* run_watch.c */
 void sq_run_watch_begin(struct sq_run *run, enum sq_hypothesis_phase phase, uint64_t now_boot_ns);
 int sq_run_watch_begin_during(struct sq_run *run, uint64_t now_boot_ns, struct sq_error *error);
