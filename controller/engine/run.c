@@ -152,11 +152,13 @@ static uint64_t next_boot_ns(const struct sq_run *run)
 {
     uint64_t now_boot_ns = sq_run_now(run);
     uint64_t first_boot_ns = now_boot_ns + TURN_MOST_NS;
-    uint64_t candidates[4] = {UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX};
+    uint64_t candidates[] = {UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX};
     if (run->phase < SQ_PHASE_REVERT)
-        candidates[0] = sq_run_agents_next_boot_ns(run, now_boot_ns);
-    if (run->phase == SQ_PHASE_WATCH)
+        candidates[0] = sq_run_agents_next_boot_ns(run);
+    if (run->phase == SQ_PHASE_WATCH) {
         candidates[1] = sq_run_method_end_boot_ns(run);
+        candidates[4] = sq_run_inject_next_boot_ns(run);
+    }
     if (run->phase == SQ_PHASE_REVERT)
         candidates[2] = sq_run_revert_next_boot_ns(run);
     if (run->hypothesis != NULL && run->phase != SQ_PHASE_REVERT && run->phase >= SQ_PHASE_STEADY)

@@ -14,11 +14,7 @@
     (1 * SQ_NS_PER_SECOND) /* states and counters are seen this often, whatever the lease                    \
                             */
 #define RETRY_LEAST_NS   (50 * SQ_NS_PER_MILLISECOND)
-#define INJECT_MARGIN_NS (20 * SQ_NS_PER_MILLISECOND)
-#define INJECT_LATEST_NS                                                                                     \
-    (1 * SQ_NS_PER_SECOND) /* an injection later than this would not be the one that was asked */
-#define INJECT_AHEAD_NS  (2 * SQ_NS_PER_SECOND)
-#define INJECT_CHECK_NS  (2 * SQ_NS_PER_SECOND)
+#define LOOK_AFTER_NS    (20 * SQ_NS_PER_MILLISECOND) /* a moment at which something happens */
 #define LEASE_SLACK_NS   (1 * SQ_NS_PER_SECOND)
 #define ANSWERS_PER_TURN 1024
 
@@ -35,8 +31,7 @@ const struct sq_fault_report *sq_run_report_of(const struct sq_run_host *host, u
     return NULL;
 }
 
-/* The scratch request, begun; valid until the next one is. */
-static struct sq_request *begin_request(struct sq_run *run, const struct sq_run_host *host, enum sq_verb verb)
+struct sq_request *sq_run_begin_request(struct sq_run *run, const struct sq_run_host *host, enum sq_verb verb)
 {
     sq_request_clear(&run->request);
     run->request.version = SQ_PROTOCOL_VERSION;
@@ -47,12 +42,12 @@ static struct sq_request *begin_request(struct sq_run *run, const struct sq_run_
     return &run->request;
 }
 
-static void send_request(struct sq_run *run, struct sq_run_host *host, uint64_t timeout_ns)
+void sq_run_send_request(struct sq_run *run, struct sq_run_host *host, uint32_t fault, uint64_t timeout_ns)
 {
     struct sq_error error = {0};
     const struct sq_request *request = &run->request;
     uint32_t number = run->sequence++;
-    uint64_t tag = (uint64_t)request->verb | (uint64_t)number << 8;
+    uint64_t tag = sq_run_tag(request->verb, number, fault);
     if (request->verb != SQ_VERB_RENEW)
         sq_run_tell_request(run, host, number);
     if (sq_client_send(run->options.client, host->index, tag, request, timeout_ns, &error) != 0)
@@ -64,8 +59,8 @@ void sq_run_say_hello(struct sq_run *run)
     for (uint32_t i = 0; i < run->host_count; i++) {
         struct sq_run_host *host = &run->hosts[i];
         host->answered = false;
-        (void)begin_request(run, host, SQ_VERB_HELLO);
-        send_request(run, host, HELLO_TIMEOUT_NS);
+        (void)sq_run_begin_request(run, host, SQ_VERB_HELLO);
+        sq_run_send_request(run, host, 0, HELLO_TIMEOUT_NS);
     }
 }
 
@@ -85,7 +80,7 @@ void sq_run_prepare(struct sq_run *run)
             sq_run_note_ending(run, SQ_EXIT_FAILED, "%s", error.text);
             return;
         }
-        struct sq_request *request = begin_request(run, host, SQ_VERB_PREPARE);
+        struct sq_request *request = sq_run_begin_request(run, host, SQ_VERB_PREPARE);
         uint64_t now_boot_ns = sq_run_now(run);
         uint32_t plan_index = (uint32_t)(host->plan - run->options.plan->hosts);
         (void)sq_text_copy(request->title, sizeof(request->title), run->experiment->title);
@@ -101,7 +96,7 @@ void sq_run_prepare(struct sq_run *run)
         host->ordered = true;
         host->lease_end_boot_ns =
             sq_ns_add(now_boot_ns, PREPARE_TIMEOUT_NS + run->experiment->lease_ns + LEASE_SLACK_NS);
-        send_request(run, host, PREPARE_TIMEOUT_NS);
+        sq_run_send_request(run, host, 0, PREPARE_TIMEOUT_NS);
     }
 }
 
@@ -113,7 +108,7 @@ static uint64_t renew_interval_ns(const struct sq_run *run)
 
 /* Just after the next moment at which one of the host's faults starts or ends: what happened is then seen at
  * once. */
-static uint64_t next_look_boot_ns(const struct sq_run *run, const struct sq_run_host *host,
+uint64_t sq_run_next_look_boot_ns(const struct sq_run *run, const struct sq_run_host *host,
                                   uint64_t now_boot_ns)
 {
     uint64_t next_boot_ns = UINT64_MAX;
@@ -122,7 +117,7 @@ static uint64_t next_look_boot_ns(const struct sq_run *run, const struct sq_run_
         uint64_t moments_boot_ns[] = {sq_run_step_start_boot_ns(run, step),
                                       sq_run_step_end_boot_ns(run, step)};
         for (size_t at = 0; at < 2; at++) {
-            uint64_t look_boot_ns = sq_ns_add(moments_boot_ns[at], INJECT_MARGIN_NS);
+            uint64_t look_boot_ns = sq_ns_add(moments_boot_ns[at], LOOK_AFTER_NS);
             if (look_boot_ns > now_boot_ns && look_boot_ns < next_boot_ns)
                 next_boot_ns = look_boot_ns;
         }
@@ -136,16 +131,16 @@ void sq_run_renew_due(struct sq_run *run, uint64_t now_boot_ns)
         struct sq_run_host *host = &run->hosts[i];
         if (!host->prepared || host->finished || now_boot_ns < host->next_renew_boot_ns)
             continue;
-        struct sq_request *request = begin_request(run, host, SQ_VERB_RENEW);
+        struct sq_request *request = sq_run_begin_request(run, host, SQ_VERB_RENEW);
         request->lease_ns = run->experiment->lease_ns;
-        uint64_t look_boot_ns = next_look_boot_ns(run, host, now_boot_ns);
+        uint64_t look_boot_ns = sq_run_next_look_boot_ns(run, host, now_boot_ns);
         host->next_renew_boot_ns = now_boot_ns + renew_interval_ns(run);
         if (host->next_renew_boot_ns > look_boot_ns)
             host->next_renew_boot_ns = look_boot_ns;
         uint64_t end_boot_ns = sq_ns_add(now_boot_ns, run->experiment->lease_ns + LEASE_SLACK_NS);
         if (end_boot_ns > host->lease_end_boot_ns)
             host->lease_end_boot_ns = end_boot_ns;
-        send_request(run, host, run->experiment->lease_ns);
+        sq_run_send_request(run, host, 0, run->experiment->lease_ns);
     }
 }
 
@@ -172,53 +167,6 @@ void sq_run_check_leases(struct sq_run *run, uint64_t now_boot_ns)
         sq_run_note_ending(run, SQ_EXIT_FAILED,
                            "%s did not answer for a whole lease (%s), so its faults have ended%s%s",
                            host->name, lease, host->problem.text[0] != '\0' ? ": " : "", host->problem.text);
-    }
-}
-
-/* The moment by which every agent has the order in hand: now, where there is none. */
-void sq_run_plan_injection(struct sq_run *run, uint64_t now_boot_ns)
-{
-    uint64_t slowest_ns = 0;
-    for (uint32_t i = 0; i < run->host_count; i++)
-        if (2 * run->hosts[i].clock.uncertainty_ns > slowest_ns)
-            slowest_ns = 2 * run->hosts[i].clock.uncertainty_ns;
-    uint64_t margin_ns = run->host_count > 0 ? INJECT_MARGIN_NS : 0;
-    run->inject_boot_ns = now_boot_ns + 2 * slowest_ns + margin_ns;
-}
-
-static void inject(struct sq_run *run, struct sq_run_host *host, uint32_t fault, uint64_t at_boot_ns)
-{
-    uint64_t now_boot_ns = sq_run_now(run);
-    struct sq_request *request = begin_request(run, host, SQ_VERB_INJECT);
-    request->fault_mask = UINT32_C(1) << fault;
-    request->at_boot_ns = sq_agent_clock_to_agent(&host->clock, at_boot_ns);
-    request->not_after_boot_ns =
-        sq_agent_clock_to_agent(&host->clock, sq_ns_add(at_boot_ns, INJECT_LATEST_NS));
-    host->injects_sent |= UINT32_C(1) << fault;
-    host->injected = true;
-    send_request(run, host, sq_ns_add(sq_ns_sub(at_boot_ns, now_boot_ns), INJECT_LATEST_NS));
-    uint64_t look_boot_ns = next_look_boot_ns(run, host, now_boot_ns);
-    if (host->next_renew_boot_ns > look_boot_ns)
-        host->next_renew_boot_ns = look_boot_ns;
-}
-
-void sq_run_inject_due(struct sq_run *run, uint64_t now_boot_ns)
-{
-    for (uint32_t i = 0; i < run->host_count; i++) {
-        struct sq_run_host *host = &run->hosts[i];
-        for (uint32_t fault = 0; fault < host->plan->fault_count && !run->ended; fault++) {
-            uint32_t step = host->plan->steps[fault];
-            uint64_t at_boot_ns = sq_run_step_start_boot_ns(run, step);
-            const struct sq_fault_report *report = sq_run_report_of(host, fault);
-            if ((host->injects_sent & UINT32_C(1) << fault) == 0) {
-                if (sq_ns_add(now_boot_ns, INJECT_AHEAD_NS) >= at_boot_ns)
-                    inject(run, host, fault, at_boot_ns);
-            } else if (report != NULL && report->state == SQ_STATE_PREPARED &&
-                       now_boot_ns > sq_ns_add(at_boot_ns, INJECT_CHECK_NS)) {
-                sq_run_note_ending(run, SQ_EXIT_FAILED, "%s did not inject \"%s\" at its time", host->name,
-                                   sq_run_step_of(run, host, fault)->name);
-            }
-        }
     }
 }
 
@@ -256,7 +204,7 @@ static void judge_report(struct sq_run *run, const struct sq_run_host *host,
     }
 }
 
-static void note_reports(struct sq_run *run, struct sq_run_host *host, const struct sq_reply *reply)
+void sq_run_note_reports(struct sq_run *run, struct sq_run_host *host, const struct sq_reply *reply)
 {
     if (!sq_id_equal(&reply->experiment, &run->options.id))
         return;
@@ -271,6 +219,12 @@ static void note_reports(struct sq_run *run, struct sq_run_host *host, const str
         *kept = *report;
         sq_run_tell_fault(run, host, kept, changed);
     }
+}
+
+void sq_run_judge_reports(struct sq_run *run, const struct sq_run_host *host)
+{
+    for (uint32_t i = 0; i < host->report_count && !run->ended; i++)
+        judge_report(run, host, &host->reports[i]);
 }
 
 static bool is_over(const struct sq_run_host *host)
@@ -298,10 +252,9 @@ static void take_renewal(struct sq_run *run, struct sq_run_host *host, const str
             host->next_renew_boot_ns = retry_boot_ns;
         return;
     }
-    note_reports(run, host, reply);
+    sq_run_note_reports(run, host, reply);
     host->finished = is_over(host);
-    for (uint32_t i = 0; i < host->report_count && !run->ended; i++)
-        judge_report(run, host, &host->reports[i]);
+    sq_run_judge_reports(run, host);
     sq_run_judge_expectations(run, host, reply->now_boot_ns);
     if (reply->code != SQ_OK && !host->finished && !run->ended) {
         sq_run_tell_answer(run, host, answer);
@@ -337,8 +290,8 @@ static void take_hello(struct sq_run *run, struct sq_run_host *host, const struc
     /* The first exchange held the connection and the TLS handshake; the second one tells the time. */
     if (!answer->failed && answer->reply.code == SQ_OK && !host->met) {
         host->met = true;
-        (void)begin_request(run, host, SQ_VERB_HELLO);
-        send_request(run, host, HELLO_TIMEOUT_NS);
+        (void)sq_run_begin_request(run, host, SQ_VERB_HELLO);
+        sq_run_send_request(run, host, 0, HELLO_TIMEOUT_NS);
         return;
     }
     host->answered = true;
@@ -366,7 +319,7 @@ static void take_prepare(struct sq_run *run, struct sq_run_host *host, const str
         host->problem = answer->error;
         return;
     }
-    note_reports(run, host, &answer->reply);
+    sq_run_note_reports(run, host, &answer->reply);
     if (answer->reply.code != SQ_OK) {
         note_refusal(host, &answer->reply);
         return;
@@ -384,29 +337,13 @@ static void take_prepare(struct sq_run *run, struct sq_run_host *host, const str
     host->next_renew_boot_ns = answer->sent_boot_ns + renew_interval_ns(run);
 }
 
-static void take_inject(struct sq_run *run, struct sq_run_host *host, const struct sq_answer *answer)
-{
-    sq_run_tell_answer(run, host, answer);
-    if (run->phase != SQ_PHASE_WATCH)
-        return;
-    if (answer->failed) {
-        sq_run_note_ending(run, SQ_EXIT_FAILED, "the injection was not confirmed: %s", answer->error.text);
-        return;
-    }
-    note_reports(run, host, &answer->reply);
-    for (uint32_t i = 0; i < host->report_count && !run->ended; i++)
-        judge_report(run, host, &host->reports[i]);
-    if (answer->reply.code != SQ_OK && !run->ended)
-        sq_run_note_ending(run, SQ_EXIT_FAILED, "%s does not inject: %s", host->name, answer->reply.message);
-}
-
 static void take_answer(struct sq_run *run, const struct sq_answer *answer)
 {
     uint32_t own = run->host_of[answer->host];
     if (own == UINT32_MAX)
         return;
     struct sq_run_host *host = &run->hosts[own];
-    enum sq_verb verb = (enum sq_verb)(answer->tag & 0xff);
+    enum sq_verb verb = sq_run_tag_verb(answer->tag);
     if (!answer->failed)
         sq_agent_clock_learn(&host->clock, answer->sent_boot_ns, answer->answered_boot_ns,
                              answer->reply.now_boot_ns);
@@ -418,7 +355,7 @@ static void take_answer(struct sq_run *run, const struct sq_answer *answer)
         take_prepare(run, host, answer);
         break;
     case SQ_VERB_INJECT:
-        take_inject(run, host, answer);
+        sq_run_take_inject(run, host, answer);
         break;
     case SQ_VERB_RENEW:
         if (run->phase < SQ_PHASE_REVERT)
@@ -426,12 +363,12 @@ static void take_answer(struct sq_run *run, const struct sq_answer *answer)
         break;
     case SQ_VERB_REVERT:
         if (!answer->failed)
-            note_reports(run, host, &answer->reply);
+            sq_run_note_reports(run, host, &answer->reply);
         sq_run_take_revert(run, host, answer);
         break;
     case SQ_VERB_STATUS:
         if (!answer->failed)
-            note_reports(run, host, &answer->reply);
+            sq_run_note_reports(run, host, &answer->reply);
         sq_run_take_status(run, host, answer);
         break;
     default:
@@ -449,19 +386,13 @@ void sq_run_take_answers(struct sq_run *run)
     }
 }
 
-uint64_t sq_run_agents_next_boot_ns(const struct sq_run *run, uint64_t now_boot_ns)
+uint64_t sq_run_agents_next_boot_ns(const struct sq_run *run)
 {
     uint64_t next_boot_ns = UINT64_MAX;
     for (uint32_t i = 0; i < run->host_count; i++) {
         const struct sq_run_host *host = &run->hosts[i];
         if (host->prepared && !host->finished && host->next_renew_boot_ns < next_boot_ns)
             next_boot_ns = host->next_renew_boot_ns;
-    }
-    for (uint32_t step = 0; run->inject_boot_ns != 0 && step < run->experiment->step_count; step++) {
-        uint64_t at_boot_ns = sq_run_step_start_boot_ns(run, step);
-        uint64_t send_boot_ns = sq_ns_sub(at_boot_ns, INJECT_AHEAD_NS);
-        if (send_boot_ns > now_boot_ns && send_boot_ns < next_boot_ns)
-            next_boot_ns = send_boot_ns;
     }
     return next_boot_ns;
 }

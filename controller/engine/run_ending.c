@@ -68,7 +68,7 @@ static void judge_vanished(struct sq_run *run, const struct sq_run_host *host)
 {
     for (uint32_t i = 0; i < host->report_count; i++) {
         const struct sq_fault_report *report = &host->reports[i];
-        if (report->state == SQ_STATE_FAILED && report->injected_boot_ns != 0)
+        if (report->state == SQ_STATE_FAILED && report->code != SQ_UNCLEAN && report->injected_boot_ns != 0)
             sq_run_note_ending(run, SQ_EXIT_FAILED, "%s: \"%s\" failed: %s", host->name,
                                sq_run_step_of(run, host, report->index)->name, report->message);
     }

@@ -131,8 +131,8 @@ void sq_run_tell_answer(struct sq_run *run, const struct sq_run_host *host, cons
     queued->event.boot_ns = answer->answered_boot_ns;
     struct sq_run_answered *told = &queued->event.of.answer;
     told->host = index_of(run, host);
-    told->verb = (enum sq_verb)(answer->tag & 0xff);
-    told->number = (uint32_t)(answer->tag >> 8);
+    told->verb = sq_run_tag_verb(answer->tag);
+    told->number = sq_run_tag_number(answer->tag);
     told->took_ns = sq_ns_sub(answer->answered_boot_ns, answer->sent_boot_ns);
     told->code = answer->failed ? answer->error.code : answer->reply.code;
     told->message = keep(queued, answer->failed ? answer->error.text : answer->reply.message);

@@ -3,6 +3,7 @@
 
 #include "common/clock.h"
 #include "common/text.h"
+#include "table/params.h"
 
 #define TRY_TIMEOUT_NS  (1 * SQ_NS_PER_SECOND)
 #define TRY_PAUSE_NS    (100 * SQ_NS_PER_MILLISECOND)
@@ -28,7 +29,7 @@ static void send_try(struct sq_run *run, struct sq_run_host *host, enum sq_verb 
     if (verb == SQ_VERB_REVERT)
         request->token = host->token;
     uint32_t number = run->sequence++;
-    uint64_t tag = (uint64_t)verb | (uint64_t)number << 8;
+    uint64_t tag = sq_run_tag(verb, number, 0);
     if (verb == SQ_VERB_REVERT) {
         host->revert_under_way = true;
         sq_run_tell_request(run, host, number);
@@ -218,9 +219,18 @@ bool sq_run_is_rolled_back(struct sq_run *run, uint64_t now_boot_ns)
     return done;
 }
 
+/* Whoever made something there to compare, and did not, or could not. */
+static bool is_not_looked_at(const struct sq_run *run, const struct sq_run_host *host,
+                             const struct sq_fault_report *report)
+{
+    const struct sq_step *step = sq_run_step_of(run, host, report->index);
+    const struct sq_fault_info *info = sq_fault_by_kind(step->spec.kind);
+    return report->prepared_boot_ns != 0 && report->removed_boot_ns != 0 && report->proof == SQ_PROOF_NONE &&
+           info != NULL && !info->instant;
+}
+
 bool sq_run_host_is_unclean(const struct sq_run *run, const struct sq_run_host *host)
 {
-    (void)run;
     if (!host->ordered)
         return false;
     if (host->unconfirmed)
@@ -229,7 +239,7 @@ bool sq_run_host_is_unclean(const struct sq_run *run, const struct sq_run_host *
         const struct sq_fault_report *report = &host->reports[i];
         if (report->state == SQ_STATE_FAILED && report->prepared_boot_ns != 0 && report->removed_boot_ns == 0)
             return true;
-        if (report->proof == SQ_PROOF_LEFT)
+        if (report->proof == SQ_PROOF_LEFT || is_not_looked_at(run, host, report))
             return true;
         for (uint32_t line = 0; line < report->line_count; line++)
             if (report->lines[line].kind == SQ_LINE_LEFT)

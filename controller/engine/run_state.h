@@ -15,6 +15,12 @@
 
 #define SQ_RUN_TEXT_MAX 640
 
+/* One fault's order to inject. */
+struct sq_run_injection {
+    uint32_t tries;
+    uint64_t again_boot_ns; /* when it is given again; UINT64_MAX: it need not be */
+};
+
 struct sq_run_host {
     const struct sq_plan_host *plan;
     const char *name;
@@ -28,10 +34,10 @@ struct sq_run_host {
     bool met;      /* has answered a first HELLO */
     bool answered; /* HELLO or PREPARE, whatever this phase waits for */
     struct sq_error problem;
-    bool ordered;             /* a PREPARE went out: from now on it takes a proof that it is clean */
-    bool prepared;            /* and was accepted */
-    bool injected;            /* an INJECT went out */
-    uint32_t injects_sent;    /* bit i: for fault i */
+    bool ordered;  /* a PREPARE went out: from now on it takes a proof that it is clean */
+    bool prepared; /* and was accepted */
+    bool injected; /* an INJECT went out */
+    struct sq_run_injection injections[SQ_FAULTS_MAX];
     uint64_t renewed_boot_ns; /* when the last renewal that was answered had been sent */
     uint64_t next_renew_boot_ns;
     uint64_t lease_end_boot_ns; /* by then its lease is over, whatever was lost on the way */
@@ -110,6 +116,27 @@ static inline uint64_t sq_run_now(const struct sq_run *run)
     return sq_loop_now_boot_ns(run->options.loop);
 }
 
+/* What a request's answer is known by: its verb, its number, and for INJECT the fault. */
+static inline uint64_t sq_run_tag(enum sq_verb verb, uint32_t number, uint32_t fault)
+{
+    return (uint64_t)verb | (uint64_t)number << 8 | (uint64_t)fault << 40;
+}
+
+static inline enum sq_verb sq_run_tag_verb(uint64_t tag)
+{
+    return (enum sq_verb)(tag & 0xff);
+}
+
+static inline uint32_t sq_run_tag_number(uint64_t tag)
+{
+    return (uint32_t)(tag >> 8 & UINT32_MAX);
+}
+
+static inline uint32_t sq_run_tag_fault(uint64_t tag)
+{
+    return (uint32_t)(tag >> 40);
+}
+
 /* When a step starts and ends, if nothing ends it earlier; once the common moment is planned. */
 static inline uint64_t sq_run_step_start_boot_ns(const struct sq_run *run, uint32_t step)
 {
@@ -147,12 +174,25 @@ const struct sq_fault_report *sq_run_report_of(const struct sq_run_host *host,
                                                uint32_t fault); /* NULL: none yet */
 void sq_run_say_hello(struct sq_run *run);
 void sq_run_prepare(struct sq_run *run);
-void sq_run_plan_injection(struct sq_run *run, uint64_t now_boot_ns);
-void sq_run_inject_due(struct sq_run *run, uint64_t now_boot_ns);
 void sq_run_renew_due(struct sq_run *run, uint64_t now_boot_ns);
 void sq_run_check_leases(struct sq_run *run, uint64_t now_boot_ns);
 void sq_run_take_answers(struct sq_run *run);
-uint64_t sq_run_agents_next_boot_ns(const struct sq_run *run, uint64_t now_boot_ns);
+uint64_t sq_run_agents_next_boot_ns(const struct sq_run *run);
+void sq_run_note_reports(struct sq_run *run, struct sq_run_host *host, const struct sq_reply *reply);
+void sq_run_judge_reports(struct sq_run *run, const struct sq_run_host *host);
+/* Just after the next moment at which one of the host's faults starts or ends. */
+uint64_t sq_run_next_look_boot_ns(const struct sq_run *run, const struct sq_run_host *host,
+                                  uint64_t now_boot_ns);
+/* The scratch request, begun; valid until the next one is. Then it is sent; `fault` goes into its tag. */
+struct sq_request *sq_run_begin_request(struct sq_run *run, const struct sq_run_host *host,
+                                        enum sq_verb verb);
+void sq_run_send_request(struct sq_run *run, struct sq_run_host *host, uint32_t fault, uint64_t timeout_ns);
+
+/* run_inject.c */
+void sq_run_plan_injection(struct sq_run *run, uint64_t now_boot_ns);
+void sq_run_inject_due(struct sq_run *run, uint64_t now_boot_ns);
+uint64_t sq_run_inject_next_boot_ns(const struct sq_run *run);
+void sq_run_take_inject(struct sq_run *run, struct sq_run_host *host, const struct sq_answer *answer);
 
 /* run_revert.c */
 void sq_run_revert(struct sq_run *run, uint64_t now_boot_ns); /* to everybody who may have something, now */

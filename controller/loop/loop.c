@@ -89,6 +89,11 @@ int sq_loop_open_played(uint64_t start_boot_ns, struct sq_loop **loop, struct sq
     return 0;
 }
 
+void sq_loop_stand_still(struct sq_loop *loop, uint64_t for_ns)
+{
+    loop->played_boot_ns = sq_ns_add(loop->played_boot_ns, for_ns);
+}
+
 static void release(struct sq_loop_source *source)
 {
     (void)sd_event_source_disable_unref(source->event);

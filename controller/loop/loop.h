@@ -27,6 +27,7 @@ typedef void (*sq_loop_child_call)(void *cookie, int wait_status); /* reaped; -1
 
 int sq_loop_open(struct sq_loop **loop, struct sq_error *error);
 int sq_loop_open_played(uint64_t start_boot_ns, struct sq_loop **loop, struct sq_error *error);
+void sq_loop_stand_still(struct sq_loop *loop, uint64_t for_ns); /* a played one: time goes by unseen */
 void sq_loop_close(struct sq_loop *loop); /* frees the sources that are left, calls nobody; NULL is fine */
 
 /* The clock of deadlines: CLOCK_BOOTTIME as it is at the call, or the played one. */
