@@ -14,6 +14,7 @@
 #define SQ_PARAMETERS_MAX  32
 #define SQ_PROBES_MAX      256
 #define SQ_STEPS_MAX       32
+#define SQ_HOST_NAME_MAX   254 /* a DNS name has 253 bytes, RFC 1035 */
 #define SQ_SELECT_MAX      16
 #define SQ_DESCRIPTION_MAX 1024
 #define SQ_QUERY_MAX       2048
@@ -75,7 +76,7 @@ struct sq_targets {
     uint32_t label_count;
     struct sq_setting labels[SQ_SELECT_MAX];
     uint32_t host_count; /* by name */
-    char hosts[SQ_SELECT_MAX][SQ_NAME_MAX];
+    char hosts[SQ_SELECT_MAX][SQ_HOST_NAME_MAX];
     uint32_t count; /* 0: not given */
     double percent; /* 0: not given; neither given: all that match */
     uint64_t seed;

@@ -29,5 +29,5 @@ const char *sq_host_label(const struct sq_host *host, const char *name)
 bool sq_host_name_is_valid(const char *name)
 {
     static const char characters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_";
-    return name[0] != '\0' && strlen(name) < SQ_NAME_MAX && name[strspn(name, characters)] == '\0';
+    return name[0] != '\0' && strlen(name) < SQ_HOST_NAME_MAX && name[strspn(name, characters)] == '\0';
 }

@@ -13,10 +13,10 @@
 #include <stdint.h>
 
 #define SQ_LABELS_MAX    24
-#define SQ_AGENT_URL_MAX 160
+#define SQ_AGENT_URL_MAX 288 /* scheme, a name with a trailing dot, a port */
 
 struct sq_host {
-    char name[SQ_NAME_MAX];       /* also the name its certificate must carry */
+    char name[SQ_HOST_NAME_MAX];  /* also the name its certificate must carry */
     char agent[SQ_AGENT_URL_MAX]; /* tls+tcp://address:port or ipc:///path */
     uint32_t label_count;
     struct sq_setting *labels; /* owned by the inventory */
@@ -39,7 +39,7 @@ void sq_inventory_cleanup(struct sq_inventory **inventory);
 
 const char *sq_host_label(const struct sq_host *host, const char *name); /* NULL: no such label */
 
-/* 1 to SQ_NAME_MAX - 1 letters, digits, '.', '-' and '_'. */
+/* 1 to SQ_HOST_NAME_MAX - 1 letters, digits, '.', '-' and '_'. */
 bool sq_host_name_is_valid(const char *name);
 
 #endif

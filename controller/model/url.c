@@ -11,8 +11,9 @@
 #include <string.h>
 #include <strings.h>
 
-#define HOST_TEXT_MAX   128
+#define HOST_TEXT_MAX   (SQ_HOST_NAME_MAX + 2) /* a trailing dot, or brackets */
 #define TOKEN_LEAST     16
+#define PORT_TEXT_MAX   8
 #define SOCKET_PATH_MAX 107 /* sun_path of unix(7), without the zero */
 
 static const char tls_scheme[] = "tls+tcp://";
@@ -27,8 +28,10 @@ static bool starts_with(const char *text, const char *scheme)
 static bool is_host_name(const char *host)
 {
     size_t length = strlen(host);
-    return length > 0 && isalnum((unsigned char)host[0]) && isalnum((unsigned char)host[length - 1]) &&
-           strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") == length;
+    length -= length > 0 && host[length - 1] == '.' ? 1 : 0; /* "this is the whole name" */
+    return length > 0 && length < SQ_HOST_NAME_MAX && isalnum((unsigned char)host[0]) &&
+           isalnum((unsigned char)host[length - 1]) &&
+           strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") >= length;
 }
 
 /* An all-digits-and-dots host is meant as an address, and 10.0.0.256 is none. */
@@ -40,14 +43,14 @@ static bool is_bad_address(const char *host)
 
 struct authority {
     char host[HOST_TEXT_MAX]; /* canonical, IPv6 in brackets */
-    char port[HOST_TEXT_MAX];
+    char port[PORT_TEXT_MAX];
     bool has_port;
 };
 
 /* Splits "host[:port]" and "[v6][:port]" of `length` bytes. */
 static int split_authority(const char *text, size_t length, struct authority *authority)
 {
-    char copy[HOST_TEXT_MAX];
+    char copy[HOST_TEXT_MAX + PORT_TEXT_MAX];
     if (length == 0 || length >= sizeof copy)
         return -1;
     memcpy(copy, text, length);
@@ -76,6 +79,7 @@ static int split_authority(const char *text, size_t length, struct authority *au
             authority->host[i] = (char)tolower((unsigned char)copy[i]);
     }
     authority->has_port = colon != NULL;
+    /* What is too long for a port is left as one that is none. */
     (void)sq_text_copy(authority->port, sizeof authority->port, colon == NULL ? "" : colon + 1);
     return 0;
 }

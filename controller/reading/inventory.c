@@ -86,15 +86,21 @@ static int read_labels(struct sq_host *host, struct sq_node labels, struct sq_er
     return 0;
 }
 
-int sq_reader_add_host(struct sq_inventory_reader *reader, struct sq_node node, const char *name,
+int sq_reader_add_host(struct sq_inventory_reader *reader, struct sq_node node, const char *given_name,
                        const char *agent, struct sq_node labels, struct sq_error *error)
 {
-    if (!sq_host_name_is_valid(name))
+    /* A dot at the end tells a resolver that nothing is missing; certificates and people leave it out. */
+    char name[SQ_HOST_NAME_MAX + 1];
+    bool is_whole = sq_text_copy(name, sizeof name, given_name);
+    size_t length = strlen(name);
+    if (length > 1 && name[length - 1] == '.')
+        name[length - 1] = '\0';
+    if (!is_whole || !sq_host_name_is_valid(name))
         return sq_node_fail(
             node, error, SQ_BAD_INPUT,
             "'%.70s' is no name for a host; expected 1 to %d letters, digits, '.', '-' and '_' (in "
             "file_sd, the label squall_name gives one)",
-            name, SQ_NAME_MAX - 1);
+            given_name, SQ_HOST_NAME_MAX - 1);
     if (reader_grow(reader, error) != 0)
         return -1;
     struct sq_host *host = &reader->inventory->hosts[reader->inventory->host_count];
@@ -118,22 +124,20 @@ static int read_host(struct sq_inventory_reader *reader, struct sq_node node, st
     const char *name = "";
     const char *agent = "";
     if (sq_node_check_keys(node, "a host", keys, sizeof keys / sizeof keys[0], error) != 0 ||
-        sq_map_text(node, "name", true, SQ_NAME_MAX, &name, error) != 0 ||
+        sq_map_text(node, "name", true, SQ_HOST_NAME_MAX + 1, &name, error) != 0 ||
         sq_map_text(node, "agent", true, SQ_AGENT_URL_MAX - 8, &agent, error) != 0)
         return -1;
     return sq_reader_add_host(reader, node, name, agent, sq_node_get(node, "labels"), error);
 }
 
-static int read_hosts(struct sq_inventory_reader *reader, struct sq_node hosts, struct sq_error *error)
+static void read_hosts(struct sq_inventory_reader *reader, struct sq_node hosts)
 {
-    if (!sq_node_is_there(hosts))
-        return 0;
-    if (sq_node_expect(hosts, SQ_NODE_LIST, "'hosts'", error) != 0)
-        return -1;
+    struct sq_error error;
+    if (!sq_node_is_there(hosts) ||
+        !sq_problems_note(reader->problems, sq_node_expect(hosts, SQ_NODE_LIST, "'hosts'", &error), &error))
+        return;
     for (size_t i = 0; i < sq_node_count(hosts); i++)
-        if (read_host(reader, sq_node_item(hosts, i), error) != 0)
-            return -1;
-    return 0;
+        (void)sq_problems_note(reader->problems, read_host(reader, sq_node_item(hosts, i), &error), &error);
 }
 
 static int read_prometheus(struct sq_node prometheus, struct sq_inventory *inventory, struct sq_error *error)
@@ -177,64 +181,76 @@ static int read_tls_path(struct sq_node tls, const char *key, const char *base, 
     return 0;
 }
 
-static int read_tls(struct sq_node tls, struct sq_inventory *inventory, const char *base, bool on_disk,
-                    struct sq_error *error)
+static void read_tls(struct sq_inventory_reader *reader, struct sq_node tls, const char *base)
 {
     static const char *const keys[] = {"certificate", "key", "agents"};
-    if (!sq_node_is_there(tls))
-        return 0;
-    if (sq_node_check_keys(tls, "'tls'", keys, sizeof keys / sizeof keys[0], error) != 0 ||
-        read_tls_path(tls, "certificate", base, on_disk, inventory->tls_certificate, error) != 0 ||
-        read_tls_path(tls, "key", base, on_disk, inventory->tls_key, error) != 0)
-        return -1;
-    return read_tls_path(tls, "agents", base, on_disk, inventory->tls_agents, error);
+    struct sq_inventory *inventory = reader->inventory;
+    char *const paths[] = {inventory->tls_certificate, inventory->tls_key, inventory->tls_agents};
+    struct sq_error error;
+    if (!sq_node_is_there(tls) || (!sq_problems_check_keys(reader->problems, tls, "'tls'", keys, 3) &&
+                                   sq_node_type(tls) != SQ_NODE_MAP))
+        return;
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
+        (void)sq_problems_note(reader->problems,
+                               read_tls_path(tls, keys[i], base, reader->on_disk, paths[i], &error), &error);
 }
 
-static int read_file_sd(struct sq_inventory_reader *reader, struct sq_node paths, struct sq_error *error)
+static int read_file_sd_file(struct sq_inventory_reader *reader, struct sq_node item, struct sq_error *error)
 {
-    size_t count = sq_node_type(paths) == SQ_NODE_SCALAR ? 1 : sq_node_count(paths);
-    if (!sq_node_is_there(paths))
-        return 0;
-    if (!reader->on_disk)
-        return sq_node_fail(paths, error, SQ_BAD_INPUT,
-                            "'file_sd' needs an inventory that was read from a file");
-    if (count == 0 || count >= SQ_INVENTORY_FILES_MAX || sq_node_type(paths) == SQ_NODE_MAP)
-        return sq_node_fail(paths, error, SQ_BAD_INPUT, "'file_sd' is a path or a list of 1 to %d paths",
-                            SQ_INVENTORY_FILES_MAX - 1);
-    for (size_t i = 0; i < count; i++) {
-        struct sq_node item = sq_node_type(paths) == SQ_NODE_LIST ? sq_node_item(paths, i) : paths;
-        char path[PATH_MAX];
-        if (sq_node_expect(item, SQ_NODE_SCALAR, "a path of 'file_sd'", error) != 0)
-            return -1;
-        if (!resolve(reader->base, sq_node_text(item), path) || strlen(path) >= SQ_PATH_TEXT_MAX)
-            return sq_node_fail(item, error, SQ_BAD_INPUT, "the path is too long");
-        sq_autodocument struct sq_document *document = NULL;
-        if (sq_document_load(path, &document, error) != 0)
-            return sq_node_fail_at(item, error);
-        (void)sq_text_copy(reader->files[reader->file_count++], SQ_PATH_TEXT_MAX, path);
-        if (sq_file_sd_read(reader, sq_document_root(document), error) != 0)
-            return -1;
-    }
+    char path[PATH_MAX];
+    if (sq_node_expect(item, SQ_NODE_SCALAR, "a path of 'file_sd'", error) != 0)
+        return -1;
+    if (!resolve(reader->base, sq_node_text(item), path) || strlen(path) >= SQ_PATH_TEXT_MAX)
+        return sq_node_fail(item, error, SQ_BAD_INPUT, "the path is too long");
+    sq_autodocument struct sq_document *document = NULL;
+    if (sq_document_load(path, &document, error) != 0)
+        return sq_node_fail_at(item, error);
+    (void)sq_text_copy(reader->files[reader->file_count++], SQ_PATH_TEXT_MAX, path);
+    sq_file_sd_read(reader, sq_document_root(document));
     return 0;
 }
 
+static void read_file_sd(struct sq_inventory_reader *reader, struct sq_node paths)
+{
+    struct sq_error error;
+    size_t count = sq_one_or_list_count(paths);
+    if (!sq_node_is_there(paths))
+        return;
+    if (!reader->on_disk || count == 0 || count >= SQ_INVENTORY_FILES_MAX ||
+        sq_node_type(paths) == SQ_NODE_MAP) {
+        (void)(reader->on_disk ? sq_node_fail(paths, &error, SQ_BAD_INPUT,
+                                              "'file_sd' is a path or a list of 1 to %d paths",
+                                              SQ_INVENTORY_FILES_MAX - 1)
+                               : sq_node_fail(paths, &error, SQ_BAD_INPUT,
+                                              "'file_sd' needs an inventory that was read from a file"));
+        sq_problems_add(reader->problems, &error);
+        return;
+    }
+    for (size_t i = 0; i < count; i++)
+        (void)sq_problems_note(reader->problems,
+                               read_file_sd_file(reader, sq_one_or_list_item(paths, i), &error), &error);
+}
+
 /* The operator's own settings, for a file_sd file that says nothing of TLS and Prometheus. May be absent. */
-static int read_controller_file(struct sq_inventory *inventory, struct sq_error *error)
+static void read_controller_file(struct sq_inventory_reader *reader)
 {
     static const char *const keys[] = {"prometheus", "tls"};
+    struct sq_error error;
     const char *given = getenv(CONTROLLER_FILE_VARIABLE);
     bool is_given = given != NULL && given[0] != '\0';
     const char *path = is_given ? given : CONTROLLER_FILE;
     if (!is_given && access(path, F_OK) != 0)
-        return 0;
+        return;
     sq_autodocument struct sq_document *document = NULL;
-    if (sq_document_load(path, &document, error) != 0)
-        return -1;
+    if (!sq_problems_note(reader->problems, sq_document_load(path, &document, &error), &error))
+        return;
     struct sq_node root = sq_document_root(document);
-    if (sq_node_check_keys(root, "the controller's file", keys, sizeof keys / sizeof keys[0], error) != 0 ||
-        read_prometheus(sq_node_get(root, "prometheus"), inventory, error) != 0)
-        return -1;
-    return read_tls(sq_node_get(root, "tls"), inventory, path, true, error);
+    (void)sq_problems_check_keys(reader->problems, root, "the controller's file", keys,
+                                 sizeof keys / sizeof keys[0]);
+    (void)sq_problems_note(reader->problems,
+                           read_prometheus(sq_node_get(root, "prometheus"), reader->inventory, &error),
+                           &error);
+    read_tls(reader, sq_node_get(root, "tls"), path);
 }
 
 struct entry {
@@ -272,31 +288,31 @@ static int fail_twice(const struct sq_inventory_reader *reader, uint32_t first, 
         hosts[second].agent);
 }
 
-static int check_unique(const struct sq_inventory_reader *reader, bool by_name, struct sq_error *error)
+static void check_unique(const struct sq_inventory_reader *reader, bool by_name)
 {
+    struct sq_error error;
     uint32_t count = reader->inventory->host_count;
     const struct sq_host *hosts = reader->inventory->hosts;
     sq_autofree struct entry *entries = calloc((size_t)count + 1, sizeof *entries);
-    if (entries == NULL)
-        return sq_fail(error, SQ_SYSTEM, "out of memory");
+    if (entries == NULL) {
+        (void)sq_problems_note(reader->problems, sq_fail(&error, SQ_SYSTEM, "out of memory"), &error);
+        return;
+    }
+    uint32_t used = 0;
     for (uint32_t i = 0; i < count; i++)
-        entries[i] = (struct entry){.key = by_name ? hosts[i].name : hosts[i].agent, .index = i};
-    qsort(entries, count, sizeof *entries, by_key);
-    for (uint32_t i = 1; i < count; i++)
+        if (hosts[i].agent[0] != '\0') /* else its URL was refused already */
+            entries[used++] = (struct entry){.key = by_name ? hosts[i].name : hosts[i].agent, .index = i};
+    qsort(entries, used, sizeof *entries, by_key);
+    for (uint32_t i = 1; i < used; i++)
         if (strcmp(entries[i - 1].key, entries[i].key) == 0)
-            return fail_twice(reader, entries[i - 1].index, entries[i].index, by_name, error);
-    return 0;
+            (void)sq_problems_note(
+                reader->problems, fail_twice(reader, entries[i - 1].index, entries[i].index, by_name, &error),
+                &error);
 }
 
-static int check_whole(const struct sq_inventory_reader *reader, bool is_file_sd, struct sq_error *error)
+static int check_tls(const struct sq_inventory_reader *reader, bool is_file_sd, struct sq_error *error)
 {
     const struct sq_inventory *inventory = reader->inventory;
-    if (inventory->host_count == 0)
-        return sq_fail(error, SQ_BAD_INPUT,
-                       "%s: there are no hosts; expected `hosts:` with a name and an agent each",
-                       inventory->path);
-    if (check_unique(reader, true, error) != 0 || check_unique(reader, false, error) != 0)
-        return -1;
     for (uint32_t i = 0; i < inventory->host_count && inventory->tls_certificate[0] == '\0'; i++) {
         const struct sq_host_place *place = &reader->places[i];
         if (sq_agent_url_is_tls(inventory->hosts[i].agent))
@@ -312,44 +328,85 @@ static int check_whole(const struct sq_inventory_reader *reader, bool is_file_sd
     return 0;
 }
 
-static int read_inventory(struct sq_inventory_reader *reader, struct sq_node root, struct sq_error *error)
+static void check_whole(const struct sq_inventory_reader *reader, bool is_file_sd)
 {
-    static const char *const keys[] = {"prometheus", "tls", "hosts", "file_sd"};
-    if (sq_node_type(root) == SQ_NODE_LIST) {
-        if (sq_file_sd_read(reader, root, error) != 0 ||
-            (reader->on_disk && read_controller_file(reader->inventory, error) != 0))
-            return -1;
-        return check_whole(reader, true, error);
-    }
-    if (!sq_node_is_there(root))
-        return sq_fail(error, SQ_BAD_INPUT, "%s: the file is empty; expected an inventory",
-                       reader->inventory->path);
-    if (sq_node_check_keys(root, "the inventory", keys, sizeof keys / sizeof keys[0], error) != 0 ||
-        read_prometheus(sq_node_get(root, "prometheus"), reader->inventory, error) != 0 ||
-        read_tls(sq_node_get(root, "tls"), reader->inventory, reader->base, reader->on_disk, error) != 0 ||
-        read_hosts(reader, sq_node_get(root, "hosts"), error) != 0 ||
-        read_file_sd(reader, sq_node_get(root, "file_sd"), error) != 0)
-        return -1;
-    return check_whole(reader, false, error);
+    struct sq_error error;
+    if (reader->inventory->host_count == 0 && reader->problems->error_count == 0)
+        (void)sq_problems_note(
+            reader->problems,
+            sq_fail(&error, SQ_BAD_INPUT,
+                    "%s: there are no hosts; expected `hosts:` with a name and an agent each",
+                    reader->inventory->path),
+            &error);
+    check_unique(reader, true);
+    check_unique(reader, false);
+    (void)sq_problems_note(reader->problems, check_tls(reader, is_file_sd, &error), &error);
 }
 
-static int read_document(struct sq_document *document, const char *base, bool on_disk,
-                         struct sq_inventory **inventory, struct sq_error *error)
+const char *const sq_inventory_keys[] = {"prometheus", "tls", "hosts", "file_sd", NULL};
+
+static void read_inventory(struct sq_inventory_reader *reader, struct sq_node root)
 {
-    sq_auto(reader_free) struct sq_inventory_reader reader = {.base = base, .on_disk = on_disk};
-    if (reader_init(&reader, sq_document_name(document), error) != 0 ||
-        read_inventory(&reader, sq_document_root(document), error) != 0)
+    struct sq_error error;
+    if (sq_node_type(root) == SQ_NODE_LIST) {
+        sq_file_sd_read(reader, root);
+        if (reader->on_disk)
+            read_controller_file(reader);
+        check_whole(reader, true);
+        return;
+    }
+    if (!sq_node_is_there(root)) {
+        (void)sq_problems_note(reader->problems,
+                               sq_fail(&error, SQ_BAD_INPUT, "%s: the file is empty; expected an inventory",
+                                       reader->inventory->path),
+                               &error);
+        return;
+    }
+    if (!sq_problems_check_keys(reader->problems, root, "the inventory", sq_inventory_keys,
+                                sizeof sq_inventory_keys / sizeof sq_inventory_keys[0] - 1) &&
+        sq_node_type(root) != SQ_NODE_MAP)
+        return;
+    (void)sq_problems_note(reader->problems,
+                           read_prometheus(sq_node_get(root, "prometheus"), reader->inventory, &error),
+                           &error);
+    read_tls(reader, sq_node_get(root, "tls"), reader->base);
+    read_hosts(reader, sq_node_get(root, "hosts"));
+    read_file_sd(reader, sq_node_get(root, "file_sd"));
+    check_whole(reader, false);
+}
+
+/* `base` and `on_disk` as in the reader. */
+static int examine(struct sq_document *document, const char *base, bool on_disk,
+                   struct sq_inventory **inventory, struct sq_problems *problems)
+{
+    struct sq_error error;
+    sq_auto(reader_free) struct sq_inventory_reader reader = {
+        .base = base, .on_disk = on_disk, .problems = problems};
+    if (!sq_problems_note(problems, reader_init(&reader, sq_document_name(document), &error), &error))
+        return -1;
+    read_inventory(&reader, sq_document_root(document));
+    if (problems->error_count > 0)
         return -1;
     *inventory = sq_take(reader.inventory);
     return 0;
 }
 
+int sq_inventory_examine(const struct sq_input *input, struct sq_inventory **inventory,
+                         struct sq_problems *problems)
+{
+    struct sq_error error;
+    sq_autodocument struct sq_document *document = NULL;
+    if (!sq_problems_note(problems, sq_input_document(input, &document, &error), &error))
+        return -1;
+    return examine(document, input->is_stream ? "" : input->path, true, inventory, problems);
+}
+
 int sq_inventory_read(const struct sq_input *input, struct sq_inventory **inventory, struct sq_error *error)
 {
-    sq_autodocument struct sq_document *document = NULL;
-    if (sq_input_document(input, &document, error) != 0)
-        return -1;
-    return read_document(document, input->is_stream ? "" : input->path, true, inventory, error);
+    sq_autoproblems struct sq_problems problems = {0};
+    if (sq_inventory_examine(input, inventory, &problems) == 0)
+        return 0;
+    return sq_problems_first(&problems, error);
 }
 
 int sq_inventory_load(const char *path, struct sq_inventory **inventory, struct sq_error *error)
@@ -366,5 +423,8 @@ int sq_inventory_parse(const char *name, const char *content, size_t length, str
     sq_autodocument struct sq_document *document = NULL;
     if (sq_document_parse(name, content, length, &document, error) != 0)
         return -1;
-    return read_document(document, name, false, inventory, error);
+    sq_autoproblems struct sq_problems problems = {0};
+    if (examine(document, name, false, inventory, &problems) == 0)
+        return 0;
+    return sq_problems_first(&problems, error);
 }

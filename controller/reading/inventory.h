@@ -3,6 +3,7 @@
 #define SQ_READING_INVENTORY_H
 
 #include "common/error.h"
+#include "common/problems.h"
 #include "model/inventory.h"
 #include "reading/input.h"
 
@@ -18,6 +19,11 @@
  */
 int sq_inventory_load(const char *path, struct sq_inventory **inventory, struct sq_error *error);
 int sq_inventory_read(const struct sq_input *input, struct sq_inventory **inventory, struct sq_error *error);
+
+/* As sq_inventory_read, for `validate`: tells everything that is wrong. */
+int sq_inventory_examine(const struct sq_input *input, struct sq_inventory **inventory,
+                         struct sq_problems *problems);
+extern const char *const sq_inventory_keys[]; /* of squall's own format, and NULL */
 int sq_inventory_parse(const char *name, const char *content, size_t length, struct sq_inventory **inventory,
                        struct sq_error *error);
 

@@ -3,6 +3,7 @@
 #define SQ_READING_INVENTORY_READER_H
 
 #include "common/document.h"
+#include "common/problems.h"
 #include "model/inventory.h"
 
 #define SQ_INVENTORY_FILES_MAX 65 /* the inventory and its file_sd files */
@@ -16,6 +17,7 @@ struct sq_host_place {
 
 struct sq_inventory_reader {
     struct sq_inventory *inventory;
+    struct sq_problems *problems; /* everything that is wrong goes there, and reading goes on */
     const char *base; /* relative paths are taken from the folder of this; empty: from the current one */
     bool on_disk;     /* what the paths name is looked at */
     struct sq_host_place *places; /* one per host */
@@ -32,6 +34,6 @@ int sq_reader_add_host(struct sq_inventory_reader *reader, struct sq_node node, 
                        const char *agent, struct sq_node labels, struct sq_error *error);
 
 /* Read the groups of a file_sd document. */
-int sq_file_sd_read(struct sq_inventory_reader *reader, struct sq_node root, struct sq_error *error);
+void sq_file_sd_read(struct sq_inventory_reader *reader, struct sq_node root);
 
 #endif

@@ -287,6 +287,96 @@ static void test_ten_thousand_hosts(void **state)
     free(text);
 }
 
+/* Everything that is wrong with it, each at its place. */
+static void test_all_problems(void **state)
+{
+    (void)state;
+    static char text[] = "tls: {certificate: /nonexistent/a, kye: b}\n"
+                         "prometheus: {url: 'ftp://p'}\n"
+                         "hosts:\n"
+                         "- {name: 'a b', agent: 'ipc:///run/a'}\n"
+                         "- {name: c, agent: 'tcp://c'}\n"
+                         "- {name: d, agent: 'ipc:///run/d', labels: [x]}\n"
+                         "- {name: e, agent: 'ipc:///run/e'}\n"
+                         "- {name: e, agent: 'ipc:///run/e2'}\n"
+                         "- {name: f, agent: 'ipc:///run/e'}\n"
+                         "host: []\n";
+    static const char *const places[] = {":1:6: 'key' is missing",
+                                         ":1:6: 'agents' is missing",
+                                         ":1:20: 'certificate' names /nonexistent/a",
+                                         ":1:36: unknown key 'kye' in 'tls'",
+                                         ":2:19: 'ftp://p' is not",
+                                         ":4:3: 'a b' is no name",
+                                         ":5:3: host 'c': 'tcp://c'",
+                                         ":6:44: 'labels' is a list",
+                                         ":8:3: the host 'e' stands here twice",
+                                         ":9:3: the hosts 'f' and 'e'",
+                                         ":10:1: unknown key 'host'"};
+    static char name[] = "h.yaml";
+    struct sq_input input = {.path = name, .text = text, .length = sizeof text - 1};
+    sq_autoinventory struct sq_inventory *inventory = NULL;
+    sq_autoproblems struct sq_problems problems = {0};
+    assert_int_equal(sq_inventory_examine(&input, &inventory, &problems), -1);
+    sq_problems_sort(&problems);
+    for (uint32_t i = 0; i < problems.count && i < sizeof places / sizeof places[0]; i++)
+        if (strstr(problems.list[i]->error.text, places[i]) == NULL)
+            fail_msg("expected '%s' in: %s", places[i], problems.list[i]->error.text);
+    assert_int_equal(problems.count, sizeof places / sizeof places[0]);
+}
+
+static void test_ipv6_targets(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {"fd00::1", "fd00::1:9100", "::1", "[fd00::1", "[fd00::1]9100"};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        char text[200];
+        (void)snprintf(text, sizeof text, "[{\"targets\": [\"%s\"]}]", wrong[i]);
+        expect_refused(text, "h.yaml:1:15: the target '");
+    }
+    expect_refused("[{\"targets\": [\"fd00::1:9100\", \"fd00::2:9100\"]}]",
+                   "h.yaml:1:15: the target 'fd00::1:9100' has several colons and no brackets");
+    expect_refused("[{\"targets\": [\"[web1]:9100\"]}]",
+                   "h.yaml:1:15: the target '[web1]:9100' has no IPv6 address in its brackets");
+}
+
+static void test_long_names(void **state)
+{
+    (void)state;
+    char name[260] = "";
+    while (strlen(name) < 250)
+        strcat(name, "abcdefghi.");
+    strcat(name, "xyz");
+    assert_int_equal(strlen(name), 253);
+    char text[1200];
+    (void)snprintf(text, sizeof text, TLS "hosts:\n- {name: %s, agent: \"tls+tcp://%s.:7433\"}\n", name,
+                   name);
+    sq_autoinventory struct sq_inventory *inventory = NULL;
+    struct sq_error error = {0};
+    if (sq_inventory_parse("h.yaml", text, strlen(text), &inventory, &error) != 0)
+        fail_msg("%s", error.text);
+    assert_string_equal(inventory->hosts[0].name, name);
+    assert_int_equal(strlen(inventory->hosts[0].agent), strlen("tls+tcp://:7433") + 254);
+    (void)snprintf(text, sizeof text, TLS "hosts:\n- {name: a, agent: \"tls+tcp://%sw:7433\"}\n", name);
+    expect_refused(text, "h.yaml:3:3: host 'a': 'tls+tcp://abcdefghi.");
+    (void)snprintf(text, sizeof text, TLS "hosts:\n- {name: %sw, agent: \"tls+tcp://a\"}\n", name);
+    expect_refused(text, "h.yaml:3:3: 'abcdefghi.");
+}
+
+/* The same host with and without the dot is one host. */
+static void test_a_trailing_dot(void **state)
+{
+    (void)state;
+    static const char text[] = TLS "hosts:\n- {name: Web1.example., agent: \"tls+tcp://web1.example.\"}\n";
+    sq_autoinventory struct sq_inventory *inventory = NULL;
+    struct sq_error error = {0};
+    if (sq_inventory_parse("h.yaml", text, strlen(text), &inventory, &error) != 0)
+        fail_msg("%s", error.text);
+    assert_string_equal(inventory->hosts[0].name, "Web1.example");
+    assert_string_equal(inventory->hosts[0].agent, "tls+tcp://web1.example.:7433");
+    expect_refused("[{\"targets\": [\"web1.:1\"]}, {\"targets\": [\"web1:2\"]}]",
+                   "h.yaml:1:41: the host 'web1' stands here twice");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -298,6 +388,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_file_sd_beside_hosts, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_files_refused, make_folder, remove_folder),
         cmocka_unit_test(test_ten_thousand_hosts),
+        cmocka_unit_test(test_all_problems),
+        cmocka_unit_test(test_ipv6_targets),
+        cmocka_unit_test(test_long_names),
+        cmocka_unit_test(test_a_trailing_dot),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
