@@ -3,6 +3,7 @@
 #include "common/cleanup.h"
 #include "common/text.h"
 #include "model/ending.h"
+#include "reading/experiment.h"
 #include "screen/style.h"
 #include "json/json.h"
 
@@ -62,6 +63,31 @@ int sq_output_json(json_t *value, int status, const struct sq_error *error)
     json_decref(value);
     status = sq_output_text(status);
     return whole || status != SQ_EXIT_COMPLETED ? status : SQ_EXIT_FAILED;
+}
+
+void sq_output_problems(const struct sq_options *options, const struct sq_problems *problems)
+{
+    bool colored = sq_style_is_wanted(options->color, stderr);
+    for (uint32_t i = 0; i < problems->count; i++) {
+        const struct sq_problem *problem = problems->list[i];
+        int place = problem->is_warning ? (int)(problem->message - problem->error.text) : 0;
+        enum sq_style style = problem->is_warning ? SQ_STYLE_WARNING : SQ_STYLE_BAD;
+        (void)fprintf(stderr, "%s%.*s%s%s%s\n", sq_style_begin(colored, style), place, problem->error.text,
+                      problem->is_warning ? "warning: " : "", problem->error.text + place,
+                      sq_style_end(colored));
+    }
+    if (problems->dropped > 0)
+        (void)fprintf(stderr, "and %u more problems\n", problems->dropped);
+}
+
+int sq_command_read_experiment(const struct sq_options *options, const struct sq_input *input,
+                               struct sq_experiment **experiment, struct sq_error *error)
+{
+    sq_autoproblems struct sq_problems problems = {0};
+    if (sq_experiment_examine(input, options->settings, options->setting_count, experiment, &problems) != 0)
+        return sq_problems_first(&problems, error);
+    sq_output_problems(options, &problems);
+    return 0;
 }
 
 int sq_command_fail(const struct sq_options *options, const struct sq_error *error)

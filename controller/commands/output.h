@@ -3,6 +3,8 @@
 #define SQ_COMMANDS_OUTPUT_H
 
 #include "commands/command.h"
+#include "common/problems.h"
+#include "reading/input.h"
 
 #include <jansson.h>
 
@@ -19,5 +21,15 @@ int sq_output_text(int status);
 
 /* {"code", "message"}, and "file", "line", "column" as far as the message begins with a place. */
 json_t *sq_output_problem(enum sq_code code, const char *message);
+
+/*
+ * Everything that a reader found, on standard error, one a line with nothing in front of the place, so that
+ * editors and CI find it: "file:line:column: what", warnings as "file:line:column: warning: what".
+ */
+void sq_output_problems(const struct sq_options *options, const struct sq_problems *problems);
+
+/* Read the experiment that a verb was given; what it only warns of is printed. */
+int sq_command_read_experiment(const struct sq_options *options, const struct sq_input *input,
+                               struct sq_experiment **experiment, struct sq_error *error);
 
 #endif

@@ -52,8 +52,7 @@ static int load(const struct sq_options *options, struct planning *planning, str
             error, SQ_BAD_INPUT,
             "%s is a plan already: `squall run %s` does what it says; to plan anew, name the experiment",
             path, path);
-    if (sq_experiment_read(&planning->input, options->settings, options->setting_count, &planning->experiment,
-                           error) != 0)
+    if (sq_command_read_experiment(options, &planning->input, &planning->experiment, error) != 0)
         return -1;
     if (options->local) {
         if (options->offline)

@@ -87,8 +87,7 @@ static int load_experiment(struct session *session, struct sq_error *error)
     if (sq_input_read(path, &session->input, error) != 0)
         return -1;
     if (!sq_plan_file_is(&session->input))
-        return sq_experiment_read(&session->input, options->settings, options->setting_count,
-                                  &session->experiment, error);
+        return sq_command_read_experiment(options, &session->input, &session->experiment, error);
     if (options->setting_count > 0)
         return sq_fail(
             error, SQ_BAD_INPUT,

@@ -74,16 +74,9 @@ static const char *plural(uint32_t count)
 static void print_verdict(const struct sq_options *options, const struct verdict *verdict, bool with_hosts)
 {
     const struct sq_problems *problems = &verdict->problems;
-    if (problems->count > 0) {
-        bool colored = sq_style_is_wanted(options->color, stderr);
-        /* Nothing in front of the place, so that editors and CI find it. */
-        for (uint32_t i = 0; i < problems->count; i++)
-            (void)fprintf(stderr, "%s%s%s\n", sq_style_begin(colored, SQ_STYLE_BAD),
-                          problems->list[i]->error.text, sq_style_end(colored));
-        if (problems->dropped > 0)
-            (void)fprintf(stderr, "%s: and %u more problems\n", verdict->path, problems->dropped);
+    sq_output_problems(options, problems);
+    if (problems->error_count > 0)
         return;
-    }
     bool colored = sq_style_is_wanted(options->color, stdout);
     (void)printf("%s: %svalid%s: ", verdict->path, sq_style_begin(colored, SQ_STYLE_GOOD),
                  sq_style_end(colored));
@@ -101,14 +94,17 @@ static void print_verdict(const struct sq_options *options, const struct verdict
 static json_t *verdict_json(const struct verdict *verdict, bool with_hosts)
 {
     json_t *problems = json_array();
+    json_t *warnings = json_array();
     for (uint32_t i = 0; i < verdict->problems.count; i++) {
-        const struct sq_error *error = &verdict->problems.list[i]->error;
-        (void)json_array_append_new(problems, sq_output_problem(error->code, error->text));
+        const struct sq_problem *problem = verdict->problems.list[i];
+        (void)json_array_append_new(problem->is_warning ? warnings : problems,
+                                    sq_output_problem(problem->error.code, problem->error.text));
     }
-    json_t *result = json_pack("{s:o, s:s, s:b, s:o}", "file", sq_json_text(verdict->path), "kind",
-                               verdict->is_inventory ? "inventory" : "experiment", "valid",
-                               verdict->problems.count == 0, "problems", problems);
-    if (result == NULL || verdict->problems.count > 0)
+    json_t *result =
+        json_pack("{s:o, s:s, s:b, s:o, s:o}", "file", sq_json_text(verdict->path), "kind",
+                  verdict->is_inventory ? "inventory" : "experiment", "valid",
+                  verdict->problems.error_count == 0, "problems", problems, "warnings", warnings);
+    if (result == NULL || verdict->problems.error_count > 0)
         return result;
     if (!verdict->is_inventory) {
         (void)json_object_set_new(result, "title", sq_json_text(verdict->title));
@@ -139,7 +135,7 @@ static int run_validate(const struct sq_options *options)
             judge_inventory(&input, &verdict);
         else
             judge_experiment(options, inventory, &input, &verdict);
-        if (verdict.problems.count > 0)
+        if (verdict.problems.error_count > 0)
             status = SQ_EXIT_WRONG;
         if (options->json)
             (void)json_array_append_new(results, verdict_json(&verdict, inventory != NULL));

@@ -57,8 +57,8 @@ struct sq_probe {
     uint32_t abort_after_misses; /* consecutive misses that end the experiment; default 3 */
     struct sq_allowance max_misses;
     uint64_t settle_ns; /* after an injection: misses are not judged; default 0 */
-    uint64_t lag_ns;    /* after an injection: a value in tolerance says nothing yet; http: default 0 */
-    bool has_lag;       /* the file says `lag`; else a promql probe's is what Prometheus says */
+    uint64_t lag_ns;    /* after an injection: a value in tolerance says nothing yet; default 0 */
+    bool has_lag;       /* as the file says, or by its kind; false: promql, to be taken from Prometheus */
     size_t line;        /* where it stands in the file */
 };
 
@@ -94,6 +94,8 @@ struct sq_step {
     uint64_t came_back_within_ns; /* `expect`, process.kill; 0: not expected */
     size_t line;
     size_t column;
+    size_t duration_line; /* where its duration stands; the step's own place if it is not given */
+    size_t duration_column;
 };
 
 struct sq_limits {

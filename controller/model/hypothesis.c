@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/text.h"
 #include "common/units.h"
+#include "model/evidence.h"
 #include "model/probe_form.h"
 
 #include <stdarg.h>
@@ -13,8 +14,6 @@
 /* Whoever measures answers within the timeout, or with a failure; this much later it is not waited for. */
 #define GRACE_NS           (2 * SQ_NS_PER_SECOND)
 #define AFTER_EVERY_MAX_NS (1 * SQ_NS_PER_SECOND)
-#define DEFAULT_PERCENT    10
-#define DEFAULT_LEAST_PART 3 /* never more than a third */
 
 static uint64_t least_of(uint64_t a, uint64_t b)
 {
@@ -24,48 +23,6 @@ static uint64_t least_of(uint64_t a, uint64_t b)
 static uint64_t most_of(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;
-}
-
-/* --- what follows from a probe alone --- */
-
-static uint64_t timeout_of_ns(const struct sq_probe *probe)
-{
-    return probe->timeout_ns != 0 ? probe->timeout_ns : probe->every_ns;
-}
-
-uint64_t sq_probe_evidence_ns(const struct sq_probe *probe)
-{
-    return sq_ns_add(sq_ns_add(probe->settle_ns, probe->lag_ns), timeout_of_ns(probe));
-}
-
-static uint64_t percent_of(double percent, uint64_t whole)
-{
-    /* Percentages round down; 10 % of 30 is 3 in binary too. */
-    return (uint64_t)(percent * (double)whole / 100 + 1e-9);
-}
-
-uint64_t sq_probe_allowed(const struct sq_probe *probe, uint64_t judged)
-{
-    const struct sq_allowance *most = &probe->max_misses;
-    if (most->given)
-        return most->is_percent ? percent_of(most->percent, judged) : most->count;
-    uint64_t allowed = percent_of(DEFAULT_PERCENT, judged);
-    if (probe->abort_after_misses > 0)
-        allowed = most_of(allowed, probe->abort_after_misses - 1);
-    return least_of(allowed, judged / DEFAULT_LEAST_PART);
-}
-
-/* How often it is due from `from` on, at once and then by its rhythm, before `until`. */
-static uint64_t beats_between(const struct sq_probe *probe, uint64_t from, uint64_t until)
-{
-    uint64_t every_ns = probe->every_ns > 0 ? probe->every_ns : 1;
-    return from < until ? (until - from + every_ns - 1) / every_ns : 0;
-}
-
-uint64_t sq_probe_beats(const struct sq_probe *probe, uint64_t length_ns)
-{
-    uint64_t last_ns = sq_ns_sub(length_ns, timeout_of_ns(probe));
-    return beats_between(probe, 0, last_ns) + beats_between(probe, last_ns, length_ns);
 }
 
 const char *sq_judged_name(enum sq_judged judged)
@@ -193,7 +150,7 @@ static uint64_t evidence_until_boot_ns(const struct sq_watch *watch, const struc
 static uint64_t last_boot_ns(const struct sq_watch *watch, const struct sq_span *span,
                              const struct sq_probe *probe)
 {
-    return most_of(sq_ns_sub(evidence_until_boot_ns(watch, span), timeout_of_ns(probe)),
+    return most_of(sq_ns_sub(evidence_until_boot_ns(watch, span), sq_probe_timeout_ns(probe)),
                    evidence_from_boot_ns(watch, span, probe));
 }
 
@@ -205,7 +162,7 @@ static bool is_in(const struct sq_span *span, uint64_t boot_ns)
 static uint64_t give_up_boot_ns(const struct sq_watch *watch, uint32_t probe, uint32_t flight)
 {
     return sq_ns_add(watch->probes[probe].flights[flight],
-                     sq_ns_add(timeout_of_ns(&watch->hypothesis->probes[probe]), GRACE_NS));
+                     sq_ns_add(sq_probe_timeout_ns(&watch->hypothesis->probes[probe]), GRACE_NS));
 }
 
 /* Measurements under way that began from `from` until before `until`. */
@@ -370,11 +327,11 @@ static uint64_t still_to_come(const struct sq_watch *watch, uint32_t span, uint3
     uint64_t until = evidence_until_boot_ns(watch, window);
     uint64_t next = tally->asked_first ? watch->probes[probe].next_boot_ns : first_boot_ns(watch, window);
     if (next < from)
-        next += beats_between(form, next, from) * form->every_ns;
+        next += sq_probe_beats_between(form, next, from) * form->every_ns;
     if (tally->asked_last)
-        return beats_between(form, next, until);
+        return sq_probe_beats_between(form, next, until);
     uint64_t last = most_of(from, last_boot_ns(watch, window, form));
-    return beats_between(form, next, last) + beats_between(form, last, until);
+    return sq_probe_beats_between(form, next, last) + sq_probe_beats_between(form, last, until);
 }
 
 /* Can the allowance of a span still be kept? `judged`: the measurements that it has at most in the end. */

@@ -159,13 +159,4 @@ const struct sq_tally *sq_watch_tally(const struct sq_watch *watch, uint32_t spa
 /* One sentence on what decided a phase, for the report; "" while nothing has. */
 const char *sq_watch_explain(const struct sq_watch *watch, enum sq_hypothesis_phase phase);
 
-/* How often a probe is measured at most in a span of this length, begun with its beginning. */
-uint64_t sq_probe_beats(const struct sq_probe *probe, uint64_t length_ns);
-
-/* How long a span must be at least to hold a measurement that is evidence: settle, lag and timeout. */
-uint64_t sq_probe_evidence_ns(const struct sq_probe *probe);
-
-/* How many of `judged` measurements in a span may miss. */
-uint64_t sq_probe_allowed(const struct sq_probe *probe, uint64_t judged);
-
 #endif

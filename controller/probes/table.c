@@ -24,11 +24,6 @@ static const struct sq_probe_ops *ops_of(enum sq_probe_kind kind)
     return NULL;
 }
 
-uint64_t sq_probe_timeout_ns(const struct sq_probe *probe)
-{
-    return probe->timeout_ns != 0 ? probe->timeout_ns : probe->every_ns;
-}
-
 static void on_done(void *cookie, const struct sq_http_result *result)
 {
     struct flight *flight = cookie;

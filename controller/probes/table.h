@@ -6,6 +6,7 @@
 #define SQ_PROBES_TABLE_H
 
 #include "common/error.h"
+#include "model/evidence.h"
 #include "model/experiment.h"
 #include "model/hypothesis.h"
 #include "probes/http.h"
@@ -32,7 +33,5 @@ extern const struct sq_probe_ops sq_probe_http_ops;
  */
 void sq_probe_start(struct sq_http *http, const struct sq_probe *probe, uint32_t index,
                     const char *prometheus_url, sq_probe_done done, void *cookie);
-
-uint64_t sq_probe_timeout_ns(const struct sq_probe *probe); /* of one measurement */
 
 #endif

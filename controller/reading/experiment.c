@@ -3,6 +3,7 @@
 #include "common/cleanup.h"
 #include "common/text.h"
 #include "common/units.h"
+#include "model/evidence.h"
 #include "reading/parameters.h"
 #include "reading/sections.h"
 
@@ -129,8 +130,13 @@ static void read_header(struct sq_node root, struct sq_experiment *experiment, s
 
 static int check_is_something(struct sq_node root, struct sq_error *error)
 {
-    if (sq_node_is_there(sq_node_get(root, "method")) ||
-        sq_node_is_there(sq_node_get(root, "steady-state-hypothesis")))
+    struct sq_node method = sq_node_get(root, "method");
+    if (sq_node_is_there(sq_node_get(root, "steady-state-hypothesis")))
+        return 0;
+    if (sq_node_type(method) == SQ_NODE_LIST && sq_node_count(method) == 0)
+        return sq_node_fail(method, error, SQ_BAD_INPUT,
+                            "'method' is empty, and there is no 'steady-state-hypothesis': nothing to do");
+    if (sq_node_is_there(method))
         return 0;
     return sq_node_fail(root, error, SQ_BAD_INPUT,
                         "there is neither a 'method' nor a 'steady-state-hypothesis': nothing to do");
@@ -153,6 +159,14 @@ static int check_wait(struct sq_node root, const struct sq_experiment *experimen
                         wait, most);
 }
 
+static void tell_evidence(void *cookie, bool is_warning, const struct sq_error *error)
+{
+    if (is_warning)
+        sq_problems_warn(cookie, error);
+    else
+        sq_problems_add(cookie, error);
+}
+
 static void read_sections(struct sq_node root, struct sq_experiment *experiment, struct sq_problems *problems)
 {
     struct sq_error error;
@@ -167,6 +181,8 @@ static void read_sections(struct sq_node root, struct sq_experiment *experiment,
         sq_read_method(method, experiment, problems);
     if (problems->error_count == 0)
         (void)sq_problems_note(problems, check_wait(root, experiment, &error), &error);
+    if (problems->error_count == 0)
+        sq_evidence_check(experiment, false, tell_evidence, problems);
 }
 
 /* What has to be right before anything else can be read: the document and its parameters. */

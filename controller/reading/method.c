@@ -212,9 +212,12 @@ static void read_with(struct sq_node step, const struct sq_fault_info *info, str
 static int read_duration(struct sq_node node, const struct sq_fault_info *info, struct sq_step *step,
                          struct sq_error *error)
 {
+    struct sq_node duration = sq_node_get(node, "duration");
+    step->duration_line = sq_node_line(sq_node_is_there(duration) ? duration : node);
+    step->duration_column = sq_node_column(sq_node_is_there(duration) ? duration : node);
     if (info->instant)
         step->duration_ns = SQ_KILL_WATCH_DEFAULT_NS;
-    else if (!sq_node_is_there(sq_node_get(node, "duration")))
+    else if (!sq_node_is_there(duration))
         return sq_node_fail(node, error, SQ_BAD_INPUT,
                             "'duration' is missing; expected how long %s lasts, such as 30s", info->name);
     return sq_read_bounded_duration(node, "duration", SQ_DURATION_MIN_NS, SQ_DURATION_MAX_NS,

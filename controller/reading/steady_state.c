@@ -14,11 +14,13 @@
 #define EVERY_MIN_NS       (100 * SQ_NS_PER_MILLISECOND)
 #define EVERY_MAX_NS       SQ_PROBE_TIME_MAX_NS
 #define TIMEOUT_DEFAULT_NS (10 * SQ_NS_PER_SECOND)
+#define RECOVER_MIN_NS     (1 * SQ_NS_PER_MILLISECOND) /* nothing recovers in no time */
 #define WAIT_MAX_NS        (24 * 3600 * SQ_NS_PER_SECOND)
 #define MISSES_MAX         10000
 
 /* The keys that every probe has. */
-static const char *const common_keys[] = {"name", "every", "timeout", "abort-after-misses"};
+static const char *const common_keys[] = {"name",       "every",  "timeout", "abort-after-misses",
+                                          "max-misses", "settle", "lag"};
 
 #define COMMON_KEYS    (sizeof common_keys / sizeof common_keys[0])
 #define PROBE_KEYS_MAX 64
@@ -77,6 +79,40 @@ static int check_times(struct sq_node node, const struct sq_probe *probe, struct
                         timeout);
 }
 
+/* A count or a percentage. */
+static int read_max_misses(struct sq_node node, struct sq_allowance *most, struct sq_error *error)
+{
+    uint64_t count = 0;
+    struct sq_node value = sq_node_get(node, "max-misses");
+    if (!sq_node_is_there(value))
+        return 0;
+    if (sq_node_expect(value, SQ_NODE_SCALAR, "'max-misses'", error) != 0)
+        return -1;
+    const char *text = sq_node_text(value);
+    most->given = true;
+    most->is_percent = strchr(text, '%') != NULL;
+    if (most->is_percent && sq_percent_parse(text, &most->percent, error) != 0)
+        return sq_node_fail_at(value, error);
+    if (!most->is_percent && sq_count_parse(text, MISSES_MAX, &count, error) != 0)
+        return sq_node_fail(value, error, SQ_BAD_INPUT,
+                            "'max-misses' is '%.40s'; expected 0 to %d, or a percentage such as 10%%", text,
+                            MISSES_MAX);
+    most->count = (uint32_t)count;
+    return 0;
+}
+
+/* What is judged, and from when. */
+static int read_judgement(struct sq_node node, struct sq_probe *probe, struct sq_error *error)
+{
+    probe->abort_after_misses = 3;
+    probe->has_lag = probe->kind != SQ_PROBE_PROMQL || sq_node_is_there(sq_node_get(node, "lag"));
+    if (sq_read_positive(node, "abort-after-misses", MISSES_MAX, &probe->abort_after_misses, error) != 0 ||
+        read_max_misses(node, &probe->max_misses, error) != 0 ||
+        sq_read_bounded_duration(node, "settle", 0, WAIT_MAX_NS, &probe->settle_ns, error) != 0)
+        return -1;
+    return sq_read_bounded_duration(node, "lag", 0, WAIT_MAX_NS, &probe->lag_ns, error);
+}
+
 static int read_probe(struct sq_node node, struct sq_probe *probe, struct sq_error *error)
 {
     const struct sq_probe_form *form = NULL;
@@ -84,11 +120,9 @@ static int read_probe(struct sq_node node, struct sq_probe *probe, struct sq_err
         return -1;
     probe->line = sq_node_line(node);
     probe->every_ns = SQ_NS_PER_SECOND;
-    probe->abort_after_misses = 3;
     const char *name = "";
     if (sq_map_text(node, "name", true, sizeof probe->name, &name, error) != 0 ||
-        sq_read_bounded_duration(node, "every", EVERY_MIN_NS, EVERY_MAX_NS, &probe->every_ns, error) != 0 ||
-        sq_read_positive(node, "abort-after-misses", MISSES_MAX, &probe->abort_after_misses, error) != 0)
+        sq_read_bounded_duration(node, "every", EVERY_MIN_NS, EVERY_MAX_NS, &probe->every_ns, error) != 0)
         return -1;
     probe->timeout_ns = probe->every_ns < TIMEOUT_DEFAULT_NS ? probe->every_ns : TIMEOUT_DEFAULT_NS;
     (void)sq_text_copy(probe->name, sizeof probe->name, name);
@@ -97,7 +131,9 @@ static int read_probe(struct sq_node node, struct sq_probe *probe, struct sq_err
                                  error) != 0 ||
         check_times(node, probe, error) != 0)
         return -1;
-    return sq_probe_form_read(form, node, probe, error);
+    if (sq_probe_form_read(form, node, probe, error) != 0)
+        return -1;
+    return read_judgement(node, probe, error);
 }
 
 static int check_name_is_new(struct sq_node node, const struct sq_hypothesis *hypothesis,
@@ -122,8 +158,8 @@ static int read_header(struct sq_node node, struct sq_hypothesis *hypothesis, st
     if (sq_map_text(node, "title", false, sizeof hypothesis->title, &title, error) != 0 ||
         sq_read_bounded_duration(node, "hold-before", 0, WAIT_MAX_NS, &hypothesis->hold_before_ns, error) !=
             0 ||
-        sq_read_bounded_duration(node, "recover-within", 0, WAIT_MAX_NS, &hypothesis->recover_within_ns,
-                                 error) != 0)
+        sq_read_bounded_duration(node, "recover-within", RECOVER_MIN_NS, WAIT_MAX_NS,
+                                 &hypothesis->recover_within_ns, error) != 0)
         return -1;
     (void)sq_text_copy(hypothesis->title, sizeof hypothesis->title, title);
     sq_text_make_printable(hypothesis->title);

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# launch.sh BUILD DIRECTORY ROUNDS: an experiment that does nothing, from start to exit, beside programs of others.
+# launch.sh BUILD DIRECTORY ROUNDS: an experiment that injects nothing, from start to exit, beside programs of others.
 # Samples: launch.{squall,squall-probe,curl,curl-page,true}.{ms,mib}.
 set -euo pipefail
 readonly build=$1 directory=$2 rounds=$3
@@ -11,10 +11,6 @@ trap stop EXIT
 
 cat >"$directory/hosts.yaml" <<'END'
 hosts: [{name: here, agent: "ipc:///run/nobody-is-asked.sock"}]
-END
-cat >"$directory/nothing.yaml" <<'END'
-title: Nothing at all
-method: []
 END
 cat >"$directory/probe.yaml" <<END
 title: Nothing but a look
@@ -32,7 +28,7 @@ for ((i = 0; i < 100; i++)); do
     sleep 0.05
 done
 squall=("$build/controller/squall" run --hosts "$directory/hosts.yaml" --yes --record "$directory/run.json")
-"$build/tests/bench/measure_launch" "$rounds" launch.squall "${squall[@]}" "$directory/nothing.yaml" \
+"$build/tests/bench/measure_launch" "$rounds" launch.squall "$build/controller/squall" validate "$directory/probe.yaml" \
     -- launch.curl curl --version \
     -- launch.true /bin/true \
     -- launch.squall-probe "${squall[@]}" "$directory/probe.yaml" \

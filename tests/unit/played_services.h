@@ -4,6 +4,7 @@
 #define SQ_TESTS_PLAYED_SERVICES_H
 
 #include "common/clock.h"
+#include "model/evidence.h"
 #include "model/hypothesis.h"
 
 #include <setjmp.h>

@@ -1,4 +1,5 @@
 /* libraries: sq_commands */
+#include "model/evidence.h"
 #include "model/experiment.h"
 #include "reading/experiment.h"
 
@@ -121,11 +122,12 @@ static void test_whole(void **state)
 static void test_least(void **state)
 {
     (void)state;
-    static const char nothing[] = "title: nothing\nmethod: []\n";
+    static const char nothing[] =
+        "title: nothing\nmethod: []\nsteady-state-hypothesis: {probes: [{name: p, http: 'http://a/'}]}\n";
     sq_autoexperiment struct sq_experiment *experiment = NULL;
     assert_int_equal(sq_experiment_parse("e", nothing, strlen(nothing), NULL, 0, &experiment, NULL), 0);
     assert_int_equal(experiment->step_count, 0);
-    assert_false(experiment->has_hypothesis);
+    assert_true(experiment->has_hypothesis);
     assert_int_equal(experiment->lease_ns, SQ_LEASE_DEFAULT_NS);
     assert_int_equal(sq_experiment_length_ns(experiment), 0);
 }
@@ -167,6 +169,8 @@ static void test_bad_files(void **state)
         {"title: ''\nmethod: []\n", "e.yaml:1:8: 'title' is empty"},
         {"title: t\n", "e.yaml:1:1: there is neither a 'method' nor a 'steady-state-hypothesis'"},
         {"title: t\nmethod: {}\n", "e.yaml:2:9: 'method' is a map"},
+        {"title: t\nmethod: []\n",
+         "e.yaml:2:9: 'method' is empty, and there is no 'steady-state-hypothesis': nothing to do"},
         {"title: t\nmethod: []\nlease: 10\n", "e.yaml:3:8: '10' is not a duration"},
         {"title: t\nmethod: []\nlease: 100ms\n",
          "e.yaml:3:8: 'lease' is out of range; expected 500ms to 10m"},
@@ -211,6 +215,13 @@ static void test_bad_probes(void **state)
          "e.yaml:4:54: the timeout of 2s is longer than 'every'"},
         {"{name: p, promql: up, tolerance: '> 0', abort-after-misses: 0}",
          "e.yaml:4:65: 'abort-after-misses' is out of range; expected 1"},
+        {"{name: p, promql: up, tolerance: '> 0', max-misses: few}",
+         "e.yaml:4:57: 'max-misses' is 'few'; expected 0 to 10000, or a percentage such as 10%"},
+        {"{name: p, promql: up, tolerance: '> 0', max-misses: 101%}", "e.yaml:4:57: '101%' is out of range"},
+        {"{name: p, promql: up, tolerance: '> 0', max-misses: [1]}", "e.yaml:4:57: 'max-misses' is a list"},
+        {"{name: p, promql: up, tolerance: '> 0', settle: 2}", "e.yaml:4:53: '2' is not a duration"},
+        {"{name: p, promql: up, tolerance: '> 0', lag: 25h}",
+         "e.yaml:4:50: 'lag' is out of range; expected 0s to 1d"},
         {"{name: p, http: 'ftp://a/'}", "e.yaml:4:21: 'ftp://a/' is not an HTTP URL"},
         {"{name: p, http: 'http://a:0/'}", "e.yaml:4:21: 'http://a:0/' has no valid port"},
         {"{name: p, http: 'http://a/', tolerance: '200'}",
@@ -238,6 +249,122 @@ static void test_bad_probes(void **state)
     expect_refused(
         "title: t\nsteady-state-hypothesis:\n  probes:\n  - {name: p, http: 'http://a'}\n  hold-before: 5\n",
         "e.yaml:5:16: '5' is not a duration");
+    /* It could never be kept. */
+    expect_refused("title: t\nsteady-state-hypothesis:\n  probes:\n  - {name: p, http: 'http://a'}\n"
+                   "  recover-within: 0s\n",
+                   "e.yaml:5:19: 'recover-within' is out of range; expected 1ms to 1d");
+}
+
+static void test_what_is_judged(void **state)
+{
+    (void)state;
+    static const char text[] = "title: t\nsteady-state-hypothesis:\n  probes:\n"
+                               "  - {name: a, http: 'http://a/', settle: 2s, lag: 1s, max-misses: 5}\n"
+                               "  - {name: b, promql: up, tolerance: '> 0', lag: 0s, max-misses: 12.5%}\n"
+                               "  - {name: c, promql: up, tolerance: '> 0'}\n"
+                               "  - {name: d, http: 'http://a/', max-misses: 0}\n";
+    sq_autoexperiment struct sq_experiment *experiment = NULL;
+    assert_int_equal(sq_experiment_parse("e.yaml", text, strlen(text), NULL, 0, &experiment, NULL), 0);
+    const struct sq_probe *probes = experiment->hypothesis.probes;
+    assert_int_equal(probes[0].settle_ns, 2 * SECOND);
+    assert_int_equal(probes[0].lag_ns, SECOND);
+    assert_true(probes[0].max_misses.given);
+    assert_int_equal(probes[0].max_misses.count, 5);
+    assert_true(probes[1].has_lag);
+    assert_int_equal(probes[1].lag_ns, 0);
+    assert_true(probes[1].max_misses.is_percent);
+    assert_float_equal(probes[1].max_misses.percent, 12.5, 0);
+    /* To be taken from Prometheus. */
+    assert_false(probes[2].has_lag);
+    assert_false(probes[2].max_misses.given);
+    assert_true(probes[3].has_lag);
+    assert_int_equal(probes[3].lag_ns, 0);
+    assert_true(probes[3].max_misses.given);
+    assert_int_equal(probes[3].max_misses.count, 0);
+}
+
+/* An experiment with one probe and one step. */
+static void examine(const char *probe, const char *duration, struct sq_problems *problems)
+{
+    static char text[800];
+    static char name[] = "e.yaml";
+    (void)snprintf(text, sizeof text,
+                   "title: t\nsteady-state-hypothesis:\n  probes:\n  - {name: p, %s}\nmethod:\n"
+                   "- {name: s, fault: network.partition, targets: {count: 1}, with: {to: 10.0.0.1}, "
+                   "duration: %s}\n",
+                   probe, duration);
+    struct sq_input input = {.path = name, .text = text, .length = strlen(text)};
+    sq_autoexperiment struct sq_experiment *experiment = NULL;
+    (void)sq_experiment_examine(&input, NULL, 0, &experiment, problems);
+    assert_int_equal(experiment != NULL, problems->error_count == 0);
+}
+
+static void expect_examined(const char *probe, const char *duration, uint32_t errors, const char *message)
+{
+    sq_autoproblems struct sq_problems problems = {0};
+    examine(probe, duration, &problems);
+    assert_int_equal(problems.error_count, errors);
+    if (message == NULL)
+        assert_int_equal(problems.count, 0);
+    else if (problems.count == 0 || strstr(problems.list[0]->error.text, message) == NULL)
+        fail_msg("expected '%s'; got: %s", message,
+                 problems.count ? problems.list[0]->error.text : "nothing");
+}
+
+static void test_steps_too_short_for_evidence(void **state)
+{
+    (void)state;
+    static const char slow[] = "http: 'http://a/', every: 30s, settle: 2s, lag: 1s, abort-after-misses: 2";
+    expect_examined(slow, "13s", 0, NULL);
+    expect_examined(
+        slow, "8s", 1,
+        "e.yaml:6:92: \"s\" is too short to show that probe \"p\" holds: it lasts 8s, where 13s are "
+        "needed, the probe's settle (2s), lag (1s) and timeout (10s)");
+    /* How far Prometheus looks back is known to `plan` alone, unless the file says it. */
+    expect_examined("promql: up, tolerance: '> 0', abort-after-misses: 1", "1s", 0, NULL);
+    expect_examined("promql: up, tolerance: '> 0', abort-after-misses: 1", "999ms", 1, "lag (0s)");
+    expect_examined("promql: up, tolerance: '> 0', lag: 15s", "15s", 1, "16s are needed");
+    expect_examined("promql: up, tolerance: '> 0', lag: 15s", "16s", 0, NULL);
+    /* An instant fault's step lasts as long as it is watched. */
+    sq_autoexperiment struct sq_experiment *experiment = NULL;
+    struct sq_error error = {0};
+    static const char kill[] =
+        "title: t\nsteady-state-hypothesis: {probes: [{name: p, http: 'http://a/', settle: 10s}]}\nmethod:\n"
+        "- {name: s, fault: process.kill, targets: {count: 1}, with: {comm: x}}\n";
+    assert_int_equal(sq_experiment_parse("e.yaml", kill, strlen(kill), NULL, 0, &experiment, &error), -1);
+    assert_non_null(strstr(error.text, "e.yaml:4:3: \"s\" is too short"));
+    assert_non_null(strstr(error.text, "it lasts 10s, where 11s are needed"));
+}
+
+static void test_rows_that_never_come(void **state)
+{
+    (void)state;
+    expect_examined("http: 'http://a/'", "3s", 0, NULL);
+    expect_examined("http: 'http://a/'", "2s", 0,
+                    "e.yaml:6:92: \"s\" lasts 2s, in which probe \"p\" is judged 2 times: no row of 3 misses "
+                    "comes together that would end it ('abort-after-misses'), only 'max-misses' can");
+    expect_examined("http: 'http://a/', settle: 1s", "3s", 0, "is judged 2 times");
+    expect_examined("http: 'http://a/', abort-after-misses: 100", "7s", 0, "no row of 100 misses");
+}
+
+/* `plan` and `run`, once Prometheus has said it. */
+static void test_lags_that_prometheus_says(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "title: t\nsteady-state-hypothesis: {probes: [{name: p, promql: up, tolerance: '> 0'}]}\nmethod:\n"
+        "- {name: s, fault: network.partition, targets: {count: 1}, with: {to: 10.0.0.1}, duration: 15s}\n";
+    sq_autoexperiment struct sq_experiment *experiment = NULL;
+    struct sq_error error = {0};
+    assert_int_equal(sq_experiment_parse("e.yaml", text, strlen(text), NULL, 0, &experiment, &error), 0);
+    experiment->hypothesis.probes[0].lag_ns = 15 * SECOND;
+    assert_int_equal(sq_evidence_check_first(experiment, false, &error), 0);
+    assert_int_equal(sq_evidence_check_first(experiment, true, &error), -1);
+    assert_int_equal(error.code, SQ_BAD_INPUT);
+    assert_non_null(strstr(error.text, "e.yaml:4:92: \"s\" is too short"));
+    assert_non_null(strstr(error.text, "lag (15s, as Prometheus says; 'lag' overrides it)"));
+    experiment->hypothesis.probes[0].lag_ns = 14 * SECOND;
+    assert_int_equal(sq_evidence_check_first(experiment, true, &error), 0);
 }
 
 static const struct bad bad_steps[] = {
@@ -519,6 +646,10 @@ int main(void)
         cmocka_unit_test(test_least),
         cmocka_unit_test(test_bad_files),
         cmocka_unit_test(test_bad_probes),
+        cmocka_unit_test(test_what_is_judged),
+        cmocka_unit_test(test_steps_too_short_for_evidence),
+        cmocka_unit_test(test_rows_that_never_come),
+        cmocka_unit_test(test_lags_that_prometheus_says),
         cmocka_unit_test(test_bad_steps),
         cmocka_unit_test(test_expect),
         cmocka_unit_test(test_collisions_without_an_inventory),

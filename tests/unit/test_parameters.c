@@ -56,7 +56,7 @@ static void test_alias_is_substituted_once(void **state)
     static const char text[] = "title: &t 'cost $${a} and ${a}'\n"
                                "description: *t\n"
                                "parameters: {a: 5}\n"
-                               "method: []\n";
+                               "steady-state-hypothesis: {probes: [{name: p, http: 'http://a/'}]}\n";
     sq_autoexperiment struct sq_experiment *experiment = NULL;
     assert_int_equal(sq_experiment_parse("p.yaml", text, strlen(text), NULL, 0, &experiment, NULL), 0);
     assert_string_equal(experiment->title, "cost ${a} and 5");

@@ -277,7 +277,8 @@ static void test_limits(void **state)
 static void test_nothing_to_do(void **state)
 {
     (void)state;
-    sq_autoexperiment struct sq_experiment *experiment = experiment_of("  []\n");
+    sq_autoexperiment struct sq_experiment *experiment =
+        experiment_of("  []\nsteady-state-hypothesis: {probes: [{name: p, http: 'http://a/'}]}\n");
     sq_autoplan struct sq_plan *plan = NULL;
     assert_int_equal(sq_plan_make(experiment, inventory, &plan, NULL), 0);
     assert_int_equal(plan->host_count, 0);
