@@ -190,6 +190,31 @@ static void test_bad_files(void **state)
         expect_refused(cases[i].text, cases[i].message);
 }
 
+static void expect_probes_refused(const struct bad *cases, size_t count)
+{
+    char text[600];
+    for (size_t i = 0; i < count; i++) {
+        (void)snprintf(text, sizeof text, "title: t\nsteady-state-hypothesis:\n  probes:\n  - %s\n",
+                       cases[i].text);
+        expect_refused(text, cases[i].message);
+    }
+}
+
+static void test_bad_judgements(void **state)
+{
+    (void)state;
+    static const struct bad cases[] = {
+        {"{name: p, promql: up, tolerance: '> 0', max-misses: few}",
+         "e.yaml:4:57: 'max-misses' is 'few'; expected 0 to 10000, or a percentage such as 10%"},
+        {"{name: p, promql: up, tolerance: '> 0', max-misses: 101%}", "e.yaml:4:57: '101%' is out of range"},
+        {"{name: p, promql: up, tolerance: '> 0', max-misses: [1]}", "e.yaml:4:57: 'max-misses' is a list"},
+        {"{name: p, promql: up, tolerance: '> 0', settle: 2}", "e.yaml:4:53: '2' is not a duration"},
+        {"{name: p, promql: up, tolerance: '> 0', lag: 25h}",
+         "e.yaml:4:50: 'lag' is out of range; expected 0s to 1d"},
+    };
+    expect_probes_refused(cases, sizeof cases / sizeof cases[0]);
+}
+
 static void test_bad_probes(void **state)
 {
     (void)state;
@@ -215,13 +240,6 @@ static void test_bad_probes(void **state)
          "e.yaml:4:54: the timeout of 2s is longer than 'every'"},
         {"{name: p, promql: up, tolerance: '> 0', abort-after-misses: 0}",
          "e.yaml:4:65: 'abort-after-misses' is out of range; expected 1"},
-        {"{name: p, promql: up, tolerance: '> 0', max-misses: few}",
-         "e.yaml:4:57: 'max-misses' is 'few'; expected 0 to 10000, or a percentage such as 10%"},
-        {"{name: p, promql: up, tolerance: '> 0', max-misses: 101%}", "e.yaml:4:57: '101%' is out of range"},
-        {"{name: p, promql: up, tolerance: '> 0', max-misses: [1]}", "e.yaml:4:57: 'max-misses' is a list"},
-        {"{name: p, promql: up, tolerance: '> 0', settle: 2}", "e.yaml:4:53: '2' is not a duration"},
-        {"{name: p, promql: up, tolerance: '> 0', lag: 25h}",
-         "e.yaml:4:50: 'lag' is out of range; expected 0s to 1d"},
         {"{name: p, http: 'ftp://a/'}", "e.yaml:4:21: 'ftp://a/' is not an HTTP URL"},
         {"{name: p, http: 'http://a:0/'}", "e.yaml:4:21: 'http://a:0/' has no valid port"},
         {"{name: p, http: 'http://a/', tolerance: '200'}",
@@ -234,12 +252,7 @@ static void test_bad_probes(void **state)
          "e.yaml:4:54: 'within' is longer than the probe's"},
         {"{name: p, http: 'http://a/', tolerance: {withn: 2s}}", "e.yaml:4:46: unknown key 'withn'"},
     };
-    char text[600];
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        (void)snprintf(text, sizeof text, "title: t\nsteady-state-hypothesis:\n  probes:\n  - %s\n",
-                       cases[i].text);
-        expect_refused(text, cases[i].message);
-    }
+    expect_probes_refused(cases, sizeof cases / sizeof cases[0]);
     expect_refused("title: t\nsteady-state-hypothesis: {probes: []}\n",
                    "e.yaml:2:35: 'probes' has 0 entries");
     expect_refused("title: t\nsteady-state-hypothesis: {title: x}\n", "e.yaml:2:26: 'probes' is missing");
@@ -647,6 +660,7 @@ int main(void)
         cmocka_unit_test(test_bad_files),
         cmocka_unit_test(test_bad_probes),
         cmocka_unit_test(test_what_is_judged),
+        cmocka_unit_test(test_bad_judgements),
         cmocka_unit_test(test_steps_too_short_for_evidence),
         cmocka_unit_test(test_rows_that_never_come),
         cmocka_unit_test(test_lags_that_prometheus_says),
