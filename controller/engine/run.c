@@ -251,6 +251,7 @@ void sq_run_free(struct sq_run *run)
     sq_http_close(run->http);
     sq_names_close(run->names);
     sq_watch_free(&run->watch);
+    sq_company_close(&run->company);
     sq_run_events_close(run);
     for (uint32_t i = 0; run->hosts != NULL && i < run->host_count; i++)
         free(run->hosts[i].reports);

@@ -340,8 +340,10 @@ static void take_prepare(struct sq_run *run, struct sq_run_host *host, const str
 static void take_answer(struct sq_run *run, const struct sq_answer *answer)
 {
     uint32_t own = run->host_of[answer->host];
-    if (own == UINT32_MAX)
+    if (own == UINT32_MAX) {
+        sq_run_take_company(run, answer);
         return;
+    }
     struct sq_run_host *host = &run->hosts[own];
     enum sq_verb verb = sq_run_tag_verb(answer->tag);
     if (!answer->failed)

@@ -82,7 +82,9 @@ static void begin_steady(struct sq_run *run)
 /* Everybody has prepared, and nobody has injected: what has to be looked at between the two comes here. */
 static void all_are_prepared(struct sq_run *run)
 {
-    begin_steady(run);
+    sq_run_ask_company(run);
+    if (!run->ended)
+        begin_steady(run);
 }
 
 static void begin_injection(struct sq_run *run)
@@ -138,7 +140,7 @@ void sq_run_advance(struct sq_run *run, uint64_t now_boot_ns)
         judge_answers(run, all_are_prepared);
         break;
     case SQ_PHASE_STEADY:
-        if (run->before_held)
+        if (run->before_held && run->company_awaited == 0)
             begin_injection(run);
         break;
     case SQ_PHASE_WATCH:

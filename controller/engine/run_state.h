@@ -7,6 +7,7 @@
 #include "engine/run.h"
 #include "events/event.h"
 #include "loop/loop.h"
+#include "model/company.h"
 #include "model/hypothesis.h"
 #include "probes/http.h"
 
@@ -90,6 +91,9 @@ struct sq_run {
     bool settled; /* and final */
     enum sq_exit ending;
     char why[SQ_RUN_TEXT_MAX];
+
+    struct sq_company company; /* of others; its `hosts` are NULL: not asked for */
+    uint32_t company_awaited;  /* so many hosts have not answered yet */
 
     struct sq_watch watch;
     bool before_held;
@@ -193,6 +197,10 @@ void sq_run_plan_injection(struct sq_run *run, uint64_t now_boot_ns);
 void sq_run_inject_due(struct sq_run *run, uint64_t now_boot_ns);
 uint64_t sq_run_inject_next_boot_ns(const struct sq_run *run);
 void sq_run_take_inject(struct sq_run *run, struct sq_run_host *host, const struct sq_answer *answer);
+
+/* run_company.c: nothing is injected while `company_awaited` is not 0 */
+void sq_run_ask_company(struct sq_run *run);
+void sq_run_take_company(struct sq_run *run, const struct sq_answer *answer);
 
 /* run_revert.c */
 void sq_run_revert(struct sq_run *run, uint64_t now_boot_ns); /* to everybody who may have something, now */

@@ -22,7 +22,7 @@ struct sq_client {
     } pending[PENDING];
 };
 
-struct agent agents[HOSTS];
+struct agent agents[HOSTS + 1];
 int raise_at_prepare;
 int raise_at_revert;
 struct sq_loop *played_loop;
@@ -166,7 +166,8 @@ static void act(struct agent *agent, const struct sq_request *request, struct sq
         forbid(agent, &agent->faults[0]);
     if (request->verb == SQ_VERB_PREPARE)
         prepare(agent, request, reply);
-    else if (request->verb != SQ_VERB_HELLO && !known)
+    else if (request->verb != SQ_VERB_HELLO && !known &&
+             (request->verb != SQ_VERB_STATUS || !sq_id_is_zero(&request->experiment)))
         reply->code = SQ_UNKNOWN;
     else if (request->verb == SQ_VERB_INJECT) {
         agent->injects++;
@@ -190,6 +191,7 @@ static void act(struct agent *agent, const struct sq_request *request, struct sq
     live_on(agent);
     if (!sq_id_is_zero(&agent->experiment)) {
         reply->experiment = agent->experiment;
+        (void)strcpy(reply->operator_name, "eve@desk");
         reply->fault_count = agent->fault_count;
         for (uint32_t i = 0; i < agent->fault_count; i++)
             reply->faults[i] = agent->faults[i].report;

@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define HOSTS 3
+#define HOSTS 3 /* of the plan; the one after them is in the inventory alone */
 #define MS    SQ_NS_PER_MILLISECOND
 
 /* --- the agents --- */
@@ -58,7 +58,7 @@ struct agent {
     uint32_t answers_to_lose[SQ_VERB_MAX + 1];  /* so many of the next ones never come back */
 };
 
-extern struct agent agents[HOSTS];
+extern struct agent agents[HOSTS + 1];
 extern int raise_at_prepare; /* a signal to send to ourselves when the first PREPARE comes */
 extern int raise_at_revert;
 extern struct sq_loop *played_loop;                     /* to be opened first, and closed last */

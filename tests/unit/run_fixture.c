@@ -46,8 +46,10 @@ const char more_steps[] = "- name: before\n"
 static const char inventory_text[] = "hosts:\n"
                                      "- {name: web1, agent: \"ipc:///a\"}\n"
                                      "- {name: web2, agent: \"ipc:///b\"}\n"
-                                     "- {name: web3, agent: \"ipc:///c\"}\n";
+                                     "- {name: web3, agent: \"ipc:///c\"}\n"
+                                     "- {name: db1, agent: \"ipc:///d\"}\n";
 
+const char *limits = "";
 int signal_fd;
 struct sq_run *the_run;
 struct seen seen[SEEN_MAX];
@@ -223,8 +225,9 @@ static void write_experiment(char *text, size_t size, const char *method, const 
                    "  fault: network.partition\n"
                    "  targets: {hosts: [web1, web2, web3]}\n"
                    "  with: {direction: both, to: [192.0.2.0/24]}\n"
-                   "  duration: %s\n",
-                   is_hypothesis ? method : "", is_hypothesis ? "" : method, duration);
+                   "  duration: %s\n"
+                   "%s",
+                   is_hypothesis ? method : "", is_hypothesis ? "" : method, duration, limits);
 }
 
 static enum sq_exit execute(const struct sq_plan *plan, const struct sq_inventory *inventory)
@@ -312,6 +315,7 @@ int set_up(void **state)
     struct sq_error error;
     (void)state;
     agents_reset();
+    limits = "";
     page = (struct page){.status = 200, .takes_ns = MS};
     on_event = NULL;
     later_count = 0;

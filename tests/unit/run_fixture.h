@@ -1,6 +1,6 @@
 /*
  * A whole run, played: agents, probes and the clock are the test's own, so that no test of the engine waits.
- * The hosts are web1, web2 and web3; the lease is 500 ms.
+ * The hosts are web1, web2 and web3, and in the inventory alone db1; the lease is 500 ms.
  */
 #ifndef SQ_TESTS_RUN_FIXTURE_H
 #define SQ_TESTS_RUN_FIXTURE_H
@@ -15,6 +15,8 @@ extern const char no_hypothesis[];
 extern const char http_hypothesis[]; /* a page every 100 ms, three misses; recovers within 1s */
 extern const char held_hypothesis[]; /* a page every second, held for 5s before */
 extern const char more_steps[];      /* none, but two steps before the one that is always there */
+
+extern const char *limits; /* what ends the experiment's file; "" again before each test */
 
 extern int signal_fd;
 extern struct sq_run *the_run; /* while run() runs */
