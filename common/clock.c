@@ -34,6 +34,27 @@ void sq_timestamp_format(uint64_t real_ns, char text[SQ_TIMESTAMP_MAX])
     (void)snprintf(text, SQ_TIMESTAMP_MAX, "%.24s.%03uZ", date, milliseconds);
 }
 
+bool sq_timestamp_parse(const char *text, uint64_t *real_ns)
+{
+    struct tm parts = {0};
+    uint64_t fraction_ns = 0;
+    const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &parts);
+    if (rest == NULL)
+        return false;
+    time_t seconds = timegm(&parts);
+    if (seconds < 0 || (uint64_t)seconds >= UINT64_MAX / SQ_NS_PER_SECOND)
+        return false;
+    if (*rest == '.') {
+        uint64_t unit_ns = SQ_NS_PER_SECOND / 10;
+        for (rest++; *rest >= '0' && *rest <= '9'; rest++, unit_ns /= 10)
+            fraction_ns += (uint64_t)(*rest - '0') * unit_ns;
+    }
+    if (rest[0] != 'Z' || rest[1] != '\0')
+        return false;
+    *real_ns = (uint64_t)seconds * SQ_NS_PER_SECOND + fraction_ns;
+    return true;
+}
+
 uint64_t sq_ns_add(uint64_t a_ns, uint64_t b_ns)
 {
     uint64_t sum;

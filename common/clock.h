@@ -5,6 +5,7 @@
 #ifndef SQ_COMMON_CLOCK_H
 #define SQ_COMMON_CLOCK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define SQ_NS_PER_SECOND      UINT64_C(1000000000)
@@ -16,6 +17,9 @@ uint64_t sq_real_ns(void); /* nanoseconds since 1970-01-01T00:00:00Z */
 
 /* RFC 3339 in UTC with milliseconds, "2026-11-20T02:31:07.123Z". */
 void sq_timestamp_format(uint64_t real_ns, char text[SQ_TIMESTAMP_MAX]);
+
+/* The same back, with any digits of a second or none; false: it is no such text, or before 1970. */
+bool sq_timestamp_parse(const char *text, uint64_t *real_ns);
 
 /* Sums that stop at UINT64_MAX and differences that stop at 0. */
 uint64_t sq_ns_add(uint64_t a_ns, uint64_t b_ns);

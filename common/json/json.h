@@ -12,6 +12,12 @@ json_t *sq_json_text(const char *text);
 /* NaN and infinities become null. */
 json_t *sq_json_number(double value);
 
+/*
+ * The flag for jansson's dump functions with which every number in `value` keeps its value in the fewest
+ * digits: 0.011 instead of 0.010999999999999999, unless one of them needs all seventeen.
+ */
+size_t sq_json_digits(const json_t *value);
+
 /* Seconds, in whole microseconds. */
 json_t *sq_json_seconds(uint64_t duration_ns);
 

@@ -18,7 +18,9 @@ struct sq_options {
     bool hosts_given;           /* --hosts stood on the command line */
     const char *prometheus_url; /* --prometheus; NULL: the inventory's */
     const char *output_path;    /* plan -o */
-    const char *record_path;    /* run --record FILE; default ./squall-runs/<time>-<id>/run.json */
+    const char *record_path;    /* run --record FILE; NULL: in the folder of runs */
+    const char *runs_path;      /* --runs; NULL: as commands/records.h says */
+    const char *format;         /* report --format */
     bool json;
     bool yes;     /* run --yes */
     bool offline; /* plan --offline */
@@ -52,6 +54,7 @@ extern const struct sq_command sq_command_validate;
 extern const struct sq_command sq_command_hosts;
 extern const struct sq_command sq_command_plan;
 extern const struct sq_command sq_command_run;
+extern const struct sq_command sq_command_report;
 extern const struct sq_command sq_command_halt;
 extern const struct sq_command sq_command_status;
 extern const struct sq_command sq_command_version;

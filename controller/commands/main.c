@@ -3,18 +3,14 @@
 #include "commands/help.h"
 #include "commands/options.h"
 
+#include "commands/output.h"
 #include "common/file.h"
 #include "common/log.h"
 #include "model/ending.h"
 
+#include <fcntl.h>
 #include <stdio.h>
-
-static int finish_help(const struct sq_options *options, int result, const struct sq_error *error)
-{
-    if (result != 0)
-        return sq_command_fail(options, error);
-    return fflush(stdout) == 0 ? SQ_EXIT_COMPLETED : SQ_EXIT_FAILED;
-}
+#include <unistd.h>
 
 static int print_help(const struct sq_command_line *line)
 {
@@ -27,14 +23,13 @@ static int print_help(const struct sq_command_line *line)
     for (uint32_t i = 0; line->command == NULL && i < line->options.operand_count && result == 0; i++)
         result =
             sq_help_print_topic(stdout, line->options.operands[i], sq_commands, sq_command_count, &error);
-    return finish_help(&line->options, result, &error);
+    return result != 0 ? sq_command_fail(&line->options, &error) : SQ_EXIT_COMPLETED;
 }
 
-int main(int argc, char **argv)
+/* The command line, done: an exit status. */
+static int do_command(int argc, char **argv)
 {
     struct sq_error error;
-    if (sq_standard_files_open(&error) != 0)
-        return SQ_EXIT_FAILED;
     sq_log_open("squall", SQ_LOG_WARNING);
     if (argc < 2) {
         sq_help_print(stderr, sq_commands, sq_command_count);
@@ -48,4 +43,13 @@ int main(int argc, char **argv)
     if (line.help)
         return print_help(&line);
     return line.command->run(&line.options);
+}
+
+int main(int argc, char **argv)
+{
+    struct sq_error error;
+    bool was_closed = fcntl(STDOUT_FILENO, F_GETFD) < 0;
+    if (sq_standard_files_open(&error) != 0)
+        return SQ_EXIT_FAILED;
+    return sq_output_finish(do_command(argc, argv), was_closed);
 }

@@ -71,6 +71,13 @@ const struct sq_option sq_option_json = {
     .help = "print the result as JSON on standard output",
     .place = offsetof(struct sq_options, json),
 };
+const struct sq_option sq_option_runs = {
+    .name = "runs",
+    .value = "DIR",
+    .help = "the folder of run records; without it SQUALL_RUNS, else the inventory's `runs`, else "
+            "./squall-runs",
+    .place = offsetof(struct sq_options, runs_path),
+};
 static const struct sq_option option_color = {
     .name = "color",
     .value = "WHEN",

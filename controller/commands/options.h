@@ -27,6 +27,7 @@ extern const struct sq_option sq_option_hosts;
 extern const struct sq_option sq_option_local;
 extern const struct sq_option sq_option_set;
 extern const struct sq_option sq_option_json;
+extern const struct sq_option sq_option_runs;
 
 /* What every verb takes: --color, --help, --version. Ends with NULL. */
 extern const struct sq_option *const sq_common_options[];

@@ -8,6 +8,7 @@
 #include "json/json.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,6 +89,20 @@ int sq_command_read_experiment(const struct sq_options *options, const struct sq
         return sq_problems_first(&problems, error);
     sq_output_problems(options, &problems);
     return 0;
+}
+
+int sq_output_finish(int status, bool was_closed)
+{
+    bool failed = ferror(stdout) != 0;
+    errno = 0;
+    failed = fflush(stdout) != 0 || failed;
+    if (!failed && !was_closed)
+        return status;
+    (void)fprintf(stderr, "squall: standard output could not be written%s%s\n", errno != 0 ? ": " : "",
+                  was_closed   ? ": it is closed"
+                  : errno != 0 ? strerrordesc_np(errno)
+                               : "");
+    return status == SQ_EXIT_COMPLETED ? SQ_EXIT_FAILED : status;
 }
 
 int sq_command_fail(const struct sq_options *options, const struct sq_error *error)

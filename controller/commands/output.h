@@ -32,4 +32,10 @@ void sq_output_problems(const struct sq_options *options, const struct sq_proble
 int sq_command_read_experiment(const struct sq_options *options, const struct sq_input *input,
                                struct sq_experiment **experiment, struct sq_error *error);
 
+/*
+ * The last thing that a verb does: what it printed must have arrived. Returns `status`, or 4 instead of 0,
+ * with a message on standard error, when standard output could not be written, or was closed from the start.
+ */
+int sq_output_finish(int status, bool was_closed);
+
 #endif

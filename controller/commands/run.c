@@ -3,7 +3,7 @@
 #include "agents/local_agent.h"
 #include "commands/operator.h"
 #include "commands/options.h"
-#include "commands/output.h"
+#include "commands/records.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/text.h"
@@ -15,12 +15,11 @@
 #include "probes/prometheus.h"
 #include "reading/experiment.h"
 #include "reading/inventory.h"
-#include "record/run_record.h"
+#include "record/record.h"
+#include "record/runs.h"
 #include "screen/plan_print.h"
-#include "screen/run_report.h"
 #include "screen/run_screen.h"
 #include "screen/style.h"
-#include "json/json.h"
 
 #include <poll.h>
 #include <stdlib.h>
@@ -48,12 +47,11 @@ struct session {
     struct sq_record *record;
     struct sq_loop *loop;
     struct sq_console *console;
-    struct sq_run_record *run_record; /* the observers */
     struct sq_run_screen *screen;
-    struct sq_run_report *report;
-    struct sq_observer observers[3];
+    struct sq_observer observers[2];
     struct sq_loop_source *outputs[2];
     bool output_lost;
+    bool output_cut; /* a full disk under it */
     struct sq_run *run;
     FILE *progress; /* where people look: standard output, or standard error with --json */
     bool colored;
@@ -62,9 +60,7 @@ struct session {
 static void session_cleanup(struct session *session)
 {
     sq_run_free(session->run);
-    sq_run_record_close(session->run_record);
     sq_run_screen_close(session->screen);
-    sq_run_report_close(session->report);
     for (size_t i = 0; i < sizeof(session->outputs) / sizeof(session->outputs[0]); i++)
         sq_loop_remove(session->outputs[i]);
     sq_loop_close(session->loop);
@@ -129,42 +125,32 @@ static int choose_prometheus(struct session *session, struct sq_error *error)
     return 0;
 }
 
-static json_t *experiment_json(const struct session *session)
-{
-    const struct sq_experiment *experiment = session->experiment;
-    json_t *object = json_object();
-    json_t *parameters = json_object();
-    for (uint32_t i = 0; i < experiment->parameter_count; i++)
-        (void)json_object_set_new(parameters, experiment->parameters[i].name,
-                                  sq_json_text(experiment->parameters[i].value));
-    (void)json_object_set_new(object, "path", sq_json_text(session->options->operands[0]));
-    (void)json_object_set_new(object, "parameters", parameters);
-    if (session->plan_file != NULL) {
-        (void)json_object_set_new(object, "plan_sha256", json_string(session->plan_file->sha256));
-        (void)json_object_set_new(object, "text", sq_json_text(session->plan_file->experiment_text));
-    } else {
-        (void)json_object_set_new(object, "text", sq_json_text(session->input.text));
-    }
-    return object;
-}
-
 static int open_record(struct session *session, struct sq_error *error)
 {
-    char id_text[SQ_ID_TEXT_MAX];
+    const struct sq_options *options = session->options;
+    uint64_t now_real_ns = sq_real_ns();
     if (sq_id_make(&session->id, error) != 0)
         return -1;
-    sq_id_format(&session->id, id_text);
-    if (session->options->record_path == NULL)
-        sq_record_default_path(sq_real_ns(), id_text, session->record_path, sizeof(session->record_path));
-    else if (!sq_text_copy(session->record_path, sizeof(session->record_path), session->options->record_path))
+    if (options->record_path != NULL && !sq_text_copy(session->record_path, PATH_MAX, options->record_path))
         return sq_fail(error, SQ_BAD_INPUT, "--record: the path is too long");
-    if (sq_record_open(session->record_path, &session->record, error) != 0) {
-        error->code = SQ_BAD_INPUT;
+    if (options->record_path == NULL &&
+        sq_runs_make(sq_records_folder(options, session->inventory), now_real_ns, &session->id,
+                     session->record_path, PATH_MAX, error) != 0)
         return -1;
-    }
     sq_operator_name(session->operator_name);
-    sq_record_set(session->record, "experiment", experiment_json(session));
-    return 0;
+    const struct sq_plan_file *plan_file = session->plan_file;
+    struct sq_record_head head = {
+        .began_boot_ns = sq_boot_ns(),
+        .began_real_ns = now_real_ns,
+        .id = session->id,
+        .operator_name = session->operator_name,
+        .prometheus_url = session->prometheus_url,
+        .experiment_path = options->operands[0],
+        .experiment_text = plan_file != NULL ? plan_file->experiment_text : session->input.text,
+        .plan_sha256 = plan_file != NULL ? plan_file->sha256 : NULL,
+        .plan = session->plan,
+    };
+    return sq_record_open(&head, session->record_path, &session->record, error);
 }
 
 /* Everything that can be wrong without an agent. */
@@ -234,21 +220,14 @@ static int ask(struct session *session, struct sq_error *error)
     return 0;
 }
 
-static void close_record(struct session *session)
-{
-    struct sq_error error = {0};
-    if (sq_record_finish(session->record, &error) != 0)
-        (void)fprintf(stderr, "squall: %s\n", error.text);
-}
-
 static int end_early(struct session *session, const struct sq_error *error)
 {
-    enum sq_exit ending = sq_exit_of(error->code);
+    struct sq_error problem = {0};
     if (session->record != NULL) {
-        sq_record_set(session->record, "ending", json_string(sq_ending_name(ending)));
-        sq_record_set(session->record, "exit_status", json_integer(ending));
-        sq_record_set(session->record, "why", sq_json_text(error->text));
-        close_record(session);
+        sq_record_end_early(session->record, sq_exit_of(error->code), error->text);
+        if (sq_record_finish(session->record, &problem) != 0)
+            (void)fprintf(stderr, "squall: the record %s is not whole: %s\n", session->record_path,
+                          problem.text);
     }
     return sq_command_fail(session->options, error);
 }
@@ -295,13 +274,10 @@ static int open_screen(struct session *session, struct sq_error *error)
 
 static int make_run(struct session *session, struct sq_error *error)
 {
-    if (sq_loop_open(&session->loop, error) != 0 || open_screen(session, error) != 0 ||
-        sq_run_record_open(session->record, &session->run_record, error) != 0 ||
-        sq_run_report_open(session->colored, &session->report, error) != 0)
+    if (sq_loop_open(&session->loop, error) != 0 || open_screen(session, error) != 0)
         return -1;
-    session->observers[0] = sq_run_record_observer(session->run_record);
+    session->observers[0] = sq_record_observer(session->record);
     session->observers[1] = sq_run_screen_observer(session->screen);
-    session->observers[2] = sq_run_report_observer(session->report);
     struct sq_run_options options = {
         .plan = session->plan,
         .client = session->client,
@@ -321,23 +297,34 @@ static int make_run(struct session *session, struct sq_error *error)
     return 0;
 }
 
+/* What it came to, on the screen and as JSON. Returns the exit status: 4 for a success that is not recorded.
+ */
+static int report(struct session *session, enum sq_exit ending, const char *not_whole)
+{
+    struct sq_error error = {0};
+    struct sq_report report = {.summary = sq_record_summary(session->record),
+                               .record_path = session->record_path,
+                               .not_whole = not_whole};
+    struct sq_report_style style = sq_records_style(session->colored);
+    (void)fprintf(session->progress, "\n");
+    sq_report_text(&report, &style, session->progress);
+    bool shown = fflush(session->progress) == 0 && !session->output_cut;
+    if (session->options->json && sq_report_json(&report, NULL, stdout, &error) != 0)
+        shown = false;
+    return ending == SQ_EXIT_COMPLETED && (not_whole != NULL || !shown) ? SQ_EXIT_FAILED : (int)ending;
+}
+
 static int run_through(struct session *session)
 {
+    struct sq_error problem = {0};
     enum sq_exit ending = sq_run_execute(session->run);
-    close_record(session);
+    bool whole = sq_record_finish(session->record, &problem) == 0;
     sq_run_screen_close(session->screen);
     session->screen = NULL;
+    session->output_cut = sq_console_is_cut(session->console);
     sq_console_close(session->console, LAST_WORDS_PATIENCE_NS);
     session->console = NULL;
-    (void)fprintf(session->progress, "%s  record: %s\n", sq_run_report_text(session->report),
-                  session->record_path);
-    (void)fflush(session->progress);
-    if (session->options->json) {
-        json_t *head = json_deep_copy(sq_record_head(session->record));
-        (void)json_object_set_new(head, "record", sq_json_text(session->record_path));
-        return sq_output_json(head, (int)ending, NULL);
-    }
-    return (int)ending;
+    return report(session, ending, whole ? NULL : problem.text);
 }
 
 static int run_run(const struct sq_options *options)
@@ -384,12 +371,14 @@ static const struct sq_option option_yes = {
 static const struct sq_option option_record = {
     .name = "record",
     .value = "FILE",
-    .help = "write the run record here instead of ./squall-runs/TIME-ID/run.json",
+    .help =
+        "write the run record here instead of into the folder of runs; a device or FIFO is written through, "
+        "and a file that is no run record stays as it is",
     .place = offsetof(struct sq_options, record_path),
 };
-static const struct sq_option *const option_table[] = {
-    &sq_option_hosts, &sq_option_set, &option_prometheus, &option_yes,
-    &sq_option_local, &option_record, &sq_option_json,    NULL};
+static const struct sq_option *const option_table[] = {&sq_option_hosts, &sq_option_set,   &option_prometheus,
+                                                       &option_yes,      &sq_option_local, &option_record,
+                                                       &sq_option_runs,  &sq_option_json,  NULL};
 
 const struct sq_command sq_command_run = {
     .name = "run",
@@ -410,7 +399,9 @@ const struct sq_command sq_command_run = {
             "\n"
             "A plan is run exactly as it was shown, or refused with the difference.\n"
             "\n"
-            "Everything that happened goes to the run record, squall-runs/<time>-<id>/run.json.\n"
+            "Everything that happened goes to the run record, squall-runs/<time>-<id>/run.jsonl, from which "
+            "`squall report last`\n"
+            "shows again what the run came to.\n"
             "\n"
             "Exit status: 0 completed, 1 deviated, 2 wrong usage or file, 3 refused, 4 failed, 5 aborted, 6 "
             "unclean.\n"

@@ -231,10 +231,23 @@ static void read_file_sd(struct sq_inventory_reader *reader, struct sq_node path
                                read_file_sd_file(reader, sq_one_or_list_item(paths, i), &error), &error);
 }
 
+static int read_runs(struct sq_node runs, struct sq_inventory *inventory, const char *base,
+                     struct sq_error *error)
+{
+    if (!sq_node_is_there(runs))
+        return 0;
+    if (sq_node_expect(runs, SQ_NODE_SCALAR, "'runs'", error) != 0)
+        return -1;
+    if (sq_node_text(runs)[0] == '\0' || !resolve(base, sq_node_text(runs), inventory->runs))
+        return sq_node_fail(runs, error, SQ_BAD_INPUT,
+                            "'runs' is the path of a folder, shorter than %d bytes", PATH_MAX);
+    return 0;
+}
+
 /* The operator's own settings, for a file_sd file that says nothing of TLS and Prometheus. May be absent. */
 static void read_controller_file(struct sq_inventory_reader *reader)
 {
-    static const char *const keys[] = {"prometheus", "tls"};
+    static const char *const keys[] = {"prometheus", "tls", "runs"};
     struct sq_error error;
     const char *given = getenv(CONTROLLER_FILE_VARIABLE);
     bool is_given = given != NULL && given[0] != '\0';
@@ -251,6 +264,8 @@ static void read_controller_file(struct sq_inventory_reader *reader)
                            read_prometheus(sq_node_get(root, "prometheus"), reader->inventory, &error),
                            &error);
     read_tls(reader, sq_node_get(root, "tls"), path);
+    (void)sq_problems_note(reader->problems,
+                           read_runs(sq_node_get(root, "runs"), reader->inventory, path, &error), &error);
 }
 
 struct entry {
@@ -343,7 +358,7 @@ static void check_whole(const struct sq_inventory_reader *reader, bool is_file_s
     (void)sq_problems_note(reader->problems, check_tls(reader, is_file_sd, &error), &error);
 }
 
-const char *const sq_inventory_keys[] = {"prometheus", "tls", "hosts", "file_sd", NULL};
+const char *const sq_inventory_keys[] = {"prometheus", "tls", "runs", "hosts", "file_sd", NULL};
 
 static void read_inventory(struct sq_inventory_reader *reader, struct sq_node root)
 {
@@ -370,6 +385,9 @@ static void read_inventory(struct sq_inventory_reader *reader, struct sq_node ro
                            read_prometheus(sq_node_get(root, "prometheus"), reader->inventory, &error),
                            &error);
     read_tls(reader, sq_node_get(root, "tls"), reader->base);
+    (void)sq_problems_note(reader->problems,
+                           read_runs(sq_node_get(root, "runs"), reader->inventory, reader->base, &error),
+                           &error);
     read_hosts(reader, sq_node_get(root, "hosts"));
     read_file_sd(reader, sq_node_get(root, "file_sd"));
     check_whole(reader, false);

@@ -1,287 +1,175 @@
 #include "record/record.h"
 
-#include "common/cleanup.h"
-#include "common/file.h"
-#include "common/text.h"
+#include "common/clock.h"
+#include "common/output.h"
+#include "record/writer.h"
 #include "json/json.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <math.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+#include <unistd.h>
 
-#define SAVE_LEAST_INTERVAL_NS (2 * SQ_NS_PER_SECOND)
-#define SAVE_COST_FACTOR       50 /* saving takes at most a fiftieth of the loop's time */
-#define RECORD_MODE            0644
-
-struct text {
-    char *bytes;
-    size_t length;
-    size_t size;
-};
+#define HEAD_PATIENCE_MS 5000
+/* At the end nothing is in any more, but somebody waits for the report. */
+#define FILE_PATIENCE_NS   (10 * SQ_NS_PER_SECOND)
+#define STREAM_PATIENCE_NS (2 * SQ_NS_PER_SECOND)
 
 struct sq_record {
-    char path[PATH_MAX];
-    uint64_t opened_boot_ns;
-    uint64_t real_minus_boot_ns;
-    json_t *head;
-    struct text events; /* serialized, joined by commas */
-    bool incomplete;
-    uint64_t next_save_boot_ns;
-
-    pthread_t saver;
-    bool saver_runs;
-    pthread_mutex_t mutex; /* guards what follows */
-    pthread_cond_t changed;
-    struct text pending; /* what the thread shall write; empty: nothing */
-    bool closing;
-    bool writing;
+    struct sq_line_maker maker;
+    struct sq_record_head head;
+    struct sq_writer *writer; /* NULL: not yet, or closed */
+    struct sq_summary *summary;
+    char *text; /* of a line; grows */
+    size_t text_size;
+    bool sync;    /* the line under way is one that must be on the disk */
+    bool at_end;  /* the run is over: waiting for the disk delays nothing any more */
+    int first_fd; /* while the first line is written; then -1 */
+    bool stream;
+    bool finished;
+    struct sq_error failure; /* why it is not whole */
 };
 
-static int text_add(struct text *text, const char *bytes, size_t length)
+static uint64_t patience_ns(const struct sq_record *record)
 {
-    if (length > text->size - text->length) {
-        size_t size = text->size != 0 ? text->size : 4096;
-        while (size - text->length < length) {
-            if (size > SIZE_MAX / 2)
-                return -1;
-            size *= 2;
-        }
-        char *grown = realloc(text->bytes, size);
-        if (grown == NULL)
-            return -1;
-        text->bytes = grown;
-        text->size = size;
-    }
-    if (length > 0)
-        memcpy(text->bytes + text->length, bytes, length);
-    text->length += length;
-    return 0;
+    return record->stream ? STREAM_PATIENCE_NS : FILE_PATIENCE_NS;
 }
 
-static void *save_thread(void *cookie)
+static int fail_memory(struct sq_error *error)
+{
+    return sq_fail(error, SQ_SYSTEM, "out of memory for the run record");
+}
+
+/* The line as text, in record->text; 0: out of memory. */
+static size_t format(struct sq_record *record, const json_t *line)
+{
+    const size_t flags = JSON_COMPACT | JSON_PRESERVE_ORDER | sq_json_digits(line);
+    size_t length = json_dumpb(line, record->text, record->text_size, flags);
+    if (length + 2 > record->text_size) {
+        size_t size = 2 * length + 4096;
+        char *grown = realloc(record->text, size);
+        if (grown == NULL)
+            return 0;
+        record->text = grown;
+        record->text_size = size;
+        length = json_dumpb(line, record->text, record->text_size, flags);
+    }
+    if (length == 0 || length + 2 > record->text_size)
+        return 0;
+    record->text[length] = '\n';
+    return length + 1;
+}
+
+static void take(void *cookie, const json_t *line)
 {
     struct sq_record *record = cookie;
-    (void)pthread_mutex_lock(&record->mutex);
-    for (;;) {
-        while (record->pending.bytes == NULL && !record->closing)
-            (void)pthread_cond_wait(&record->changed, &record->mutex);
-        if (record->pending.bytes == NULL)
-            break;
-        struct text content = record->pending;
-        record->pending = (struct text){0};
-        record->writing = true;
-        (void)pthread_mutex_unlock(&record->mutex);
-        /* A failure here shows again, and is told, when the whole record is written at the end. */
-        (void)sq_file_write(record->path, content.bytes, content.length, RECORD_MODE, NULL);
-        free(content.bytes);
-        (void)pthread_mutex_lock(&record->mutex);
-        record->writing = false;
-        (void)pthread_cond_broadcast(&record->changed);
+    size_t length = format(record, line);
+    sq_summary_take(record->summary, line, length);
+    if (length == 0) {
+        record->maker.lost = true;
+        return;
     }
-    (void)pthread_mutex_unlock(&record->mutex);
-    return NULL;
+    if (record->writer == NULL) {
+        if (record->first_fd >= 0 &&
+            sq_output_write(record->first_fd, record->text, length, HEAD_PATIENCE_MS) == length &&
+            (record->stream || fsync(record->first_fd) == 0))
+            return;
+        (void)sq_fail_errno(&record->failure, errno, "its first line could not be written");
+        return;
+    }
+    if (record->at_end && !sq_writer_fits(record->writer, length))
+        (void)sq_writer_wait(record->writer, patience_ns(record));
+    sq_writer_add(record->writer, record->text, length, record->sync);
 }
 
-/* {head..., "complete": bool, "events": [...]} */
-static int compose(const struct sq_record *record, struct text *text)
+static int write_head(struct sq_record *record, struct sq_error *error)
 {
-    sq_autofree char *head = json_dumps(record->head, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
-    size_t length = head != NULL ? strlen(head) : 0;
-    if (length < 4)
+    sq_line_head(&record->maker);
+    if (record->maker.lost)
+        return fail_memory(error);
+    if (record->failure.code != SQ_OK) {
+        *error = record->failure;
         return -1;
-    length -= 2; /* "\n}" */
-    int status = text_add(text, head, length);
-    const char *separator =
-        record->incomplete ? ",\n \"out_of_memory\": true,\n \"events\": [\n" : ",\n \"events\": [\n";
-    status |= text_add(text, separator, strlen(separator));
-    status |= text_add(text, record->events.bytes, record->events.length);
-    status |= text_add(text, "\n ]\n}\n", 6);
-    return status;
+    }
+    int fd = record->first_fd;
+    record->first_fd = -1;
+    return sq_writer_open(fd, record->stream, &record->writer, error);
 }
 
-static int write_now(struct sq_record *record, struct sq_error *error)
+int sq_record_open(const struct sq_record_head *head, const char *path, struct sq_record **record_out,
+                   struct sq_error *error)
 {
-    struct text text = {0};
-    int status = compose(record, &text);
-    if (status != 0)
-        status = sq_fail(error, SQ_SYSTEM, "out of memory for the run record");
-    else
-        status = sq_file_write(record->path, text.bytes, text.length, RECORD_MODE, error);
-    free(text.bytes);
-    return status;
-}
-
-static int make_folder(const char *path, struct sq_error *error)
-{
-    char folder[PATH_MAX];
-    if (!sq_text_copy(folder, sizeof(folder), path))
-        return sq_fail(error, SQ_BAD_INPUT, "the path of the run record is too long");
-    char *slash = strrchr(folder, '/');
-    if (slash == NULL || slash == folder)
-        return 0;
-    *slash = '\0';
-    return sq_directory_make(folder, 0755, error);
-}
-
-int sq_record_open(const char *path, struct sq_record **record_out, struct sq_error *error)
-{
-    if (make_folder(path, error) != 0)
-        return sq_fail_in(error, "run record %s", path);
+    static const struct sq_output_form form = {
+        .what = "run record", .mode = 0600, .is_own = sq_record_is_own};
     struct sq_record *record = calloc(1, sizeof(*record));
-    if (record == NULL || (record->head = json_object()) == NULL) {
+    if (record == NULL || (record->summary = sq_summary_new()) == NULL) {
         free(record);
-        return sq_fail(error, SQ_SYSTEM, "out of memory for the run record");
+        return fail_memory(error);
     }
-    (void)sq_text_copy(record->path, sizeof(record->path), path);
-    record->opened_boot_ns = sq_boot_ns();
-    record->real_minus_boot_ns = sq_real_ns() - record->opened_boot_ns;
-    (void)pthread_mutex_init(&record->mutex, NULL);
-    (void)pthread_cond_init(&record->changed, NULL);
-    sq_record_set(record, "format", json_string(SQ_RECORD_FORMAT));
-    sq_record_set(record, "version", json_integer(SQ_RECORD_VERSION));
-    sq_record_set(record, "squall", json_string(SQ_VERSION));
-    sq_record_set(record, "began", sq_record_time(record, record->opened_boot_ns));
-    if (write_now(record, error) != 0) {
+    record->first_fd = -1;
+    record->head = *head;
+    record->maker = (struct sq_line_maker){.head = &record->head, .take = take, .cookie = record};
+    if (sq_output_open(path, &form, &record->first_fd, &record->stream, error) != 0 ||
+        write_head(record, error) != 0) {
         sq_record_close(record);
         return sq_fail_in(error, "run record %s", path);
     }
-    /* A thread that took signals would take them from whoever waits for them. */
-    sigset_t all;
-    sigset_t before;
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    int number = pthread_create(&record->saver, NULL, save_thread, record);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (number != 0) {
-        sq_record_close(record);
-        return sq_fail_errno(error, number, "thread for the run record");
-    }
-    record->saver_runs = true;
     *record_out = record;
     return 0;
+}
+
+static void see(void *cookie, const struct sq_run_event *event)
+{
+    struct sq_record *record = cookie;
+    if (record->finished)
+        return;
+    record->at_end = event->kind == SQ_EVENT_ENDING;
+    record->sync = event->kind == SQ_EVENT_DECISION || event->kind == SQ_EVENT_PHASE;
+    sq_line_event(&record->maker, event);
+}
+
+struct sq_observer sq_record_observer(struct sq_record *record)
+{
+    return (struct sq_observer){.see = see, .cookie = record};
+}
+
+void sq_record_end_early(struct sq_record *record, enum sq_exit ending, const char *why)
+{
+    if (record->finished)
+        return;
+    record->sync = true;
+    sq_line_ended_early(&record->maker, sq_boot_ns(), ending, why);
+}
+
+int sq_record_finish(struct sq_record *record, struct sq_error *error)
+{
+    if (!record->finished) {
+        struct sq_writer *writer = record->writer;
+        record->writer = NULL;
+        record->finished = true;
+        if (record->maker.lost || record->summary->lost)
+            sq_writer_lose(writer, "memory ran out for some of it");
+        (void)sq_writer_close(writer, patience_ns(record), &record->failure);
+    }
+    if (record->failure.code == SQ_OK)
+        return 0;
+    *error = record->failure;
+    return -1;
+}
+
+const struct sq_summary *sq_record_summary(const struct sq_record *record)
+{
+    return record->summary;
 }
 
 void sq_record_close(struct sq_record *record)
 {
     if (record == NULL)
         return;
-    if (record->saver_runs) {
-        (void)pthread_mutex_lock(&record->mutex);
-        record->closing = true;
-        (void)pthread_cond_broadcast(&record->changed);
-        (void)pthread_mutex_unlock(&record->mutex);
-        (void)pthread_join(record->saver, NULL);
-    }
-    (void)pthread_mutex_destroy(&record->mutex);
-    (void)pthread_cond_destroy(&record->changed);
-    json_decref(record->head);
-    free(record->events.bytes);
-    free(record->pending.bytes);
+    if (record->first_fd >= 0)
+        (void)close(record->first_fd);
+    (void)sq_writer_close(record->writer, patience_ns(record), NULL);
+    sq_summary_free(record->summary);
+    free(record->text);
     free(record);
-}
-
-void sq_record_set(struct sq_record *record, const char *key, json_t *value)
-{
-    if (json_object_set_new(record->head, key, value) != 0)
-        record->incomplete = true;
-}
-
-void sq_record_event(struct sq_record *record, uint64_t boot_ns, const char *type, json_t *fields)
-{
-    json_t *event = json_object();
-    int status = json_object_set_new(event, "at", sq_record_time(record, boot_ns));
-    uint64_t since_ns = sq_ns_sub(boot_ns, record->opened_boot_ns);
-    status |= json_object_set_new(event, "t", sq_json_seconds(since_ns));
-    status |= json_object_set_new(event, "type", json_string(type));
-    if (fields != NULL)
-        status |= json_object_update(event, fields);
-    json_decref(fields);
-    sq_autofree char *text = json_dumps(event, JSON_COMPACT | JSON_PRESERVE_ORDER);
-    json_decref(event);
-    if (status != 0 || text == NULL) {
-        record->incomplete = true;
-        return;
-    }
-    size_t before = record->events.length;
-    const char *separator = before != 0 ? ",\n  " : "  ";
-    if (text_add(&record->events, separator, strlen(separator)) != 0 ||
-        text_add(&record->events, text, strlen(text)) != 0) {
-        record->events.length = before;
-        record->incomplete = true;
-    }
-}
-
-void sq_record_save(struct sq_record *record)
-{
-    struct text text = {0};
-    uint64_t began_boot_ns = sq_boot_ns();
-    if (compose(record, &text) != 0) {
-        free(text.bytes);
-        return;
-    }
-    uint64_t cost_ns = sq_boot_ns() - began_boot_ns;
-    uint64_t interval_ns = cost_ns * SAVE_COST_FACTOR;
-    if (interval_ns < SAVE_LEAST_INTERVAL_NS)
-        interval_ns = SAVE_LEAST_INTERVAL_NS;
-    record->next_save_boot_ns = sq_ns_add(began_boot_ns, interval_ns);
-    (void)pthread_mutex_lock(&record->mutex);
-    free(record->pending.bytes);
-    record->pending = text;
-    (void)pthread_cond_broadcast(&record->changed);
-    (void)pthread_mutex_unlock(&record->mutex);
-}
-
-void sq_record_save_sometimes(struct sq_record *record, uint64_t now_boot_ns)
-{
-    if (now_boot_ns >= record->next_save_boot_ns)
-        sq_record_save(record);
-}
-
-int sq_record_finish(struct sq_record *record, struct sq_error *error)
-{
-    (void)pthread_mutex_lock(&record->mutex);
-    free(record->pending.bytes);
-    record->pending = (struct text){0};
-    while (record->writing)
-        (void)pthread_cond_wait(&record->changed, &record->mutex);
-    (void)pthread_mutex_unlock(&record->mutex);
-    if (write_now(record, error) != 0)
-        return sq_fail_in(error, "run record %s", record->path);
-    return 0;
-}
-
-const json_t *sq_record_head(const struct sq_record *record)
-{
-    return record->head;
-}
-
-void sq_record_time_format(const struct sq_record *record, uint64_t boot_ns, char text[SQ_TIMESTAMP_MAX])
-{
-    sq_timestamp_format(boot_ns + record->real_minus_boot_ns, text);
-}
-
-json_t *sq_record_time(const struct sq_record *record, uint64_t boot_ns)
-{
-    char text[SQ_TIMESTAMP_MAX];
-    if (boot_ns == 0)
-        return json_null();
-    sq_record_time_format(record, boot_ns, text);
-    return json_string(text);
-}
-
-void sq_record_default_path(uint64_t real_ns, const char *id_text, char *path, size_t size)
-{
-    time_t seconds = (time_t)(real_ns / SQ_NS_PER_SECOND);
-    struct tm utc;
-    char stamp[32] = "";
-    if (gmtime_r(&seconds, &utc) != NULL)
-        (void)strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%SZ", &utc);
-    (void)snprintf(path, size, "squall-runs/%s-%.8s/run.json", stamp, id_text);
 }

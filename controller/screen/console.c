@@ -23,6 +23,7 @@ struct sq_console {
     int fd;
     bool live;
     bool broken;
+    bool cut;     /* a write failed where nobody is gone: a full disk */
     size_t start; /* the queue is queue[start..length) */
     size_t length;
     bool overflowed;
@@ -137,6 +138,11 @@ void sq_console_flush(struct sq_console *console)
         if (written < 0) {
             if (errno == EINTR || errno == EAGAIN)
                 return;
+            if (errno == ENOSPC || errno == EDQUOT || errno == EFBIG) {
+                console->cut = true;
+                console->start = console->length;
+                return;
+            }
             console->broken = true;
             return;
         }
@@ -194,6 +200,11 @@ bool sq_console_is_live(const struct sq_console *console)
 bool sq_console_is_broken(const struct sq_console *console)
 {
     return console->broken;
+}
+
+bool sq_console_is_cut(const struct sq_console *console)
+{
+    return console->cut;
 }
 
 int sq_console_fd(const struct sq_console *console)

@@ -32,6 +32,8 @@ bool sq_console_wants_to_write(const struct sq_console *console); /* poll for PO
 bool sq_console_is_live(const struct sq_console *console);
 bool sq_console_is_broken(
     const struct sq_console *console); /* nobody will ever read it: a closed pipe, a lost terminal */
+/* Something could not be written, by a disk that is full: what goes on is no matter of the run. */
+bool sq_console_is_cut(const struct sq_console *console);
 int sq_console_fd(const struct sq_console *console);
 
 /* Columns and rows of the terminal now; 80 by 24 where it does not say. */

@@ -128,7 +128,7 @@ main() {
         measure_memory squall
     done
     measure_wakeups squall
-    "$build/controller/squall" run --hosts "$directory/hosts.yaml" --yes --record "$directory/run.json" \
+    "$build/controller/squall" run --hosts "$directory/hosts.yaml" --yes --record "$directory/run.jsonl" \
         "$directory/experiment.yaml" >"$directory/run.log" 2>&1 || {
         echo "idle.sh: the experiment failed: $(tail -n 5 "$directory/run.log")" >&2
         return 1

@@ -27,7 +27,7 @@ for ((i = 0; i < 100; i++)); do
     if curl -sf -o /dev/null "$page"; then break; fi
     sleep 0.05
 done
-squall=("$build/controller/squall" run --hosts "$directory/hosts.yaml" --yes --record "$directory/run.json")
+squall=("$build/controller/squall" run --hosts "$directory/hosts.yaml" --yes --record "$directory/run.jsonl")
 "$build/tests/bench/measure_launch" "$rounds" launch.squall "$build/controller/squall" validate "$directory/probe.yaml" \
     -- launch.curl curl --version \
     -- launch.true /bin/true \

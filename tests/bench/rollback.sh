@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # rollback.sh RUNS: from the probe that used up the allowed misses until the last of three hosts is clean, over mutual
-# TLS, as run.json has it. Runs inside the lab (tests/lab/lab.sh run). In turn with it, what a person would do who sits
+# TLS, as its record has it. Runs inside the lab (tests/lab/lab.sh run). In turn with it, what a person would do who sits
 # ready with a shell on each host: the same filters deleted with tc on all three at once.
 #
 # Samples in milliseconds: rollback.squall, rollback-removed.squall (everything removed, too), rollback.tc.
@@ -8,7 +8,7 @@ set -euo pipefail
 readonly runs=$1
 # shellcheck source=tests/lab/library.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../lab/library.sh"
-experiment=$LAB_DIR/rollback.yaml record=$LAB_DIR/run.json
+experiment=$LAB_DIR/rollback.yaml record=$LAB_DIR/run.jsonl
 
 cat >"$experiment" <<'END'
 title: A hypothesis that breaks
@@ -31,7 +31,7 @@ END
 since_miss() {
     jq -er --arg moment "$1" '
         def ms: capture("^(?<s>[^.]*)[.](?<ms>[0-9]{3})Z$") | ((.s + "Z" | fromdate) * 1000 + (.ms | tonumber));
-        (.moments[$moment] | ms) - (.moments.last_allowed_miss | ms)' "$record"
+        (.moments[$moment] | ms) - (.moments.last_allowed_miss | ms)' <(squall report --format json "$record")
 }
 
 measure_squall() {

@@ -84,7 +84,7 @@ check_removed_by_agent() {
 # Prints what is wrong, or nothing. $1: lease, $2: duration of the fault (both ms), $3: when to strike after the cut.
 crash_once() {
     local lease_ms=$1 duration_ms=$2 moment_ms=$3 killed_ns flows_ns last_cut_ns cut_ns begun_ns limit_ms
-    squall run --yes --record "$LAB_DIR/run.json" --set "lease=${lease_ms}ms" --set "duration=${duration_ms}ms" \
+    squall run --yes --record "$LAB_DIR/run.jsonl" --set "lease=${lease_ms}ms" --set "duration=${duration_ms}ms" \
         "$experiment" >"$run_output" 2>&1 </dev/null &
     controller=$!
     wait_until 10 cut_off || {

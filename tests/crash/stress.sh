@@ -93,7 +93,7 @@ victims() {
 # Prints what is wrong, or nothing. $1: lease, $2: when to strike (both ms).
 crash_once() {
     local lease_ms=$1 moment_ms=$2 killed_ns last_seen_ns doomed
-    squall run --yes --record "$LAB_DIR/run.json" --set "lease=${lease_ms}ms" "$experiment" >"$run_output" 2>&1 </dev/null &
+    squall run --yes --record "$LAB_DIR/run.jsonl" --set "lease=${lease_ms}ms" "$experiment" >"$run_output" 2>&1 </dev/null &
     controller=$!
     wait_until 10 stressors_are_there || {
         echo "no stressor came: $(tail -n 2 "$run_output" | tr '\n' ' ')"

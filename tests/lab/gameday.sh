@@ -57,7 +57,7 @@ run_experiment() {
     local name=$1
     shift
     mkdir -p "$GAMEDAY_OUT/$name"
-    show squall run --yes --record "$GAMEDAY_OUT/$name/run.json" "$@"
+    show squall run --yes --record "$GAMEDAY_OUT/$name/run.jsonl" "$@"
     cp "$output" "$GAMEDAY_OUT/$name/output.txt"
     [[ $status != 5 ]] || exit 130 # somebody pressed Ctrl-C
 }
@@ -208,7 +208,7 @@ lose_the_controller() {
     local controller victim killed_ns flows_ns cut_ns watcher times=$GAMEDAY_OUT/datagrams
     mkdir -p "$GAMEDAY_OUT/controller-killed"
     tell "\$ squall run --yes --set lease=${lease_ms}ms --set duration=60s experiments/shop-one-web-host-cut-off.yaml &"
-    squall run --yes --record "$GAMEDAY_OUT/controller-killed/run.json" --set "lease=${lease_ms}ms" \
+    squall run --yes --record "$GAMEDAY_OUT/controller-killed/run.jsonl" --set "lease=${lease_ms}ms" \
         --set duration=60s experiments/shop-one-web-host-cut-off.yaml \
         >"$GAMEDAY_OUT/controller-killed/output.txt" 2>&1 &
     controller=$!

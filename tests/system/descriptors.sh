@@ -94,7 +94,7 @@ stop_agent
 start_agent 1024 1024
 plan 4
 tap $? '160 victims fit into 1024'
-"$build/controller/squall" run --yes --hosts "$work/hosts.yaml" --record "$work/record.json" "$work/experiment.yaml" \
+"$build/controller/squall" run --yes --hosts "$work/hosts.yaml" --record "$work/record.jsonl" "$work/experiment.yaml" \
     >"$work/output" 2>&1
 [[ $? == 0 && $(alive) == 0 ]]
 tap $? 'and are killed'

@@ -67,7 +67,7 @@ start_agent() {
 }
 serves() { "$squall" hosts --hosts /run/squall-test/hosts.yaml >/run/output 2>&1; }
 run_experiment() {
-    "$squall" run --yes --hosts /run/squall-test/hosts.yaml --record /run/record.json "$@" \
+    "$squall" run --yes --hosts /run/squall-test/hosts.yaml --record /run/record.jsonl "$@" \
         /run/squall-test/experiment.yaml >/run/output 2>&1 </dev/null
 }
 is_in() {

@@ -46,13 +46,13 @@ sq() {
 }
 sq_run() {
     injections_before=$(injections)
-    sq run --yes --record "$work/run.json" "$@"
+    sq run --yes --record "$work/run.jsonl" "$@"
 }
 
 # The same in the background: $running is its process. Ends are taken by `sq_wait`.
 sq_start() {
     injections_before=$(injections)
-    setsid env --default-signal=INT,QUIT squall run --yes --record "$work/run.json" "$@" >"$output" 2>&1 </dev/null &
+    setsid env --default-signal=INT,QUIT squall run --yes --record "$work/run.jsonl" "$@" >"$output" 2>&1 </dev/null &
     running=$!
 }
 sq_wait() {

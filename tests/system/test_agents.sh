@@ -69,7 +69,7 @@ refusal_in_prepare() {
     write_experiment 'hosts=[web1, web2, web3]'
     cp "$LAB_DIR/web2/policy.yaml" "$work/policy.yaml"
     mkfifo "$work/answer"
-    script -qfec "squall run --record $work/run.json $experiment" "$output" <"$work/answer" >/dev/null 2>&1 &
+    script -qfec "squall run --record $work/run.jsonl $experiment" "$output" <"$work/answer" >/dev/null 2>&1 &
     running=$!
     exec 7>"$work/answer"
     expect 'run asks before it injects' wait_until 10 grep -qE '\[y/N\]|[Gg]o ahead|yes' "$output"

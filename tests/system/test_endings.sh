@@ -43,7 +43,7 @@ before_injection() {
 closed_pipe() {
     write_experiment duration=60s
     mkfifo "$work/pipe"
-    setsid squall run --yes --record "$work/run.json" "$experiment" >"$work/pipe" 2>"$output" </dev/null &
+    setsid squall run --yes --record "$work/run.jsonl" "$experiment" >"$work/pipe" 2>"$output" </dev/null &
     running=$!
     # shellcheck disable=SC2217 # it holds the pipe open and reads nothing
     sleep 60 <"$work/pipe" &
@@ -57,7 +57,7 @@ closed_pipe() {
 
 lost_terminal() {
     write_experiment duration=60s
-    setsid script -qfec "squall run --yes --record $work/run.json $experiment" /dev/null >/dev/null 2>&1 </dev/null &
+    setsid script -qfec "squall run --yes --record $work/run.jsonl $experiment" /dev/null >/dev/null 2>&1 </dev/null &
     running=$!
     wait_injected web2
     kill -KILL "$running"
@@ -66,7 +66,7 @@ lost_terminal() {
     status=5
     : >"$output"
     verdict 'a lost terminal leaves nothing' 5
-    expect 'the run record says so' wait_until 3 grep -q '"aborted"' "$work/run.json"
+    expect 'the run record says so' wait_until 3 grep -q '"aborted"' "$work/run.jsonl"
 }
 
 by_halt() {

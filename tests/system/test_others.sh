@@ -8,7 +8,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/system.sh"
 # shellcheck disable=SC2317  # called by expect
 in_record() {
     local text
-    for text in "$@"; do grep -qF -- "$text" "$work/run.json" || return 1; done
+    for text in "$@"; do grep -qF -- "$text" "$work/run.jsonl" || return 1; done
 }
 
 is_in() { [[ $(injections) -gt $injections_before ]]; }
@@ -21,7 +21,7 @@ host-exec web2 tc filter add dev eth0 egress prio 7 bpf bytecode '1,6 0 0 429496
 sq_wait 20
 host-exec web2 tc qdisc del dev eth0 clsact
 verdict 'a filter that somebody adds meanwhile spoils nothing' 0 'changed by others: nothing left' 'foreign.*egress filters'
-expect 'the record says so' in_record '"proof": "changed by others"' '"proved": false'
+expect 'the record says so' in_record '"proof":"changed by others"' '"proved":false'
 
 write_experiment probe=none duration=60s to='[10.77.0.11]'
 sq_start "$experiment"
@@ -34,5 +34,5 @@ if ! host-exec web2 tc qdisc del dev eth0 clsact 2>/dev/null; then
 fi
 sq_wait 20
 verdict 'a fault that somebody takes away fails the run' 4 'web2: "cut off"' 'somebody' 'was last seen in place at'
-expect 'the record says when it was seen' in_record '"state": "FAILED"' '"seen": "20'
+expect 'the record says when it was seen' in_record '"state":"FAILED"' '"seen":"20'
 tap_end

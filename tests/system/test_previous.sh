@@ -32,7 +32,7 @@ web1_is_cut() { ! web1_reaches_web2; }
 run_and_look() {
     local running
     write_experiment "hosts=[web1]" "to=[10.77.0.12]" probe=none
-    timeout 60 "$2" run --yes --record "$work/run.json" "$experiment" >"$output" 2>&1 </dev/null &
+    timeout 60 "$2" run --yes --record "$work/run.jsonl" "$experiment" >"$output" 2>&1 </dev/null &
     running=$!
     expect "$1: the fault is in" wait_until 10 web1_is_cut
     status=0
@@ -64,11 +64,11 @@ old_controller() {
     verdict 'an old controller: is answered' 0 'web1'
     run_and_look 'an old controller' "$previous/controller/squall"
     policy <<<'allow: [process.kill]'
-    sq_old run --yes --record "$work/run.json" "$experiment"
+    sq_old run --yes --record "$work/run.jsonl" "$experiment"
     verdict 'an old controller: what is forbidden is named' 3 'does not allow network.partition'
     policy <<<'allow: ["*"]'
     write_experiment "hosts=[web1]" "to=[10.77.0.12]" probe=none duration=30s
-    "$previous/controller/squall" run --yes --record "$work/run.json" "$experiment" >"$output" 2>&1 </dev/null &
+    "$previous/controller/squall" run --yes --record "$work/run.jsonl" "$experiment" >"$output" 2>&1 </dev/null &
     running=$!
     wait_until 10 web1_is_cut || tap_fail 'an old controller: the fault is in'
     policy <<<'allow: []'
@@ -83,7 +83,7 @@ old_controller() {
 old_log() {
     use_agent "$old_squalld"
     write_experiment "hosts=[web1]" "to=[10.77.0.12]" probe=none duration=60s
-    "$previous/controller/squall" run --yes --record "$work/run.json" "$experiment" >"$output" 2>&1 </dev/null &
+    "$previous/controller/squall" run --yes --record "$work/run.jsonl" "$experiment" >"$output" 2>&1 </dev/null &
     running=$!
     wait_until 10 web1_is_cut || tap_fail 'an old log: the fault is in'
     agent_hold_down web1

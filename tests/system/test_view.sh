@@ -14,13 +14,13 @@ shows() { grep -q -- "$1" "$output"; }
 no_escapes() { ! grep -q "$escape" "$output"; }
 
 write_experiment duration=2s
-on_terminal "squall run --yes --record $work/run.json $experiment"
+on_terminal "squall run --yes --record $work/run.jsonl $experiment"
 verdict 'a run on a terminal' 0 'the probe' 'web2'
 expect 'it redraws a live view' shows "$escape\\["
-NO_COLOR=1 on_terminal "squall run --yes --record $work/run.json $experiment"
+NO_COLOR=1 on_terminal "squall run --yes --record $work/run.jsonl $experiment"
 verdict 'a run with NO_COLOR' 0
 expect 'NO_COLOR: no colours' bash -c "! grep -qE '$escape\\[[0-9;]*3[0-7][0-9;]*m' '$output'"
-TERM_IN_TEST=dumb on_terminal "squall run --yes --color never --record $work/run.json $experiment"
+TERM_IN_TEST=dumb on_terminal "squall run --yes --color never --record $work/run.jsonl $experiment"
 verdict 'a run on a dumb terminal' 0
 sq_run "$experiment"
 verdict 'a run without a terminal' 0 'faults are in' 'web2'
@@ -32,7 +32,7 @@ sq_run --json "$experiment"
 verdict 'run --json' 0 '^[[{]'
 
 echo no >"$work/no"
-on_terminal "squall run --record $work/run.json $experiment" "$work/no"
+on_terminal "squall run --record $work/run.jsonl $experiment" "$work/no"
 verdict 'the question is answered with no' '3|5'
 expect 'nothing was injected' never_injected
 sq run "$experiment"
@@ -41,9 +41,9 @@ verdict 'nobody there to ask' '2|3|5' '--yes'
 sq_run "$experiment"
 verdict 'a run for its record' 0
 for key in format experiment hosts injected clean removed 'the probe'; do
-    expect "the run record has: $key" grep -q "$key" "$work/run.json"
+    expect "the run record has: $key" grep -q "$key" "$work/run.jsonl"
 done
-sq run --yes --record /proc/no/run.json "$experiment"
+sq run --yes --record /proc/no/run.jsonl "$experiment"
 verdict 'an unwritable run record is known beforehand' '2|4' '/proc/no'
 
 # An agent on this machine for one run alone, under the host's policy if it has one.

@@ -100,13 +100,13 @@ tap $? 'squall hosts names the delay'
 experiment plan && grep -q 'loads kernel modules.* ifb' "$work/output" && is_as_before
 tap $? 'a plan says what is going to be loaded, and loads nothing'
 
-experiment run --yes --record "$work/record.json" &
+experiment run --yes --record "$work/record.jsonl" &
 run=$!
 wait_for ip link show ifb1 && wait_for ip link show squall-0-out
 tap $? 'PREPARE loads the modules, and ifb0 and ifb1 come with them'
 wait "$run"
 tap $? 'the run completes'
-grep -q 'nothing left' "$work/output" && grep -q proved "$work/record.json"
+grep -q 'nothing left' "$work/output" && grep -q proved "$work/record.jsonl"
 tap $? 'nothing is left, which is proved'
 ! ip -o link show type ifb | grep . && [[ $(tc qdisc show dev eth0) != *clsact* ]]
 tap $? 'ifb0 and ifb1 are gone'
@@ -115,7 +115,7 @@ tap $? 'ifb0 and ifb1 are gone'
 for used in no yes; do
     unload
     tap $? "nothing is loaded again, used: $used"
-    experiment run --yes --record "$work/record.json" --set duration=60s &
+    experiment run --yes --record "$work/record.jsonl" --set duration=60s &
     run=$!
     wait_for ip link show squall-0-in && wait_for ip link show ifb1
     tap $? 'the delay is in'
@@ -137,7 +137,7 @@ ip link del ifb1
 # An IFB from before is somebody's, also where nothing tells that the module is there.
 ip link add ifb0 type ifb
 mount -t tmpfs none /sys/module
-experiment run --yes --record "$work/record.json" && [[ $(ip -o link show type ifb | wc -l) == 1 ]]
+experiment run --yes --record "$work/record.jsonl" && [[ $(ip -o link show type ifb | wc -l) == 1 ]]
 tap $? 'an unused ifb0 from before stays'
 umount /sys/module
 kill "$agent"

@@ -48,20 +48,17 @@ try() {
 try common/error.c common/error.h yes
 try proto/table/params.c common/error.h yes
 try proto/wire/request.c table/message.h yes
-try proto/forms/policy.c table/protection.h yes
 try agent/kernel/process.c common/error.h yes
 try agent/faults/table.c faults/fault.h yes
 try agent/faults/table.c table/params.h yes
 try agent/injector/config.c faults/fault.h yes
 try agent/injector/config.c ipc/ipc.h yes
-try agent/injector/config.c forms/agent_config.h yes
 try agent/front/front.c wire/wire.h yes
 try agent/front/front.c ipc/ipc.h yes
 try agent/front/privileges.c unprivileged/unprivileged.h yes
 try agent/kernel/stressor.c unprivileged/unprivileged.h yes
 try controller/model/plan.c table/message.h yes
 try controller/reading/inventory.c model/inventory.h yes
-try controller/reading/inventory.c forms/policy.h yes
 try controller/probes/table.c model/hypothesis.h yes
 try controller/agents/client.c wire/wire.h yes
 try controller/planning/plan_file.c reading/experiment.h yes
@@ -71,6 +68,8 @@ try controller/engine/run.c probes/table.h yes
 try controller/engine/run.c events/event.h yes
 try controller/engine/run.c loop/loop.h yes
 try controller/record/record.c events/event.h yes
+try controller/reports/text.c record/summary.h yes
+try controller/commands/report.c reports/report.h yes
 try controller/screen/view.c events/event.h yes
 try controller/commands/run.c engine/run.h yes
 try controller/commands/plan.c planning/plan.h yes
@@ -80,10 +79,6 @@ try common/error.c kernel/process.h no
 try proto/table/params.c wire/wire.h no
 try proto/table/params.c faults/fault.h no
 try proto/wire/request.c model/plan.h no
-try proto/table/params.c forms/policy.h no
-try proto/forms/policy.c wire/wire.h no
-try proto/forms/policy.c faults/fault.h no
-try agent/faults/table.c forms/policy.h no
 try agent/kernel/process.c faults/fault.h no
 try agent/kernel/process.c table/message.h no
 try agent/faults/table.c unprivileged/unprivileged.h no
@@ -120,6 +115,11 @@ done
 for header in agents/client.h probes/table.h planning/plan.h screen/view.h engine/run.h; do
     try controller/record/record.c $header no
 done
+for header in screen/style.h engine/run.h planning/plan.h agents/client.h loop/loop.h; do
+    try controller/reports/text.c $header no
+done
+try controller/record/record.c reports/report.h no
+try controller/engine/run.c reports/report.h no
 for header in agents/client.h probes/table.h record/record.h reading/inventory.h engine/run.h; do
     try controller/screen/view.c $header no
 done

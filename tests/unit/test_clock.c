@@ -32,6 +32,29 @@ static void test_timestamps(void **state)
     expect_timestamp(UINT64_MAX, "2554-07-21T23:34:33.709Z");
 }
 
+static void test_timestamps_back(void **state)
+{
+    (void)state;
+    uint64_t real_ns = 0;
+    char text[SQ_TIMESTAMP_MAX];
+    assert_true(sq_timestamp_parse("2026-11-20T02:31:07.123Z", &real_ns));
+    sq_timestamp_format(real_ns, text);
+    assert_string_equal(text, "2026-11-20T02:31:07.123Z");
+    assert_true(sq_timestamp_parse("1970-01-01T00:00:01Z", &real_ns));
+    assert_int_equal(real_ns, SQ_NS_PER_SECOND);
+    assert_true(sq_timestamp_parse("1970-01-01T00:00:00.0000000019Z", &real_ns));
+    assert_int_equal(real_ns, 1);
+    static const char *const wrong[] = {"",
+                                        "2026-11-20",
+                                        "2026-11-20T02:31:07",
+                                        "2026-11-20T02:31:07+01:00",
+                                        "9999-11-20T02:31:07Z",
+                                        "1969-12-31T23:59:59Z",
+                                        "2026-11-20T02:31:07ZZ"};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+        assert_false(sq_timestamp_parse(wrong[i], &real_ns));
+}
+
 static void test_saturating(void **state)
 {
     (void)state;
@@ -84,9 +107,8 @@ static void test_timer(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_timestamps),
-        cmocka_unit_test(test_saturating),
-        cmocka_unit_test(test_clocks_go_on),
+        cmocka_unit_test(test_timestamps), cmocka_unit_test(test_timestamps_back),
+        cmocka_unit_test(test_saturating), cmocka_unit_test(test_clocks_go_on),
         cmocka_unit_test(test_timer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,20 +1,14 @@
-/* libraries: sq_commands sq_common PkgConfig::JANSSON */
-#include "record/record.h"
+/* libraries: sq_record PkgConfig::JANSSON Threads::Threads */
+#include "told_run.h"
 
 #include "common/file.h"
-#include "json/json.h"
+#include "common/output.h"
+#include "record/writer.h"
 
 #include <dirent.h>
-#include <math.h>
-#include <setjmp.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
+#include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
-#include <unistd.h>
-
-#include <cmocka.h>
 
 static char folder[64];
 static char path[128];
@@ -25,50 +19,90 @@ static int set_up(void **state)
     (void)strcpy(folder, "/tmp/sq-test-record-XXXXXX");
     if (mkdtemp(folder) == NULL)
         return -1;
-    (void)snprintf(path, sizeof(path), "%s/a/b/run.json", folder);
+    (void)snprintf(path, sizeof(path), "%s/run.jsonl", folder);
+    told_make();
     return 0;
 }
 
 static int tear_down(void **state)
 {
-    char part[160];
+    char command[100];
     (void)state;
-    (void)unlink(path);
-    (void)snprintf(part, sizeof(part), "%s/a/b", folder);
-    (void)rmdir(part);
-    (void)snprintf(part, sizeof(part), "%s/a", folder);
-    (void)rmdir(part);
-    return rmdir(folder);
+    (void)snprintf(command, sizeof(command), "rm -rf -- %s", folder);
+    return system(command);
 }
 
-static struct sq_record *open_record(void)
+static struct sq_record *open_record(const char *where)
 {
     struct sq_record *record = NULL;
     struct sq_error error = {0};
-    if (sq_record_open(path, &record, &error) != 0)
+    if (sq_record_open(&told.head, where, &record, &error) != 0)
         fail_msg("%s", error.text);
     return record;
 }
 
-static json_t *load(void)
+static void finish(struct sq_record *record)
 {
-    json_error_t problem;
-    json_t *root = json_load_file(path, JSON_REJECT_DUPLICATES, &problem);
-    if (root == NULL)
-        fail_msg("line %d: %s", problem.line, problem.text);
-    assert_string_equal(json_string_value(json_object_get(root, "format")), SQ_RECORD_FORMAT);
-    assert_int_equal(json_integer_value(json_object_get(root, "version")), SQ_RECORD_VERSION);
-    return root;
+    struct sq_error error = {0};
+    if (sq_record_finish(record, &error) != 0)
+        fail_msg("%s", error.text);
 }
 
-static void test_is_json_from_the_beginning(void **state)
+/* Every line of the file is an object and ends; returns how many, and the last one. */
+static uint32_t check_lines(json_t **last)
+{
+    char *content = NULL;
+    size_t length = 0;
+    uint32_t count = 0;
+    struct sq_error error = {0};
+    assert_int_equal(sq_file_read(path, 1u << 24, &content, &length, &error), 0);
+    assert_true(length > 0 && content[length - 1] == '\n');
+    *last = NULL;
+    for (char *line = content; *line != '\0'; count++) {
+        char *end = strchr(line, '\n');
+        json_decref(*last);
+        *last = json_loadb(line, (size_t)(end - line), JSON_REJECT_DUPLICATES, NULL);
+        assert_true(json_is_object(*last));
+        line = end + 1;
+    }
+    free(content);
+    return count;
+}
+
+static const char *text_of(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text != NULL ? text : "";
+}
+
+static void test_head_is_there_at_once(void **state)
 {
     (void)state;
-    struct sq_record *record = open_record();
-    json_t *root = load();
-    assert_int_equal(json_array_size(json_object_get(root, "events")), 0);
-    assert_true(json_is_array(json_object_get(root, "events")));
-    json_decref(root);
+    struct sq_record *record = open_record(path);
+    json_t *head;
+    assert_int_equal(check_lines(&head), 1);
+    assert_string_equal(text_of(head, "format"), SQ_RECORD_FORMAT);
+    assert_int_equal(json_integer_value(json_object_get(head, "version")), SQ_RECORD_VERSION);
+    assert_string_equal(text_of(head, "began"), "2025-11-20T02:31:07.123Z");
+    assert_string_equal(text_of(head, "operator"), "ann@ops1");
+    assert_int_equal(json_array_size(json_object_get(head, "method")), 1);
+    json_decref(head);
+    sq_record_close(record);
+}
+
+static void test_mode_and_secrets(void **state)
+{
+    (void)state;
+    struct stat status;
+    char content[8192];
+    struct sq_record *record = open_record(path);
+    tell_run(sq_record_observer(record));
+    finish(record);
+    assert_int_equal(stat(path, &status), 0);
+    assert_int_equal(status.st_mode & 0777, 0600);
+    assert_true(sq_file_read_into(path, content, sizeof(content)) > 0);
+    assert_null(strstr(content, "secret"));
+    assert_non_null(strstr(content, "10.77.0.20:9090"));
     sq_record_close(record);
 }
 
@@ -76,7 +110,7 @@ static void test_is_json_from_the_beginning(void **state)
 static void test_its_thread_takes_no_signals(void **state)
 {
     (void)state;
-    struct sq_record *record = open_record();
+    struct sq_record *record = open_record(path);
     DIR *tasks = opendir("/proc/self/task");
     const struct dirent *task;
     uint32_t others = 0;
@@ -101,103 +135,174 @@ static void test_its_thread_takes_no_signals(void **state)
     sq_record_close(record);
 }
 
-static void test_events_stand_in_order(void **state)
+static void test_lines_of_a_run(void **state)
+{
+    (void)state;
+    json_t *last;
+    struct sq_record *record = open_record(path);
+    tell_run(sq_record_observer(record));
+    finish(record);
+    /* The head; per host a plan, two requests, two states and a result; phases, measurements, decisions; the
+     * end. */
+    assert_int_equal(check_lines(&last), 1 + TOLD_HOSTS * 6 + 7 + 7 + 2 + 1);
+    assert_string_equal(text_of(last, "type"), "ending");
+    assert_string_equal(text_of(last, "ending"), "completed");
+    assert_int_equal(json_integer_value(json_object_get(last, "exit_status")), 0);
+    json_decref(last);
+    sq_record_close(record);
+}
+
+static void test_what_came_is_on_the_file_before_the_end(void **state)
+{
+    (void)state;
+    json_t *last;
+    struct sq_record *record = open_record(path);
+    struct sq_observer observer = sq_record_observer(record);
+    tell_beginning(observer);
+    tell_decision(observer, 2100, "deviated", "it broke");
+    uint32_t count = 0;
+    for (int i = 0; i < 500 && count < 25; i++) {
+        count = check_lines(&last);
+        json_decref(last);
+        (void)usleep(10000);
+    }
+    assert_int_equal(count, 1 + TOLD_HOSTS * 5 + 4 + 4 + 1);
+    sq_record_close(record);
+}
+
+static void test_ending_before_the_beginning(void **state)
+{
+    (void)state;
+    json_t *last;
+    struct sq_record *record = open_record(path);
+    sq_record_end_early(record, SQ_EXIT_REFUSED, "web2: its policy says no");
+    finish(record);
+    assert_int_equal(check_lines(&last), 2);
+    assert_string_equal(text_of(last, "ending"), "refused");
+    assert_int_equal(sq_summary_exit_status(sq_record_summary(record)), SQ_EXIT_REFUSED);
+    json_decref(last);
+    sq_record_close(record);
+}
+
+static void test_replaces_a_record_and_nothing_else(void **state)
 {
     (void)state;
     struct sq_error error = {0};
-    struct sq_record *record = open_record();
-    uint64_t now_boot_ns = sq_boot_ns();
-    for (int i = 0; i < 1000; i++) {
-        json_t *fields = json_object();
-        assert_int_equal(json_object_set_new(fields, "i", json_integer(i)), 0);
-        assert_int_equal(json_object_set_new(fields, "nan", sq_json_number(NAN)), 0);
-        assert_int_equal(json_object_set_new(fields, "inf", sq_json_number(INFINITY)), 0);
-        assert_int_equal(json_object_set_new(fields, "v", sq_json_number(0.5)), 0);
-        sq_record_event(record, now_boot_ns + (uint64_t)i * 1000000, "measurement", fields);
-    }
-    sq_record_event(record, now_boot_ns, "bare", NULL);
-    sq_record_set(record, "title", json_string("quote \" and \xc3\xa9"));
-    assert_int_equal(sq_record_finish(record, &error), 0);
-    json_t *root = load();
-    json_t *events = json_object_get(root, "events");
-    assert_int_equal(json_array_size(events), 1001);
-    for (size_t i = 0; i < 1000; i++) {
-        json_t *event = json_array_get(events, i);
-        assert_int_equal(json_integer_value(json_object_get(event, "i")), i);
-        assert_true(json_is_null(json_object_get(event, "nan")));
-        assert_true(json_is_null(json_object_get(event, "inf")));
-        assert_true(json_real_value(json_object_get(event, "v")) == 0.5);
-        assert_int_equal(strlen(json_string_value(json_object_get(event, "at"))),
-                         strlen("2026-11-20T02:31:07.123Z"));
-    }
-    assert_string_equal(json_string_value(json_object_get(json_array_get(events, 1000), "type")), "bare");
-    assert_string_equal(json_string_value(json_object_get(root, "title")), "quote \" and \xc3\xa9");
-    assert_null(json_object_get(root, "out_of_memory"));
-    json_decref(root);
+    struct sq_record *record = open_record(path);
+    json_t *last;
+    finish(record);
     sq_record_close(record);
-}
-
-static void test_saves_beside_the_run(void **state)
-{
-    (void)state;
-    struct sq_record *record = open_record();
-    sq_record_event(record, sq_boot_ns(), "phase", NULL);
-    sq_record_save(record);
-    sq_record_close(record); /* waits for the thread, adds nothing */
-    json_t *root = load();
-    assert_int_equal(json_array_size(json_object_get(root, "events")), 1);
-    json_decref(root);
-}
-
-static void test_saves_now_and_then(void **state)
-{
-    (void)state;
-    struct sq_record *record = open_record();
-    uint64_t now_boot_ns = sq_boot_ns();
-    sq_record_save_sometimes(record, now_boot_ns);
-    sq_record_event(record, now_boot_ns, "phase", NULL);
-    for (int i = 0; i < 100; i++)
-        sq_record_save_sometimes(record, now_boot_ns);
-    sq_record_save_sometimes(record, now_boot_ns + 10 * SQ_NS_PER_SECOND);
+    record = open_record(path);
+    finish(record);
     sq_record_close(record);
-    json_t *root = load();
-    assert_int_equal(json_array_size(json_object_get(root, "events")), 1);
-    json_decref(root);
+    assert_int_equal(check_lines(&last), 1);
+    json_decref(last);
+    assert_int_equal(sq_file_write(path, "title: mine\n", 12, 0644, &error), 0);
+    record = NULL;
+    assert_int_equal(sq_record_open(&told.head, path, &record, &error), -1);
+    assert_int_equal(error.code, SQ_BAD_INPUT);
+    assert_null(record);
+    char content[64];
+    assert_int_equal(sq_file_read_into(path, content, sizeof(content)), 12);
 }
 
-static void test_missing_values_are_told(void **state)
-{
-    (void)state;
-    struct sq_error error = {0};
-    struct sq_record *record = open_record();
-    sq_record_set(record, "lost", NULL);
-    assert_int_equal(sq_record_finish(record, &error), 0);
-    json_t *root = load();
-    assert_true(json_is_true(json_object_get(root, "out_of_memory")));
-    json_decref(root);
-    sq_record_close(record);
-}
-
-static void test_unwritable_place(void **state)
+static void test_places_that_cannot_be_written(void **state)
 {
     (void)state;
     struct sq_error error = {0};
     struct sq_record *record = NULL;
-    assert_int_equal(sq_record_open("/proc/nothing/run.json", &record, &error), -1);
-    assert_non_null(strstr(error.text, "/proc/nothing/run.json"));
+    assert_int_equal(sq_record_open(&told.head, "/proc/nothing/run.jsonl", &record, &error), -1);
+    assert_int_equal(error.code, SQ_BAD_INPUT);
+    assert_non_null(strstr(error.text, "/proc/nothing/run.jsonl"));
+    assert_int_equal(sq_record_open(&told.head, "/dev/full", &record, &error), -1);
+    assert_int_equal(error.code, SQ_SYSTEM);
+    assert_non_null(strstr(error.text, "No space left"));
     assert_null(record);
-    assert_int_equal(sq_record_open("/proc/run.json", &record, &error), -1);
-    assert_null(record);
-    record = open_record();
+}
+
+static void test_device(void **state)
+{
+    (void)state;
+    struct sq_record *record = open_record("/dev/null");
+    tell_run(sq_record_observer(record));
+    finish(record);
+    assert_int_equal(sq_summary_exit_status(sq_record_summary(record)), 0);
     sq_record_close(record);
 }
 
-static void test_default_path(void **state)
+/* The reader of a FIFO reads the first line and then no more: nothing waits, and the end says so. */
+static void test_reader_that_does_not_read(void **state)
 {
-    char text[128];
     (void)state;
-    sq_record_default_path(UINT64_C(1700000000) * SQ_NS_PER_SECOND, "0123456789abcdef", text, sizeof(text));
-    assert_string_equal(text, "squall-runs/20231114T221320Z-01234567/run.json");
+    struct sq_error error = {0};
+    assert_int_equal(mkfifo(path, 0600), 0);
+    int reader = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    assert_true(reader >= 0);
+    struct sq_record *record = open_record(path);
+    struct sq_observer observer = sq_record_observer(record);
+    uint64_t began_boot_ns = sq_boot_ns();
+    for (int i = 0; i < 1000; i++)
+        tell_measurement(observer, 1, 0, SQ_PHASE_WATCH, 1, "");
+    assert_true(sq_boot_ns() - began_boot_ns < SQ_NS_PER_SECOND);
+    tell_ending(observer, 7000, SQ_EXIT_COMPLETED, "it held");
+    assert_int_equal(sq_record_finish(record, &error), -1);
+    assert_non_null(strstr(error.text, "in time"));
+    assert_int_equal(sq_record_summary(record)->probes[0].counts[SQ_PROBE_DURING].samples, 1000);
+    assert_int_equal(sq_summary_exit_status(sq_record_summary(record)), 0);
+    sq_record_close(record);
+    (void)close(reader);
+}
+
+static void limit_file(rlim_t bytes)
+{
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = bytes;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+/* After a line that was cut by a full disk the next one stands alone. */
+static void test_lines_after_a_torn_one(void **state)
+{
+    (void)state;
+    char text[256] = "";
+    struct sq_error error = {0};
+    struct sq_writer *writer = NULL;
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    assert_int_equal(sq_writer_open(fd, false, &writer, &error), 0);
+    (void)signal(SIGXFSZ, SIG_IGN);
+    limit_file(10);
+    sq_writer_add(writer, "first\n", 6, false);
+    sq_writer_add(writer, "second\n", 7, true);
+    assert_true(sq_writer_wait(writer, 10 * SQ_NS_PER_SECOND));
+    limit_file(RLIM_INFINITY);
+    sq_writer_add(writer, "third\n", 6, false);
+    assert_int_equal(sq_writer_close(writer, 10 * SQ_NS_PER_SECOND, &error), -1);
+    assert_non_null(strstr(error.text, "File too large"));
+    assert_true(sq_file_read_into(path, text, sizeof(text)) > 0);
+    assert_string_equal(text, "first\nseco\nthird\n");
+}
+
+static void test_what_finds_no_room_is_lost_and_told(void **state)
+{
+    (void)state;
+    int ends[2];
+    struct sq_error error = {0};
+    struct sq_writer *writer = NULL;
+    size_t length = 1u << 20;
+    char *line = calloc(1, length);
+    memset(line, 'x', length);
+    line[length - 1] = '\n';
+    assert_int_equal(pipe2(ends, O_NONBLOCK | O_CLOEXEC), 0);
+    assert_int_equal(sq_writer_open(ends[1], true, &writer, &error), 0);
+    for (int i = 0; i < 40; i++)
+        sq_writer_add(writer, line, length, false);
+    assert_false(sq_writer_fits(writer, length));
+    (void)signal(SIGPIPE, SIG_IGN);
+    assert_int_equal(sq_writer_close(writer, 50 * SQ_NS_PER_MILLISECOND, &error), -1);
+    assert_non_null(strstr(error.text, "in time"));
+    (void)close(ends[0]);
+    free(line);
 }
 
 #define RECORD_TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
@@ -205,10 +310,18 @@ static void test_default_path(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        RECORD_TEST(test_is_json_from_the_beginning), RECORD_TEST(test_its_thread_takes_no_signals),
-        RECORD_TEST(test_events_stand_in_order),      RECORD_TEST(test_saves_beside_the_run),
-        RECORD_TEST(test_saves_now_and_then),         RECORD_TEST(test_missing_values_are_told),
-        RECORD_TEST(test_unwritable_place),           cmocka_unit_test(test_default_path),
+        RECORD_TEST(test_head_is_there_at_once),
+        RECORD_TEST(test_mode_and_secrets),
+        RECORD_TEST(test_its_thread_takes_no_signals),
+        RECORD_TEST(test_lines_of_a_run),
+        RECORD_TEST(test_what_came_is_on_the_file_before_the_end),
+        RECORD_TEST(test_ending_before_the_beginning),
+        RECORD_TEST(test_replaces_a_record_and_nothing_else),
+        RECORD_TEST(test_places_that_cannot_be_written),
+        RECORD_TEST(test_device),
+        RECORD_TEST(test_reader_that_does_not_read),
+        RECORD_TEST(test_lines_after_a_torn_one),
+        RECORD_TEST(test_what_finds_no_room_is_lost_and_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
