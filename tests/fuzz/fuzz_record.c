@@ -1,6 +1,6 @@
 /*
- * A run record as a crash or a stranger may leave it: reading it, summing it up and reporting it survive every
- * byte sequence, the text steers no terminal, and the document is JSON that is read back to the same.
+ * A run record as a crash or a stranger may leave it: reading it, summing it up and reporting it survive
+ * every byte sequence, the text steers no terminal, and the document is JSON that is read back to the same.
  */
 #include "common/cleanup.h"
 #include "reports/report.h"
