@@ -3,6 +3,7 @@
 #include "agents/local_agent.h"
 #include "commands/operator.h"
 #include "commands/options.h"
+#include "commands/output.h"
 #include "commands/records.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
