@@ -226,6 +226,7 @@ int sq_run_new(const struct sq_run_options *options, struct sq_run **run_out, st
     if (run == NULL)
         return sq_fail(error, SQ_SYSTEM, "out of memory for the run");
     run->options = *options;
+    run->after_why = "";
     run->experiment = options->plan->experiment;
     if (run->experiment->has_hypothesis)
         run->hypothesis = &run->experiment->hypothesis;
@@ -257,5 +258,6 @@ void sq_run_free(struct sq_run *run)
         free(run->hosts[i].reports);
     free(run->hosts);
     free(run->host_of);
+    free(run->why);
     free(run);
 }

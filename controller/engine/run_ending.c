@@ -1,22 +1,30 @@
 /* The ending: noted from anywhere, decided once, and followed in one place. */
 #include "engine/run_state.h"
 
-#include "common/text.h"
-
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 void sq_run_note_ending(struct sq_run *run, enum sq_exit ending, const char *format, ...)
 {
     if (run->settled || (run->ended && (run->ending != SQ_EXIT_COMPLETED || ending == SQ_EXIT_COMPLETED)))
         return;
+    char *why = NULL;
     va_list arguments;
     va_start(arguments, format);
-    (void)vsnprintf(run->why, sizeof(run->why), format, arguments);
+    if (vasprintf(&why, format, arguments) < 0)
+        why = NULL;
     va_end(arguments);
+    free(run->why);
+    run->why = why;
     run->ended = true;
     run->ending = ending;
-    sq_run_tell_decision(run, sq_ending_name(ending), run->why);
+    sq_run_tell_decision(run, sq_ending_name(ending), sq_run_why(run));
+}
+
+const char *sq_run_why(const struct sq_run *run)
+{
+    return run->why != NULL ? run->why : "there is no memory to say why";
 }
 
 static bool is_anything_ordered(const struct sq_run *run)
@@ -85,7 +93,7 @@ static const char *summary_of(const struct sq_run *run)
     case SQ_EXIT_UNCLEAN:
         return "something could not be undone, or not be confirmed as undone";
     default:
-        return run->why;
+        return sq_run_why(run);
     }
 }
 

@@ -216,14 +216,19 @@ void sq_run_tell_host(struct sq_run *run, const struct sq_run_host *host, const 
 
 void sq_run_tell_note(struct sq_run *run, const char *format, ...)
 {
-    char text[SQ_RUN_TEXT_MAX];
+    char *text = NULL;
     va_list arguments;
     va_start(arguments, format);
-    (void)vsnprintf(text, sizeof(text), format, arguments);
+    if (vasprintf(&text, format, arguments) < 0)
+        text = NULL;
     va_end(arguments);
-    struct sq_run_queued *queued = push(run, SQ_EVENT_NOTE);
-    if (queued != NULL)
-        queued->event.of.note = keep(queued, text);
+    struct sq_run_queued *queued = text != NULL ? push(run, SQ_EVENT_NOTE) : NULL;
+    if (queued == NULL) {
+        free(text);
+        return;
+    }
+    queued->owned = text;
+    queued->event.of.note = text;
 }
 
 static void fill_fault(const struct sq_run *run, const struct sq_run_host *host, uint32_t fault,
@@ -271,7 +276,7 @@ void sq_run_tell_ending(struct sq_run *run, const char *why)
     queued->event.of.ending = (struct sq_run_ended){
         .ending = run->ending,
         .why = why,
-        .had_ended_because = run->ending == SQ_EXIT_UNCLEAN ? run->why : "",
+        .had_ended_because = run->ending == SQ_EXIT_UNCLEAN ? sq_run_why(run) : "",
         .verified = sq_run_watch_verified(run),
         .watch = run->hypothesis != NULL ? &run->watch : NULL,
         .recovery_checked = run->after_checked,

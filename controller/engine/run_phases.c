@@ -3,8 +3,6 @@
 
 #include "common/units.h"
 
-#include <stdio.h>
-
 #define METHOD_SLACK_NS                                                                                      \
     (50 * SQ_NS_PER_MILLISECOND) /* so that faults end by their own time, not by our order */
 
@@ -32,10 +30,9 @@ void sq_run_enter(struct sq_run *run, enum sq_run_phase phase)
 /* All have answered: go on, or say everything that stands in the way. */
 static void judge_answers(struct sq_run *run, void (*next)(struct sq_run *run))
 {
-    char text[SQ_RUN_TEXT_MAX] = "";
+    const char *first = NULL;
     enum sq_exit ending = SQ_EXIT_COMPLETED;
     uint32_t problems = 0;
-    size_t used = 0;
     for (uint32_t i = 0; i < run->host_count; i++)
         if (!run->hosts[i].answered)
             return;
@@ -55,15 +52,14 @@ static void judge_answers(struct sq_run *run, void (*next)(struct sq_run *run))
         if (problems++ > 0)
             sq_run_tell_note(run, "%s", host->problem.text);
         else
-            used = (size_t)snprintf(text, sizeof(text), "%s", host->problem.text);
+            first = host->problem.text;
     }
-    if (problems == 0) {
+    if (problems == 0)
         next(run);
-        return;
-    }
-    if (problems > 1 && used < sizeof(text))
-        (void)snprintf(text + used, sizeof(text) - used, " (and %u more)", problems - 1);
-    sq_run_note_ending(run, ending, "%s", text);
+    else if (problems == 1)
+        sq_run_note_ending(run, ending, "%s", first);
+    else
+        sq_run_note_ending(run, ending, "%s (and %u more)", first, problems - 1);
 }
 
 static void begin_prepare(struct sq_run *run)

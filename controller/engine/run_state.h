@@ -90,7 +90,7 @@ struct sq_run {
     bool ended;   /* the ending is decided */
     bool settled; /* and final */
     enum sq_exit ending;
-    char why[SQ_RUN_TEXT_MAX];
+    char *why; /* owned */
 
     struct sq_company company; /* of others; its `hosts` are NULL: not asked for */
     uint32_t company_awaited;  /* so many hosts have not answered yet */
@@ -99,7 +99,7 @@ struct sq_run {
     bool before_held;
     bool after_checked;
     bool after_held;
-    char after_why[SQ_RUN_TEXT_MAX];
+    const char *after_why; /* the watch's; "": nothing to say */
 
     uint64_t inject_boot_ns; /* the common moment; 0: never */
     uint64_t rollback_boot_ns;
@@ -161,6 +161,7 @@ static inline uint64_t sq_run_step_end_boot_ns(const struct sq_run *run, uint32_
 void sq_run_note_ending(struct sq_run *run, enum sq_exit ending, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void sq_run_follow_ending(struct sq_run *run);
+const char *sq_run_why(const struct sq_run *run); /* of an ending that was noted */
 void sq_run_settle(struct sq_run *run); /* all is over: what of clean-up and faults makes it worse? */
 
 /* run_phases.c */

@@ -1,7 +1,6 @@
 /* The hypothesis within a run: starts what is due, and turns verdicts into endings. */
 #include "engine/run_state.h"
 
-#include "common/text.h"
 #include "probes/table.h"
 
 /* An agent's timer fires and its fault is in so soon after the moment that was ordered. */
@@ -90,8 +89,7 @@ static void judge_after(struct sq_run *run)
         sq_run_tell_decision(run, "recovered", "the hypothesis holds again");
         return;
     }
-    (void)sq_text_copy(run->after_why, sizeof(run->after_why),
-                       sq_watch_explain(&run->watch, SQ_HYPOTHESIS_AFTER));
+    run->after_why = sq_watch_explain(&run->watch, SQ_HYPOTHESIS_AFTER);
     sq_run_tell_decision(run, "not-recovered", run->after_why);
     sq_run_note_ending(run, ending_of(verdict), "%s", run->after_why);
 }

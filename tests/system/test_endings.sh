@@ -115,6 +115,17 @@ agent_is_told_to_stop() {
     agent_start web2
 }
 
+# Longer than the lease: the agents end what nobody renews, and squall says whose doing it was.
+stopped_controller() {
+    begin
+    kill -STOP "$running"
+    expect 'a stopped controller: the lease ends the fault' wait_until 4 host_is_free web2
+    sleep 1
+    kill -CONT "$running"
+    sq_wait 10
+    verdict 'a controller that was stopped says so' 4 'squall itself stood still for .*longer than the lease of 2s'
+}
+
 # The lease is far shorter than the fault: without the spared control connection it would end early.
 everybody_cut_off() {
     write_experiment 'to=["0.0.0.0/0", "::/0"]' duration=5s lease=1s
@@ -149,6 +160,7 @@ lost_terminal
 by_halt
 by_local_halt
 agent_is_told_to_stop
+stopped_controller
 everybody_cut_off
 halted_by_a_colleague
 tap_end
