@@ -463,7 +463,8 @@ static bool is_worse(const struct sq_probe *probe, const struct sq_measurement *
         return b->within;
     if (a->has_value != b->has_value)
         return b->has_value;
-    return sq_probe_form_of(probe->kind)->is_worse(probe, a, b);
+    const struct sq_probe_form *form = sq_probe_form_of(probe->kind);
+    return form->margin(probe, a) < form->margin(probe, b);
 }
 
 static void add(struct sq_tally *tally, const struct sq_probe *probe,

@@ -37,9 +37,9 @@ struct sq_probe_form {
     void (*tolerance_format)(const struct sq_probe *probe, char *text, size_t size);
     void (*value_format)(const struct sq_probe *probe, const struct sq_measurement *measurement, char *text,
                          size_t size); /* of a value */
-    /* Of two values that are both in tolerance, or both not: is the first one the worse? */
-    bool (*is_worse)(const struct sq_probe *probe, const struct sq_measurement *a,
-                     const struct sq_measurement *b);
+    /* How far a value is from what just breaks the tolerance, in the value's own unit: the smaller the worse,
+     * negative where it is broken by itself. */
+    double (*margin)(const struct sq_probe *probe, const struct sq_measurement *measurement);
 };
 
 /* Every kind, in the order of their numbers. */

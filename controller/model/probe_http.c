@@ -125,11 +125,10 @@ static void format_value(const struct sq_probe *probe, const struct sq_measureme
     sq_text_append(text, size, "status %.0f in %s", measurement->value, took);
 }
 
-static bool is_worse(const struct sq_probe *probe, const struct sq_measurement *a,
-                     const struct sq_measurement *b)
+static double margin(const struct sq_probe *probe, const struct sq_measurement *measurement)
 {
-    (void)probe;
-    return a->took_ns > b->took_ns;
+    uint64_t limit_ns = probe->within_ns != 0 ? probe->within_ns : probe->timeout_ns;
+    return ((double)limit_ns - (double)measurement->took_ns) / SQ_NS_PER_SECOND;
 }
 
 static const struct sq_probe_key keys[] = {
@@ -154,5 +153,5 @@ const struct sq_probe_form sq_probe_http_form = {
     .check = check,
     .tolerance_format = format_tolerance,
     .value_format = format_value,
-    .is_worse = is_worse,
+    .margin = margin,
 };

@@ -41,11 +41,9 @@ static void format_value(const struct sq_probe *probe, const struct sq_measureme
     sq_text_append(text, size, "%s", number);
 }
 
-static bool is_worse(const struct sq_probe *probe, const struct sq_measurement *a,
-                     const struct sq_measurement *b)
+static double margin(const struct sq_probe *probe, const struct sq_measurement *measurement)
 {
-    return sq_tolerance_margin(&probe->tolerance, a->value) <
-           sq_tolerance_margin(&probe->tolerance, b->value);
+    return sq_tolerance_margin(&probe->tolerance, measurement->value);
 }
 
 static const struct sq_probe_key keys[] = {
@@ -69,5 +67,5 @@ const struct sq_probe_form sq_probe_promql_form = {
     .key_count = sizeof(keys) / sizeof(keys[0]),
     .tolerance_format = format_tolerance,
     .value_format = format_value,
-    .is_worse = is_worse,
+    .margin = margin,
 };

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <termios.h>
 #include <unistd.h>
 
 #define QUEUE_BYTES (1u << 20)
@@ -22,6 +23,8 @@
 struct sq_console {
     int fd;
     bool live;
+    bool quiet;             /* the terminal was told not to echo */
+    struct termios termios; /* as it was before */
     bool broken;
     bool cut;     /* a write failed where nobody is gone: a full disk */
     size_t start; /* the queue is queue[start..length) */
@@ -34,6 +37,22 @@ struct sq_console {
     char queue[QUEUE_BYTES];
 };
 
+/*
+ * What is typed while the view stands would be echoed into it and move the cursor, and after Ctrl-C the
+ * kernel throws away what was written and not yet shown: lines would stay that nobody takes away. Neither
+ * outlives the console; a shell puts its own modes back if we are killed.
+ */
+static void make_quiet(struct sq_console *console)
+{
+    if (!console->live || tcgetpgrp(console->fd) != getpgrp() ||
+        tcgetattr(console->fd, &console->termios) != 0)
+        return;
+    struct termios quiet = console->termios;
+    quiet.c_lflag &= ~(tcflag_t)(ECHO | ECHONL);
+    quiet.c_lflag |= NOFLSH;
+    console->quiet = tcsetattr(console->fd, TCSANOW, &quiet) == 0;
+}
+
 int sq_console_open(int fd, bool live, struct sq_console **console_out, struct sq_error *error)
 {
     struct sq_console *console = calloc(1, sizeof(*console));
@@ -41,6 +60,7 @@ int sq_console_open(int fd, bool live, struct sq_console **console_out, struct s
         return sq_fail(error, SQ_SYSTEM, "out of memory for the terminal");
     console->fd = fd;
     console->live = live;
+    make_quiet(console);
     *console_out = console;
     return 0;
 }
@@ -227,5 +247,7 @@ void sq_console_close(struct sq_console *console, uint64_t patience_ns)
         (void)poll(&ready, 1, 50);
         sq_console_flush(console);
     }
+    if (console->quiet && tcgetpgrp(console->fd) == getpgrp())
+        (void)tcsetattr(console->fd, TCSANOW, &console->termios);
     free(console);
 }

@@ -13,7 +13,7 @@
 
 struct sq_console;
 
-/* `fd` is borrowed. `live`: it is a terminal that can redraw. */
+/* `fd` is borrowed. `live`: it is a terminal that can redraw; if it is ours, it does not echo meanwhile. */
 int sq_console_open(int fd, bool live, struct sq_console **console, struct sq_error *error);
 
 /* Takes the view away, waits for a reader for `patience_ns` at most, frees. NULL is fine. */

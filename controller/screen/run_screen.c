@@ -2,16 +2,24 @@
 
 #include "common/clock.h"
 #include "common/text.h"
+#include "common/units.h"
 #include "model/probe_form.h"
+#include "screen/local_time.h"
 #include "screen/style.h"
 #include "screen/view.h"
+#include "screen/width.h"
 
+#include <langinfo.h>
+#include <locale.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define VIEW_INTERVAL_NS (200 * SQ_NS_PER_MILLISECOND)
+#define PROGRESS_NS      (5 * SQ_NS_PER_SECOND) /* between two lines on how it stands, where there is no view */
+#define PROGRESS_PROBES  4                      /* in one of them */
 #define VIEW_BYTES       32768
 #define LINE_BYTES       1024
 
@@ -21,9 +29,11 @@ struct sq_run_screen {
     struct sq_loop_source *timer; /* to draw again, or to say that nobody reads */
     bool told;                    /* that nobody reads */
     const struct sq_plan *plan;
-    uint64_t began_boot_ns;
     uint64_t real_minus_boot_ns;
+    bool utf8;
     enum sq_run_phase phase;
+    uint64_t phase_boot_ns;    /* since when */
+    uint64_t progress_boot_ns; /* when the next line on how it stands is due */
     uint64_t until_boot_ns;
     uint64_t inject_boot_ns;
     bool bad;
@@ -36,23 +46,42 @@ struct sq_run_screen {
     char *text;                   /* VIEW_BYTES of it */
 };
 
+/* Where lines are broken, they go on below where their text begins. */
+static void put_line(struct sq_run_screen *screen, const char *time, const char *text)
+{
+    struct sq_console *console = screen->options.console;
+    const char *begin = sq_style_begin(screen->options.colored, SQ_STYLE_FAINT);
+    const char *end = sq_style_end(screen->options.colored);
+    uint32_t indent = (uint32_t)strlen(time) + 2;
+    uint32_t columns;
+    uint32_t rows;
+    size_t next = strlen(text);
+    size_t length = next;
+    sq_console_size(console, &columns, &rows);
+    bool breaks = sq_console_is_live(console) && columns > 2 * indent;
+    if (breaks)
+        length = sq_width_line(text, columns - indent, &next);
+    sq_console_line(console, "%s%s%s  %.*s", begin, time, end, (int)length, text);
+    for (text += next; *text != '\0'; text += next) {
+        length = sq_width_line(text, columns - indent, &next);
+        sq_console_line(console, "%*s%.*s", (int)indent, "", (int)length, text);
+    }
+}
+
 static void say(struct sq_run_screen *screen, uint64_t boot_ns, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 static void say(struct sq_run_screen *screen, uint64_t boot_ns, const char *format, ...)
 {
     char text[LINE_BYTES];
-    char time[SQ_TIMESTAMP_MAX];
+    char time[SQ_LOCAL_TIME_MAX];
     va_list arguments;
     va_start(arguments, format);
     (void)vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
     sq_text_make_printable(text);
-    sq_timestamp_format(boot_ns + screen->real_minus_boot_ns, time);
-    /* "2026-11-20T02:31:07.123Z": the time of day is enough here, the record has the rest. */
-    sq_console_line(screen->options.console, "%s%.12s%s  %s",
-                    sq_style_begin(screen->options.colored, SQ_STYLE_FAINT), time + 11,
-                    sq_style_end(screen->options.colored), text);
+    sq_local_time_format(boot_ns + screen->real_minus_boot_ns, time);
+    put_line(screen, time, text);
 }
 
 static void draw(struct sq_run_screen *screen, uint64_t now_boot_ns)
@@ -69,13 +98,18 @@ static void draw(struct sq_run_screen *screen, uint64_t now_boot_ns)
             shown->has_left = shown->state == SQ_STATE_INJECTED && screen->inject_boot_ns != 0;
             shown->left_ns = sq_ns_sub(end_boot_ns, now_boot_ns);
         }
+    char until[SQ_LOCAL_TIME_MAX];
+    sq_local_time_format_short(until_boot_ns + screen->real_minus_boot_ns, until);
     struct sq_view view = {
         .title = screen->plan->experiment->title,
         .phase = sq_run_phase_name(screen->phase),
         .bad = screen->bad,
-        .has_left = until_boot_ns != 0,
-        .left_ns = sq_ns_sub(until_boot_ns, now_boot_ns),
-        .elapsed_ns = sq_ns_sub(now_boot_ns, screen->began_boot_ns),
+        .elapsed_ns = sq_ns_sub(now_boot_ns, screen->phase_boot_ns),
+        .length_ns = sq_ns_sub(until_boot_ns, screen->phase_boot_ns),
+        .until = until,
+        .now_boot_ns = now_boot_ns,
+        .colored = screen->options.colored,
+        .utf8 = screen->utf8,
         .fault_count = screen->fault_count,
         .faults = screen->faults,
         .probe_count = screen->probe_count,
@@ -83,9 +117,46 @@ static void draw(struct sq_run_screen *screen, uint64_t now_boot_ns)
     };
     sq_console_size(screen->options.console, &columns, &rows);
     /* A line in the last column would wrap on some terminals, and the cursor needs a row of its own. */
-    sq_view_render(&view, columns > 1 ? columns - 1 : 1, rows > 2 ? rows - 2 : 1, screen->options.colored,
-                   screen->text, VIEW_BYTES);
+    sq_view_render(&view, columns > 1 ? columns - 1 : 1, rows > 2 ? rows - 2 : 1, screen->text, VIEW_BYTES);
     sq_console_view(screen->options.console, screen->text);
+}
+
+/* "ok" or "MISS", the value, and how many of the misses that end the run. */
+static void add_progress(const struct sq_view_probe *probe, char *text, size_t size)
+{
+    sq_text_append(text, size, "; \"%s\" ", probe->name);
+    if (!probe->seen) {
+        sq_text_append(text, size, "not measured yet");
+        return;
+    }
+    sq_text_append(text, size, "%s%s", probe->within ? "" : "MISS ", probe->value);
+    if (probe->allowed > 0)
+        sq_text_append(text, size, ", %u of %u misses", probe->misses, probe->allowed);
+}
+
+/* One line on how it stands, for who watches a pipe or a log: probes that miss first. */
+static void tell_progress(struct sq_run_screen *screen, uint64_t now_boot_ns)
+{
+    char text[LINE_BYTES] = "";
+    char time[SQ_UNIT_TEXT_MAX];
+    uint32_t told = 0;
+    sq_duration_format_rounded(sq_ns_sub(now_boot_ns, screen->phase_boot_ns), time);
+    sq_text_append(text, sizeof(text), "%s for %s", sq_run_phase_name(screen->phase), time);
+    if (screen->until_boot_ns > now_boot_ns) {
+        sq_duration_format_rounded(screen->until_boot_ns - now_boot_ns, time);
+        sq_text_append(text, sizeof(text), ", %s left", time);
+    }
+    for (int missing = 1; missing >= 0; missing--)
+        for (uint32_t i = 0; i < screen->probe_count && told < PROGRESS_PROBES; i++) {
+            const struct sq_view_probe *probe = &screen->probes[i];
+            if ((probe->seen && !probe->within) != (missing == 1))
+                continue;
+            add_progress(probe, text, sizeof(text));
+            told++;
+        }
+    if (told < screen->probe_count)
+        sq_text_append(text, sizeof(text), "; and %u more probes", screen->probe_count - told);
+    say(screen, now_boot_ns, "%s", text);
 }
 
 static void look_after_console(struct sq_run_screen *screen)
@@ -125,6 +196,12 @@ static void on_timer(void *cookie)
     if (sq_console_is_live(screen->options.console) && screen->plan != NULL && !screen->over) {
         draw(screen, now_boot_ns);
         sq_loop_arm(screen->timer, now_boot_ns + VIEW_INTERVAL_NS);
+    } else if (screen->plan != NULL && !screen->over) {
+        if (now_boot_ns >= screen->progress_boot_ns) {
+            tell_progress(screen, now_boot_ns);
+            screen->progress_boot_ns = now_boot_ns + PROGRESS_NS;
+        }
+        sq_loop_arm(screen->timer, screen->progress_boot_ns);
     }
     look_after_console(screen);
     check_lost(screen);
@@ -143,7 +220,6 @@ static void see_begin(struct sq_run_screen *screen, const struct sq_run_event *e
 {
     const struct sq_plan *plan = event->of.begin.plan;
     const struct sq_experiment *experiment = plan->experiment;
-    screen->began_boot_ns = event->boot_ns;
     screen->real_minus_boot_ns = event->of.begin.real_ns - event->boot_ns;
     screen->probe_count = experiment->has_hypothesis ? experiment->hypothesis.probe_count : 0;
     for (uint32_t i = 0; i < plan->host_count; i++)
@@ -171,20 +247,31 @@ static void see_begin(struct sq_run_screen *screen, const struct sq_run_event *e
     screen->plan = plan;
 }
 
+/* The day and the zone once, on the first line. */
+static void tell_zone(struct sq_run_screen *screen, const struct sq_run_event *event)
+{
+    char zone[2 * SQ_LOCAL_TIME_MAX];
+    sq_local_zone_format(event->of.begin.real_ns, zone);
+    say(screen, event->boot_ns, "times are those of %s", zone);
+}
+
 static void see_phase(struct sq_run_screen *screen, const struct sq_run_event *event)
 {
     screen->phase = event->of.phase.phase;
+    screen->phase_boot_ns = event->boot_ns;
     screen->until_boot_ns = event->of.phase.until_boot_ns;
     if (screen->phase == SQ_PHASE_WATCH)
-        screen->inject_boot_ns = event->of.phase.inject_boot_ns;
+        screen->phase_boot_ns = screen->inject_boot_ns = event->of.phase.inject_boot_ns;
     if (screen->phase != SQ_PHASE_DONE)
         say(screen, event->boot_ns, "%s", sq_run_phase_name(screen->phase));
     for (uint32_t i = 0; screen->plan != NULL && i < screen->probe_count; i++) {
         const struct sq_probe *probe = &screen->plan->experiment->hypothesis.probes[i];
         screen->probes[i].allowed = screen->phase == SQ_PHASE_WATCH ? probe->abort_after_misses : 0;
     }
-    if (sq_console_is_live(screen->options.console))
-        sq_loop_arm(screen->timer, sq_loop_now_boot_ns(screen->options.loop));
+    screen->progress_boot_ns = screen->phase_boot_ns + PROGRESS_NS;
+    sq_loop_arm(screen->timer, sq_console_is_live(screen->options.console)
+                                   ? sq_loop_now_boot_ns(screen->options.loop)
+                                   : screen->progress_boot_ns);
 }
 
 static void see_fault(struct sq_run_screen *screen, const struct sq_run_event *event)
@@ -222,6 +309,11 @@ static void see_measurement(struct sq_run_screen *screen, const struct sq_run_ev
     shown->measured = measurement->measured;
     shown->misses = measured->misses_in_a_row;
     sq_probe_value_format(measured->probe, measurement, shown->value, sizeof(shown->value));
+    /* A service that does not answer is as bad as can be; what was not measured is a gap. */
+    double margin = measurement->measured ? 0 : NAN;
+    if (measurement->has_value)
+        margin = sq_probe_form_of(measured->probe->kind)->margin(measured->probe, measurement);
+    sq_curve_add(&shown->curve, measurement->started_boot_ns, margin, !measurement->within);
 }
 
 static void see_decision(struct sq_run_screen *screen, const struct sq_run_event *event)
@@ -261,6 +353,7 @@ static void see(void *cookie, const struct sq_run_event *event)
     switch (event->kind) {
     case SQ_EVENT_BEGIN:
         see_begin(screen, event);
+        tell_zone(screen, event);
         break;
     case SQ_EVENT_PHASE:
         see_phase(screen, event);
@@ -291,6 +384,17 @@ static void see(void *cookie, const struct sq_run_event *event)
     look_after_console(screen);
 }
 
+/* Does the terminal show more than ASCII? As the locale of who runs it says (LC_ALL, LC_CTYPE, LANG). */
+static bool is_utf8(void)
+{
+    locale_t locale = newlocale(LC_CTYPE_MASK, "", (locale_t)0);
+    if (locale == (locale_t)0)
+        return false;
+    bool is = strcmp(nl_langinfo_l(CODESET, locale), "UTF-8") == 0;
+    freelocale(locale);
+    return is;
+}
+
 int sq_run_screen_open(const struct sq_run_screen_options *options, struct sq_run_screen **screen_out,
                        struct sq_error *error)
 {
@@ -298,6 +402,7 @@ int sq_run_screen_open(const struct sq_run_screen_options *options, struct sq_ru
     if (screen == NULL)
         return sq_fail(error, SQ_SYSTEM, "out of memory for the terminal");
     screen->options = *options;
+    screen->utf8 = is_utf8();
     if (sq_loop_add_timer(options->loop, on_timer, screen, &screen->timer, error) != 0 ||
         sq_loop_add_fd(options->loop, sq_console_fd(options->console), 0, on_writable, screen,
                        &screen->writable, error) != 0) {

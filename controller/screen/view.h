@@ -3,6 +3,7 @@
 #ifndef SQ_SCREEN_VIEW_H
 #define SQ_SCREEN_VIEW_H
 
+#include "screen/curve.h"
 #include "table/message.h"
 
 #include <stdbool.h>
@@ -25,19 +26,23 @@ struct sq_view_probe {
     bool seen; /* there is a measurement */
     bool within;
     bool measured;
-    char value[64];
-    char tolerance[80];
+    char value[128];
+    char tolerance[128];
     uint32_t misses;
     uint32_t allowed; /* misses that end the run; 0: not counted in this phase */
+    struct sq_curve curve;
 };
 
 struct sq_view {
     const char *title;
     const char *phase;
-    bool bad; /* the run is ending other than well */
-    bool has_left;
-    uint64_t left_ns; /* of the phase */
-    uint64_t elapsed_ns;
+    bool bad;            /* the run is ending other than well */
+    uint64_t elapsed_ns; /* of the phase */
+    uint64_t length_ns;  /* of the phase; 0: nobody knows */
+    const char *until;   /* the time of day at which it ends, with a length */
+    uint64_t now_boot_ns;
+    bool colored;
+    bool utf8; /* the terminal shows more than ASCII: bar and curves are drawn with Braille */
     uint32_t fault_count;
     const struct sq_view_fault *faults;
     uint32_t probe_count;
@@ -45,10 +50,11 @@ struct sq_view {
 };
 
 /*
- * Fill `text` with at most `rows` lines of at most `columns` columns, each ended by '\n'. Hosts give way to
- * probes when there is no room for all, and the view says how many are not shown.
+ * Fill `text` with at most `rows` lines of at most `columns` columns, each ended by '\n'. Lines that are too
+ * long are broken at words where there is room for that, else cut. Where there is no room for all, faults of
+ * the same step and state share a line, faults give way to probes, probes that hold to those that miss, and
+ * the view says how many are not shown.
  */
-void sq_view_render(const struct sq_view *view, uint32_t columns, uint32_t rows, bool colored, char *text,
-                    size_t size);
+void sq_view_render(const struct sq_view *view, uint32_t columns, uint32_t rows, char *text, size_t size);
 
 #endif

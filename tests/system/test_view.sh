@@ -31,6 +31,23 @@ expect '--color always: colours' shows "$escape\\["
 sq_run --json "$experiment"
 verdict 'run --json' 0 '^[[{]'
 
+# Wide characters, a narrow terminal, a locale that has only ASCII, and somebody who types.
+full_dots=$'\u28ff'
+write_experiment title='店は一つのホストの喪失に耐える 🌪️ the shop' duration=3s
+LC_ALL=C.UTF-8 on_terminal "squall run --yes --record $work/run.json $experiment"
+verdict 'a title with wide characters' 0
+expect 'with UTF-8: Braille' shows "$full_dots"
+LC_ALL=C on_terminal "stty cols 40; squall run --yes --record $work/run.json $experiment"
+verdict 'a narrow terminal, in LC_ALL=C' 0 '\[#+-*\]'
+expect 'without UTF-8: ASCII' bash -c "! grep -q '$full_dots' '$output'"
+on_terminal "squall run --yes --record $work/run.json $experiment" <(sleep 2 && printf 'typed\n\n\n')
+verdict 'somebody types' 0
+expect 'what is typed is not echoed into the view' bash -c "! grep -q typed '$output'"
+write_experiment duration=6s
+TZ=CET-1CEST sq_run "$experiment"
+verdict 'a run of some seconds without a terminal' 0 'times are those of 20..-..-.., CET \(UTC\+01:00\)|CEST'
+expect 'how it stands, every few seconds' shows 'faults are in for 5.*s, .* left; "the probe" status 200 in .*, 0 of 3 misses'
+
 echo no >"$work/no"
 on_terminal "squall run --record $work/run.jsonl $experiment" "$work/no"
 verdict 'the question is answered with no' '3|5'
