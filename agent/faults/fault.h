@@ -31,13 +31,13 @@
 #include "common/error.h"
 #include "table/message.h"
 #include "table/params.h"
+#include "table/protection.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 #define SQ_UNDO_BYTES_MAX  8192
-#define SQ_PROTECTED_MAX   64
 #define SQ_SPARED_MAX      8
 #define SQ_AGENT_PORTS_MAX 8
 
@@ -54,19 +54,6 @@ struct sq_undo {
     uint32_t size;   /* bytes used */
     uint32_t flags;  /* SQ_UNDO_SURVIVES_BOOT; set by preview */
     _Alignas(8) uint8_t bytes[SQ_UNDO_BYTES_MAX];
-};
-
-/* What the host's policy protects, whoever orders what. */
-struct sq_protection {
-    uint32_t process_count;
-    char processes[SQ_PROTECTED_MAX][SQ_PATH_TEXT_MAX]; /* an executable's path, or "unit:NAME" */
-    uint32_t interface_count;
-    char interfaces[SQ_PROTECTED_MAX][SQ_INTERFACE_TEXT_MAX];
-    uint32_t peer_count;
-    struct sq_cidr peers[SQ_PROTECTED_MAX];
-    uint32_t port_count;
-    uint16_t ports[SQ_PROTECTED_MAX];
-    uint64_t memory_floor_bytes; /* what memory stress has to leave available; 0: the fault's default */
 };
 
 /* A TCP connection of the control plane: packets between this address and this local port are spared. */
