@@ -112,12 +112,15 @@ static void read_limits(struct sq_node limits, struct sq_limits *result, struct 
     (void)sq_problems_note(problems, sq_read_yes_or_no(limits, "alone", &result->alone, &error), &error);
 }
 
+const char *const sq_experiment_keys[] = {
+    "title",  "description", "tags",  "parameters", "steady-state-hypothesis",
+    "method", "limits",      "lease", NULL};
+
 static void read_header(struct sq_node root, struct sq_experiment *experiment, struct sq_problems *problems)
 {
-    static const char *const keys[] = {
-        "title", "description", "tags", "parameters", "steady-state-hypothesis", "method", "limits", "lease"};
     struct sq_error error;
-    (void)sq_problems_check_keys(problems, root, "the experiment", keys, sizeof keys / sizeof keys[0]);
+    (void)sq_problems_check_keys(problems, root, "the experiment", sq_experiment_keys,
+                                 sizeof sq_experiment_keys / sizeof sq_experiment_keys[0] - 1);
     (void)sq_problems_note(problems, read_title(root, experiment, &error), &error);
     (void)sq_problems_note(problems, read_description(root, experiment, &error), &error);
     read_tags(sq_node_get(root, "tags"), experiment, problems);

@@ -27,4 +27,6 @@ int sq_experiment_examine(const struct sq_input *input, const struct sq_setting 
                           size_t setting_count, struct sq_experiment **experiment,
                           struct sq_problems *problems);
 
+extern const char *const sq_experiment_keys[]; /* of the file, and NULL */
+
 #endif

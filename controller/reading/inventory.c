@@ -244,10 +244,26 @@ static int read_runs(struct sq_node runs, struct sq_inventory *inventory, const 
     return 0;
 }
 
+const char *const sq_controller_keys[] = {"prometheus", "tls", "runs", NULL};
+
+static void read_controller(struct sq_inventory_reader *reader, struct sq_node root, const char *base)
+{
+    struct sq_error error;
+    if (!sq_problems_check_keys(reader->problems, root, "the controller's file", sq_controller_keys,
+                                sizeof sq_controller_keys / sizeof sq_controller_keys[0] - 1) &&
+        sq_node_type(root) != SQ_NODE_MAP)
+        return;
+    (void)sq_problems_note(reader->problems,
+                           read_prometheus(sq_node_get(root, "prometheus"), reader->inventory, &error),
+                           &error);
+    read_tls(reader, sq_node_get(root, "tls"), base);
+    (void)sq_problems_note(reader->problems,
+                           read_runs(sq_node_get(root, "runs"), reader->inventory, base, &error), &error);
+}
+
 /* The operator's own settings, for a file_sd file that says nothing of TLS and Prometheus. May be absent. */
 static void read_controller_file(struct sq_inventory_reader *reader)
 {
-    static const char *const keys[] = {"prometheus", "tls", "runs"};
     struct sq_error error;
     const char *given = getenv(CONTROLLER_FILE_VARIABLE);
     bool is_given = given != NULL && given[0] != '\0';
@@ -255,17 +271,8 @@ static void read_controller_file(struct sq_inventory_reader *reader)
     if (!is_given && access(path, F_OK) != 0)
         return;
     sq_autodocument struct sq_document *document = NULL;
-    if (!sq_problems_note(reader->problems, sq_document_load(path, &document, &error), &error))
-        return;
-    struct sq_node root = sq_document_root(document);
-    (void)sq_problems_check_keys(reader->problems, root, "the controller's file", keys,
-                                 sizeof keys / sizeof keys[0]);
-    (void)sq_problems_note(reader->problems,
-                           read_prometheus(sq_node_get(root, "prometheus"), reader->inventory, &error),
-                           &error);
-    read_tls(reader, sq_node_get(root, "tls"), path);
-    (void)sq_problems_note(reader->problems,
-                           read_runs(sq_node_get(root, "runs"), reader->inventory, path, &error), &error);
+    if (sq_problems_note(reader->problems, sq_document_load(path, &document, &error), &error))
+        read_controller(reader, sq_document_root(document), path);
 }
 
 struct entry {
@@ -417,6 +424,23 @@ int sq_inventory_examine(const struct sq_input *input, struct sq_inventory **inv
     if (!sq_problems_note(problems, sq_input_document(input, &document, &error), &error))
         return -1;
     return examine(document, input->is_stream ? "" : input->path, true, inventory, problems);
+}
+
+int sq_controller_examine(const struct sq_input *input, struct sq_inventory **inventory,
+                          struct sq_problems *problems)
+{
+    struct sq_error error;
+    sq_autodocument struct sq_document *document = NULL;
+    const char *base = input->is_stream ? "" : input->path;
+    sq_auto(reader_free) struct sq_inventory_reader reader = {.on_disk = true, .problems = problems};
+    if (!sq_problems_note(problems, sq_input_document(input, &document, &error), &error) ||
+        !sq_problems_note(problems, reader_init(&reader, input->path, &error), &error))
+        return -1;
+    read_controller(&reader, sq_document_root(document), base);
+    if (problems->error_count > 0)
+        return -1;
+    *inventory = sq_take(reader.inventory);
+    return 0;
 }
 
 int sq_inventory_read(const struct sq_input *input, struct sq_inventory **inventory, struct sq_error *error)

@@ -24,6 +24,11 @@ int sq_inventory_read(const struct sq_input *input, struct sq_inventory **invent
 int sq_inventory_examine(const struct sq_input *input, struct sq_inventory **inventory,
                          struct sq_problems *problems);
 extern const char *const sq_inventory_keys[]; /* of squall's own format, and NULL */
+
+/* The controller's own settings alone, as an inventory without hosts. */
+int sq_controller_examine(const struct sq_input *input, struct sq_inventory **inventory,
+                          struct sq_problems *problems);
+extern const char *const sq_controller_keys[]; /* and NULL */
 int sq_inventory_parse(const char *name, const char *content, size_t length, struct sq_inventory **inventory,
                        struct sq_error *error);
 
