@@ -13,10 +13,10 @@ status=0
 
 # write_experiment [KEY=VALUE...]: a partition of web2 from the load balancer, short enough for a test, with a probe of
 # the shop's front page. Keys: title, hosts, to, duration, lease, probe (what a probe measures, or none), tolerance,
-# every, misses, hold, recover, file.
+# every, misses, also (further keys of the probe), hold, recover, file.
 write_experiment() {
     local title='A test' hosts='[web2]' to='[10.77.0.10]' duration=2s lease=2s probe='http: http://10.77.0.10/'
-    local tolerance='{status: 200}' every=200ms misses=3 hold=0s recover=10s file=$experiment setting
+    local tolerance='{status: 200}' every=200ms misses=3 also='' hold=0s recover=10s file=$experiment setting
     for setting in "$@"; do local "$setting"; done
     {
         echo "title: $title"
@@ -24,7 +24,7 @@ write_experiment() {
             echo 'steady-state-hypothesis:'
             echo '  title: Customers are served'
             echo '  probes:'
-            echo "  - {name: the probe, $probe, tolerance: $tolerance, every: $every, abort-after-misses: $misses}"
+            echo "  - {name: the probe, $probe, tolerance: $tolerance, every: $every, abort-after-misses: $misses${also:+, $also}}"
             echo "  hold-before: $hold"
             echo "  recover-within: $recover"
         fi

@@ -34,6 +34,8 @@ answers() {
     query 'a vector of several' 4 'up or vector(3)' '>= 0' 'series where one value is needed'
     query 'a range' 4 'vector(1)[5s:1s]' '>= 0' 'range of values'
     query 'a text' 4 '"word"' '>= 0' 'string|number'
+    query 'a value that is out of tolerance by its last digit' 3 'vector(0.8999999999999999)' '>= 0.9' \
+        '0\.8999999999999999 where >= 0\.9 is tolerated'
     query 'a steady state that does not hold beforehand' 3 'vector(0.5)' '>= 0.99' '0\.5' '>= 0\.99'
 }
 
