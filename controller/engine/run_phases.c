@@ -136,7 +136,9 @@ void sq_run_advance(struct sq_run *run, uint64_t now_boot_ns)
         judge_answers(run, all_are_prepared);
         break;
     case SQ_PHASE_STEADY:
-        if (run->before_held && run->company_awaited == 0)
+        if (run->before_held && run->experiment->step_count == 0)
+            sq_run_note_ending(run, SQ_EXIT_COMPLETED, "there is nothing to inject");
+        else if (run->before_held && run->company_awaited == 0)
             begin_injection(run);
         break;
     case SQ_PHASE_WATCH:

@@ -121,7 +121,7 @@ static void on_measured(void *cookie, const struct sq_measurement *measurement)
         .probe = &run->hypothesis->probes[measurement->probe],
         .measurement = measurement,
         .phase = phase_of(run, measurement),
-        .misses_in_a_row = state->misses,
+        .misses_in_a_row = state->rows[sq_watch_phase_at(&run->watch, measurement->started_boot_ns)].misses,
         .deciding = open && is_bad(run->watch.verdicts[SQ_HYPOTHESIS_DURING]) &&
                     (!run->ended || run->ending == SQ_EXIT_COMPLETED),
         .judged = sq_judged_name(state->judged),

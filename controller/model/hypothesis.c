@@ -67,8 +67,7 @@ void sq_watch_begin(struct sq_watch *watch, enum sq_hypothesis_phase phase, uint
     watch->beats_until_boot_ns = phase == SQ_HYPOTHESIS_AFTER ? recover_until_boot_ns(watch) : UINT64_MAX;
     for (uint32_t i = 0; i < watch->hypothesis->probe_count; i++) {
         struct sq_probe_state *state = &watch->probes[i];
-        state->misses = 0;
-        state->misses_measured = 0;
+        state->rows[phase] = (struct sq_row){0};
         uint64_t every_ns = watch->hypothesis->probes[i].every_ns;
         if (phase == SQ_HYPOTHESIS_DURING && state->total > 0)
             state->next_boot_ns = sq_ns_add(state->last.started_boot_ns, every_ns);
@@ -297,7 +296,7 @@ __attribute__((format(printf, 5, 6))) static void decide(struct sq_watch *watch,
     (void)vsnprintf(watch->explanations[phase], SQ_EXPLANATION_MAX, format, arguments);
     va_end(arguments);
     watch->deciding[phase] = probe;
-    watch->deciding_boot_ns[phase] = watch->probes[probe].last.ended_boot_ns;
+    watch->deciding_boot_ns[phase] = watch->probes[probe].rows[phase].last.ended_boot_ns;
     watch->verdicts[phase] = measured ? SQ_VERDICT_BROKEN : SQ_VERDICT_UNMEASURABLE;
 }
 
@@ -344,15 +343,12 @@ static bool is_too_many(const struct sq_watch *watch, uint32_t probe, const stru
 static void decide_too_many(struct sq_watch *watch, uint32_t span, uint32_t probe, uint64_t judged)
 {
     const struct sq_tally *tally = tally_of(watch, span, probe);
-    const struct sq_measurement *last = &watch->probes[probe].last;
+    const struct sq_measurement *last = &watch->probes[probe].rows[SQ_HYPOTHESIS_DURING].last;
     decide(watch, SQ_HYPOTHESIS_DURING, probe, tally->misses_measured > 0,
-           "probe \"%s\" missed %u time%s in \"%s\", where %llu of %llu may miss%s%s%s",
+           "probe \"%s\" missed %u time%s in \"%s\", where %llu of %llu may miss, the last because %s: %s",
            name_of(watch, probe), tally->misses, plural(tally->misses), watch->spans[span].name,
            (unsigned long long)sq_probe_allowed(&watch->hypothesis->probes[probe], judged),
-           (unsigned long long)judged, last->within ? "" : ", the last because ",
-           last->within ? "" : because(last->measured), last->within ? "" : ": ");
-    if (!last->within)
-        sq_text_append(watch->explanations[SQ_HYPOTHESIS_DURING], SQ_EXPLANATION_MAX, "%s", last->reason);
+           (unsigned long long)judged, because(last->measured), last->reason);
 }
 
 static void judge_span(struct sq_watch *watch, uint32_t span, uint32_t probe, uint64_t now_boot_ns)
@@ -515,16 +511,16 @@ static enum sq_judged weightier(enum sq_judged a, enum sq_judged b)
     return weights[b] > weights[a] ? b : a;
 }
 
-static void note_row(struct sq_probe_state *state, const struct sq_measurement *measurement)
+static void note_row(struct sq_row *row, enum sq_judged judged, const struct sq_measurement *measurement)
 {
     if (measurement->within) {
-        state->misses = 0;
-        state->misses_measured = 0;
-    } else if (state->judged == SQ_JUDGED_MISS) {
-        if (state->misses++ == 0)
-            state->first_missed_boot_ns = measurement->started_boot_ns;
-        state->misses_measured += measurement->measured;
-        state->last_missed_boot_ns = measurement->started_boot_ns;
+        row->misses = 0;
+        row->misses_measured = 0;
+    } else if (judged == SQ_JUDGED_MISS) {
+        if (row->misses++ == 0)
+            row->first_boot_ns = measurement->started_boot_ns;
+        row->misses_measured += measurement->measured;
+        row->last = *measurement;
     }
 }
 
@@ -540,13 +536,14 @@ static void take_during(struct sq_watch *watch, const struct sq_measurement *mea
         add(tally_of(watch, span, i), probe, measurement, judged);
         state->judged = weightier(state->judged, judged);
     }
-    note_row(state, measurement);
+    struct sq_row *row = &state->rows[SQ_HYPOTHESIS_DURING];
+    note_row(row, state->judged, measurement);
     if (watch->verdicts[SQ_HYPOTHESIS_DURING] != SQ_VERDICT_OPEN)
         return;
-    if (!measurement->within && state->misses >= probe->abort_after_misses) {
-        decide(watch, SQ_HYPOTHESIS_DURING, i, state->misses_measured > 0,
-               "probe \"%s\" missed %u time%s in a row, the last because %s: %s", probe->name, state->misses,
-               plural(state->misses), because(measurement->measured), measurement->reason);
+    if (!measurement->within && row->misses >= probe->abort_after_misses) {
+        decide(watch, SQ_HYPOTHESIS_DURING, i, row->misses_measured > 0,
+               "probe \"%s\" missed %u time%s in a row, the last because %s: %s", probe->name, row->misses,
+               plural(row->misses), because(measurement->measured), measurement->reason);
         return;
     }
     for (uint32_t span = 0; span < watch->span_count; span++)
@@ -558,7 +555,7 @@ static void take_before(struct sq_watch *watch, const struct sq_measurement *mea
 {
     struct sq_probe_state *state = &watch->probes[measurement->probe];
     state->judged = measurement->within ? SQ_JUDGED_EVIDENCE : SQ_JUDGED_MISS;
-    note_row(state, measurement);
+    note_row(&state->rows[SQ_HYPOTHESIS_BEFORE], state->judged, measurement);
     add(&state->before, &watch->hypothesis->probes[measurement->probe], measurement, state->judged);
     if (!measurement->within && watch->verdicts[SQ_HYPOTHESIS_BEFORE] == SQ_VERDICT_OPEN)
         decide(watch, SQ_HYPOTHESIS_BEFORE, measurement->probe, measurement->measured,
@@ -570,7 +567,7 @@ static void take_after(struct sq_watch *watch, const struct sq_measurement *meas
 {
     struct sq_probe_state *state = &watch->probes[measurement->probe];
     state->judged = measurement->within ? SQ_JUDGED_EVIDENCE : SQ_JUDGED_MISS;
-    note_row(state, measurement);
+    note_row(&state->rows[SQ_HYPOTHESIS_AFTER], state->judged, measurement);
     add(&state->after, &watch->hypothesis->probes[measurement->probe], measurement, state->judged);
 }
 

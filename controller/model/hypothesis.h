@@ -89,15 +89,20 @@ struct sq_tally {
     bool asked_last;             /* a span: measured once more before its end */
 };
 
+/* Misses in a row, as far as they are judged. */
+struct sq_row {
+    uint32_t misses;
+    uint32_t misses_measured;
+    uint64_t first_boot_ns;     /* start of the first of these */
+    struct sq_measurement last; /* the latest miss, also when the row is over */
+};
+
 struct sq_probe_state {
     uint64_t next_boot_ns; /* its next beat; UINT64_MAX: none in this phase */
     uint32_t flight_count;
     uint64_t flights[SQ_FLIGHTS_MAX]; /* when what is under way began, in this order */
     uint32_t given_up;                /* measurements that were not waited for any longer */
-    uint32_t misses;                  /* in a row, judged, this phase */
-    uint32_t misses_measured;         /* of these */
-    uint64_t first_missed_boot_ns;    /* start of the first of these */
-    uint64_t last_missed_boot_ns;
+    struct sq_row rows[SQ_HYPOTHESIS_PHASES];
     struct sq_measurement last; /* the latest by its start */
     enum sq_judged judged;      /* what the one taken last counted as */
     uint32_t total;

@@ -39,6 +39,7 @@ struct ended {
     enum sq_exit ending;
     char why[640];
     char had_ended_because[640];
+    bool verified;
     bool recovery_checked;
     bool recovered;
     char not_recovered_because[640];
@@ -57,8 +58,10 @@ extern void (*on_event)(const struct sq_run_event *event);
 void later(uint64_t after_ns, void (*what)(int value), int value);
 void send_signal(int number);
 void set_status(int status);
+void set_takes_ms(int takes_ms);
 
-/* A run to its end; `method` is one of the texts above, `duration` that of its (last) step. */
+/* A run to its end; `method` is one of the texts above, or another hypothesis; `duration` that of its (last)
+ * step, NULL: there is no step. */
 enum sq_exit run(const char *method, const char *duration);
 
 size_t count_events(enum sq_run_event_kind kind, const char *what); /* NULL: whatever it is */

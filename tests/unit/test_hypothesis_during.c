@@ -23,8 +23,8 @@ static void test_during_counts_misses_in_a_row(void **state)
     assert_int_equal(take(0, T0 + 5 * S, BAD), SQ_VERDICT_BROKEN);
     assert_int_equal(watch.deciding[SQ_HYPOTHESIS_DURING], 0);
     assert_true(watch.deciding_boot_ns[SQ_HYPOTHESIS_DURING] == T0 + 5 * S + 10 * MS);
-    assert_true(watch.probes[0].first_missed_boot_ns == T0 + 3 * S);
-    assert_true(watch.probes[0].last_missed_boot_ns == T0 + 5 * S);
+    assert_true(watch.probes[0].rows[SQ_HYPOTHESIS_DURING].first_boot_ns == T0 + 3 * S);
+    assert_true(watch.probes[0].rows[SQ_HYPOTHESIS_DURING].last.started_boot_ns == T0 + 5 * S);
     expect_explained(SQ_HYPOTHESIS_DURING, "\"first\" missed 3 times in a row");
     /* What was decided stays decided. */
     assert_int_equal(take(0, T0 + 6 * S, GOOD), SQ_VERDICT_BROKEN);
@@ -206,6 +206,36 @@ static void test_what_begins_in_a_step_counts_when_it_is_answered(void **state)
     assert_int_equal(watch.tallies[0].evidence, 1);
 }
 
+/* Rows do not mix: what misses after the rollback ends no step, and a late miss ends its row. */
+static void test_a_late_answer_is_of_its_own_row(void **state)
+{
+    (void)state;
+    set_up(1);
+    hypothesis.probes[0].max_misses = (struct sq_allowance){.given = true, .count = 100};
+    begin_step(10 * S);
+    (void)take(0, T0, GOOD);
+    sq_watch_begin(&watch, SQ_HYPOTHESIS_AFTER, T0 + 11 * S);
+    (void)take(0, T0 + 11 * S, BAD);
+    (void)take(0, T0 + 12 * S, BAD);
+    (void)take(0, T0 + 9 * S, BAD);
+    assert_int_equal(watch.verdicts[SQ_HYPOTHESIS_DURING], SQ_VERDICT_HOLDS);
+    set_up(1);
+    hypothesis.probes[0].max_misses = (struct sq_allowance){.given = true, .count = 100};
+    begin_step(10 * S);
+    uint32_t due;
+    assert_true(sq_watch_due(&watch, T0 + 9 * S, &due)); /* it is under way */
+    (void)take(0, T0, GOOD);
+    (void)take(0, T0 + 7 * S, BAD);
+    (void)take(0, T0 + 8 * S, BAD);
+    sq_watch_begin(&watch, SQ_HYPOTHESIS_AFTER, T0 + 11 * S);
+    assert_true(sq_watch_due(&watch, T0 + 11 * S, &due));
+    (void)take(0, T0 + 11 * S, GOOD);
+    assert_int_equal(watch.verdicts[SQ_HYPOTHESIS_DURING], SQ_VERDICT_OPEN);
+    (void)take(0, T0 + 9 * S, BAD);
+    assert_int_equal(watch.verdicts[SQ_HYPOTHESIS_DURING], SQ_VERDICT_BROKEN);
+    expect_explained(SQ_HYPOTHESIS_DURING, "missed 3 times in a row");
+}
+
 static void test_a_measurement_that_is_never_answered_is_waited_for_so_long(void **state)
 {
     (void)state;
@@ -237,7 +267,7 @@ static void test_what_begins_between_steps_is_not_judged(void **state)
     assert_int_equal(take(0, T0 + 9 * S, GOOD), SQ_VERDICT_OPEN);
     assert_int_equal(take(0, T0 + 15 * S, NONE), SQ_VERDICT_OPEN);
     assert_int_equal(watch.probes[0].judged, SQ_JUDGED_NOT);
-    assert_int_equal(watch.probes[0].misses, 0);
+    assert_int_equal(watch.probes[0].rows[SQ_HYPOTHESIS_DURING].misses, 0);
     assert_int_equal(take(0, T0 + 20 * S, BAD), SQ_VERDICT_BROKEN);
     /* An older one that is answered late does not hide the newer value. */
     (void)take(0, T0 + 16 * S, GOOD);
@@ -368,6 +398,7 @@ int main(void)
         cmocka_unit_test(test_a_slow_probe_is_measured_at_both_ends_of_a_step),
         cmocka_unit_test(test_every_injection_is_measured_at_once),
         cmocka_unit_test(test_what_begins_in_a_step_counts_when_it_is_answered),
+        cmocka_unit_test(test_a_late_answer_is_of_its_own_row),
         cmocka_unit_test(test_a_measurement_that_is_never_answered_is_waited_for_so_long),
         cmocka_unit_test(test_what_begins_between_steps_is_not_judged),
         cmocka_unit_test(test_settle_gives_the_system_time),
