@@ -58,7 +58,7 @@ method: []
 END
     sq_run "$experiment"
     verdict 'a hypothesis without a step' 0 'completed: measured, nothing injected'
-    expect 'the record does not call it verified' grep -qE '"verified": ?false' "$work/run.json"
+    expect 'the record does not call it verified' grep -qE '"verified": ?false' "$work/run.jsonl"
     sed -i 's,10.77.0.10/,10.77.0.10/\, tolerance: {status: 404},' "$experiment"
     sq_run "$experiment"
     verdict 'one that does not hold' 3 'out of tolerance before anything was injected'
@@ -68,7 +68,7 @@ no_hypothesis() {
     write_experiment probe=none duration=1s
     sq_run "$experiment"
     verdict 'a step without a hypothesis' 0 'completed: .*nothing was verified'
-    expect 'the record does not call it verified' grep -qE '"verified": ?false' "$work/run.json"
+    expect 'the record does not call it verified' grep -qE '"verified": ?false' "$work/run.jsonl"
 }
 
 neither() {
