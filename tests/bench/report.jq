@@ -27,4 +27,4 @@ series as $series |
      reference: $theirs,
      ratio: (if $ours == null or $theirs == null or $ours.median <= 0 or $theirs.median < 0 then null
              else $theirs.median / $ours.median end),
-     met: (if $ours == null or $theirs == null then null else is_met($ours; $theirs) end)}]}
+     met: (if $ours == null or (.reference != null and $theirs == null) then null else is_met($ours; $theirs) end)}]}

@@ -58,6 +58,7 @@ main() {
     : >"$samples"
     part 'switching' alone "$programs/measure_switch" "$build/agent/squalld" "$work" 100
     part 'three hosts over TLS' in_lab 10
+    part 'rollback of many hosts' alone "$here/rollback_many.sh" "$build" "$work" 5
     part 'the idle agent' alone "$here/idle.sh" "$build" "$work" 5 10
     part 'packets' alone "$programs/measure_packets" 1500 200 veth
     part 'packets in User-Mode Linux' in_uml

@@ -9,7 +9,9 @@ def median($unit): if . == null then "not measured"
     else [(.median | digits), $unit] | map(select(. != "")) | join(" ") end;
 def spread: if . == null then "" else "\(.p10 | digits) to \(.p90 | digits)" end;
 def ratio: if . == null then "" else digits end;
-def verdict: if .squall == null or .reference == null then "not measured"
+# A row that names no reference stands for itself.
+def reference($unit): if .reference_series == null then "" else .reference | median($unit) end;
+def verdict: if .squall == null or (.reference_series != null and .reference == null) then "not measured"
     elif .met == null then "" elif .met then "yes" else "NO" end;
 
 # The groups in their order.
@@ -17,11 +19,11 @@ def groups: reduce .figures[] as $row ([];
     if length > 0 and .[-1].name == $row.group then .[-1].rows += [$row] else . + [{name: $row.group, rows: [$row]}] end);
 
 def text_row: .unit as $unit |
-    ["  " + .what, (.squall | median($unit)), (.reference | median($unit)), .beside, (.ratio | ratio), .demanded, verdict] |
+    ["  " + .what, (.squall | median($unit)), reference($unit), .beside, (.ratio | ratio), .demanded, verdict] |
     join("\t");
 
 def markdown_row: .unit as $unit |
-    "| " + ([.what, (.squall | median($unit)), (.squall | spread), (.reference | median($unit)), (.reference | spread), .beside,
+    "| " + ([.what, (.squall | median($unit)), (.squall | spread), reference($unit), (.reference | spread), .beside,
              (.ratio | ratio), .demanded, (verdict | if . == "NO" then "**no**" else . end)] | join(" | ")) + " |";
 
 groups[] |
