@@ -141,6 +141,11 @@ void sq_record_end_early(struct sq_record *record, enum sq_exit ending, const ch
     sq_line_ended_early(&record->maker, sq_boot_ns(), ending, why);
 }
 
+bool sq_record_wait(struct sq_record *record, uint64_t most_ns)
+{
+    return record->writer == NULL || sq_writer_wait(record->writer, most_ns);
+}
+
 int sq_record_finish(struct sq_record *record, struct sq_error *error)
 {
     if (!record->finished) {

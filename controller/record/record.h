@@ -26,6 +26,9 @@ void sq_record_close(struct sq_record *record); /* NULL is fine; finishes what w
 /* Sees every event of the run. Never waits, but at the very end for a queue that is full. */
 struct sq_observer sq_record_observer(struct sq_record *record);
 
+/* Wait until all that was seen so far is written, or lost; false: not within `most_ns`. */
+bool sq_record_wait(struct sq_record *record, uint64_t most_ns);
+
 /* Instead of the run: it ended before it began. */
 void sq_record_end_early(struct sq_record *record, enum sq_exit ending, const char *why);
 

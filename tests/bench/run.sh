@@ -64,6 +64,7 @@ main() {
     part 'packets in User-Mode Linux' in_uml
     part 'CPU stress' stress 3 10 cpu
     part 'memory stress' stress 5 0 memory
+    part 'the run record' alone "$programs/measure_record" "$work" 3
     part 'an experiment that does nothing' alone "$here/launch.sh" "$build" "$work" 60
     "$here/report.sh" "$samples" "$output/figures.json" "$root/docs/figures.md"
     printf '\n%s, %s\n' "${output#"$root"/}/figures.json" docs/figures.md
