@@ -58,9 +58,27 @@ static json_t *method_json(struct sq_line_maker *maker, const struct sq_experime
         sq_line_set(maker, object, "starts_after_s",
                     sq_json_seconds(sq_experiment_step_start_ns(experiment, i)));
         sq_line_set(maker, object, "duration_s", sq_json_seconds(step->duration_ns));
+        if (step->came_back_within_ns != 0)
+            sq_line_set(maker, object, "came_back_within_s", sq_json_seconds(step->came_back_within_ns));
         sq_line_append(maker, method, object);
     }
     return method;
+}
+
+/* What decides how its misses are judged. */
+static void set_judging(struct sq_line_maker *maker, json_t *object, const struct sq_probe *probe)
+{
+    const struct sq_allowance *allowed = &probe->max_misses;
+    char percent[32];
+    sq_line_set(maker, object, "every_s", sq_json_seconds(probe->every_ns));
+    sq_line_set(maker, object, "timeout_s", sq_json_seconds(probe->timeout_ns));
+    sq_line_set(maker, object, "abort_after_misses", json_integer(probe->abort_after_misses));
+    (void)snprintf(percent, sizeof(percent), "%g%%", allowed->percent);
+    if (allowed->given)
+        sq_line_set(maker, object, "max_misses",
+                    allowed->is_percent ? json_string(percent) : json_integer(allowed->count));
+    sq_line_set(maker, object, "settle_s", sq_json_seconds(probe->settle_ns));
+    sq_line_set(maker, object, "lag_s", probe->has_lag ? sq_json_seconds(probe->lag_ns) : json_null());
 }
 
 static json_t *probes_json(struct sq_line_maker *maker, const struct sq_hypothesis *hypothesis)
@@ -75,8 +93,7 @@ static json_t *probes_json(struct sq_line_maker *maker, const struct sq_hypothes
         sq_line_set_text(maker, object, sq_probe_form_of(probe->kind)->name, text);
         sq_probe_tolerance_format(probe, text, sizeof(text));
         sq_line_set_text(maker, object, "tolerance", text);
-        sq_line_set(maker, object, "every_s", sq_json_seconds(probe->every_ns));
-        sq_line_set(maker, object, "abort_after_misses", json_integer(probe->abort_after_misses));
+        set_judging(maker, object, probe);
         sq_line_append(maker, probes, object);
     }
     return probes;

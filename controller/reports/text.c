@@ -66,6 +66,18 @@ static const char *phase_words(const char *word)
     return "making ready";
 }
 
+static bool is_anything_ordered(const struct sq_summary *summary)
+{
+    const char *name;
+    json_t *host;
+    json_object_foreach(summary->hosts, name, host)
+    {
+        if (sq_is_true(host, "ordered"))
+            return true;
+    }
+    return false;
+}
+
 /* Nobody wrote an ending. */
 static void print_open_end(struct sq_text_report *text)
 {
@@ -77,6 +89,8 @@ static void print_open_end(struct sq_text_report *text)
                       style->end, phase_words(summary->phase), after_s);
         return;
     }
+    if (!is_anything_ordered(summary))
+        return;
     double lease_s = json_number_value(json_object_get(summary->head, "lease_s"));
     (void)fprintf(text->stream,
                   "%sno ending%s: the record ends %.3f s after its beginning (%s): its controller died, was "
