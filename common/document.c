@@ -6,16 +6,21 @@
 #include "text.h"
 #include "units.h"
 
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <yaml.h>
 
 #define MAP_KEYS_MAX    1000
+#define SHOWN_MAX       255
 #define ANCHORS_MAX     1000
 #define NODE_VISITS_MAX 4000000
 
 struct sq_document {
     yaml_document_t yaml;
-    char name[256];
+    char *name;
+    const char *shown; /* its end, as much as leaves room for a message */
 };
 
 static yaml_node_t *yaml_node(struct sq_node node)
@@ -57,6 +62,9 @@ static int check_map(struct sq_node map, struct sq_error *error)
         keys[i] = (struct map_key){.text = sq_node_text(key), .place = i};
         if (keys[i].text == NULL)
             return sq_node_fail(key, error, SQ_BAD_INPUT, "a key must be a plain word");
+        if (strcmp(keys[i].text, "<<") == 0)
+            return sq_node_fail(key, error, SQ_BAD_INPUT,
+                                "merge keys ('<<') are not supported; write the keys out that are meant");
     }
     if (count < 2)
         return 0;
@@ -69,6 +77,24 @@ static int check_map(struct sq_node map, struct sq_error *error)
     return 0;
 }
 
+/* What a value means is decided by who reads it: a tag that says otherwise would be passed over silently. */
+static int check_tag(struct sq_node node, struct sq_error *error)
+{
+    static const char yaml_org[] = "tag:yaml.org,2002:";
+    const yaml_node_t *yaml = yaml_node(node);
+    const char *tag = (const char *)yaml->tag;
+    const char *standard = yaml->type == YAML_SCALAR_NODE     ? YAML_STR_TAG
+                           : yaml->type == YAML_SEQUENCE_NODE ? YAML_SEQ_TAG
+                                                              : YAML_MAP_TAG;
+    if (tag == NULL || strcmp(tag, standard) == 0)
+        return 0;
+    bool is_known = strncmp(tag, yaml_org, strlen(yaml_org)) == 0;
+    return sq_node_fail(
+        node, error, SQ_BAD_INPUT,
+        "the tag '%s%.60s' is not supported: what a value means is known without; leave the tag out",
+        is_known ? "!!" : "", is_known ? tag + strlen(yaml_org) : tag);
+}
+
 /* Walks what a reader would walk, so aliases count every time they are used. */
 static int check_tree(struct sq_node node, int depth, int *visits, struct sq_error *error)
 {
@@ -76,6 +102,8 @@ static int check_tree(struct sq_node node, int depth, int *visits, struct sq_err
         return sq_node_fail(node, error, SQ_BAD_INPUT,
                             "nested too deeply or too large (an alias that contains itself?)");
     enum sq_node_type type = sq_node_type(node);
+    if (sq_node_is_there(node) && check_tag(node, error) != 0)
+        return -1;
     if (type == SQ_NODE_SCALAR) {
         yaml_node_t *scalar = yaml_node(node);
         if (memchr(scalar->data.scalar.value, '\0', scalar->data.scalar.length) != NULL)
@@ -110,6 +138,59 @@ static int fail_reader(const yaml_parser_t *parser, const char *name, const char
                    name, line, column, problem);
 }
 
+/* Where in its line libyaml found a problem: the line's first byte, and the byte at its mark. */
+static const char *find_mark(const yaml_parser_t *parser, const char **line)
+{
+    const char *at = (const char *)parser->input.string.start;
+    const char *end = (const char *)parser->input.string.end;
+    for (size_t i = 0; i < parser->problem_mark.line && at < end; i++) {
+        const char *next = memchr(at, '\n', (size_t)(end - at));
+        at = next == NULL ? end : next + 1;
+    }
+    *line = at;
+    /* Columns are characters: bytes that go on with one do not count. */
+    for (size_t column = 0; at < end && *at != '\n'; at++) {
+        if (column == parser->problem_mark.column && (*at & 0xc0) != 0x80)
+            break;
+        column += at + 1 < end && (at[1] & 0xc0) == 0x80 ? 0 : 1;
+    }
+    return at;
+}
+
+static int word_length(const char *text, const char *end)
+{
+    int length = 0;
+    while (length < 60 && text + length < end &&
+           (isalnum((unsigned char)text[length]) || text[length] == '_' || text[length] == '-'))
+        length++;
+    return length;
+}
+
+/* What is mostly meant where YAML gives up: libyaml's words alone tell it only to who knows its grammar. */
+static void add_hint(const yaml_parser_t *parser, struct sq_error *error)
+{
+    const char *end = (const char *)parser->input.string.end;
+    const char *line;
+    const char *mark = find_mark(parser, &line);
+    size_t used = strlen(error->text);
+    char *text = error->text + used;
+    size_t size = sizeof error->text - used;
+    const char *blank = line;
+    while (blank < mark && *blank == ' ')
+        blank++;
+    if (mark >= end)
+        return;
+    if (*blank == '\t')
+        (void)snprintf(text, size, " (a tab stands in the indentation; YAML is indented with spaces)");
+    else if (*mark == '{' && mark > line && mark[-1] == '$')
+        (void)snprintf(text, size, " (inside braces or brackets a parameter is quoted: \"${%.*s}\")",
+                       word_length(mark + 1, end), mark + 1);
+    else if (strchr("@`%", *mark) != NULL)
+        (void)snprintf(text, size, " (a value that begins with %c is quoted: \"%c...\")", *mark, *mark);
+    else if (*mark == ':')
+        (void)snprintf(text, size, " (a value with a colon and a space in it is quoted)");
+}
+
 static int fail_parser(const yaml_parser_t *parser, const char *name, struct sq_error *error)
 {
     const char *problem = parser->problem != NULL ? parser->problem : "unreadable";
@@ -117,25 +198,28 @@ static int fail_parser(const yaml_parser_t *parser, const char *name, struct sq_
         return sq_fail(error, SQ_SYSTEM, "%s: out of memory", name);
     if (parser->error == YAML_READER_ERROR)
         return fail_reader(parser, name, problem, error);
-    return sq_fail(error, SQ_BAD_INPUT, "%s:%zu:%zu: not valid YAML: %s%s%s", name,
-                   parser->problem_mark.line + 1, parser->problem_mark.column + 1, problem,
-                   parser->context != NULL ? ", " : "", parser->context != NULL ? parser->context : "");
+    (void)sq_fail(error, SQ_BAD_INPUT, "%s:%zu:%zu: not valid YAML: %s%s%s", name,
+                  parser->problem_mark.line + 1, parser->problem_mark.column + 1, problem,
+                  parser->context != NULL ? ", " : "", parser->context != NULL ? parser->context : "");
+    if (error != NULL)
+        add_hint(parser, error);
+    return -1;
 }
 
 static int load_one(yaml_parser_t *parser, struct sq_document *document, struct sq_error *error)
 {
     if (!yaml_parser_load(parser, &document->yaml))
-        return fail_parser(parser, document->name, error);
+        return fail_parser(parser, document->shown, error);
     if (yaml_document_get_root_node(&document->yaml) == NULL)
         return 0;
     yaml_document_t next;
     if (!yaml_parser_load(parser, &next))
-        return fail_parser(parser, document->name, error);
+        return fail_parser(parser, document->shown, error);
     yaml_node_t *second = yaml_document_get_root_node(&next);
     size_t line = second != NULL ? second->start_mark.line + 1 : 0;
     yaml_document_delete(&next);
     if (line != 0)
-        return sq_fail(error, SQ_BAD_INPUT, "%s:%zu:1: a second YAML document; expected one", document->name,
+        return sq_fail(error, SQ_BAD_INPUT, "%s:%zu:1: a second YAML document; expected one", document->shown,
                        line);
     int visits = 0;
     return check_tree(sq_document_root(document), 0, &visits, error);
@@ -203,14 +287,18 @@ static int check_stream(const char *name, const char *content, size_t length, st
     return result;
 }
 
-int sq_document_parse(const char *name, const char *content, size_t length, struct sq_document **document,
-                      struct sq_error *error)
+static int parse(const char *name, const char *content, size_t length, struct sq_document **document,
+                 struct sq_error *error)
 {
     sq_autodocument struct sq_document *fresh = calloc(1, sizeof *fresh);
     if (fresh == NULL)
         return sq_fail(error, SQ_SYSTEM, "out of memory");
-    (void)sq_text_copy(fresh->name, sizeof fresh->name, name);
-    if (check_stream(fresh->name, content, length, error) != 0)
+    fresh->name = strdup(name);
+    if (fresh->name == NULL)
+        return sq_fail(error, SQ_SYSTEM, "out of memory");
+    size_t name_length = strlen(fresh->name);
+    fresh->shown = fresh->name + (name_length > SHOWN_MAX ? name_length - SHOWN_MAX : 0);
+    if (check_stream(fresh->shown, content, length, error) != 0)
         return -1;
     yaml_parser_t parser;
     if (!yaml_parser_initialize(&parser))
@@ -221,6 +309,68 @@ int sq_document_parse(const char *name, const char *content, size_t length, stru
     if (result == 0)
         *document = sq_take(fresh);
     return result;
+}
+
+/* "\uXXXX" of a surrogate between `least` and `least` + 0x3ff, and its lower ten bits. */
+static bool read_surrogate(const char *text, unsigned least, unsigned *bits)
+{
+    unsigned value = 0;
+    if (text[0] != '\\' || text[1] != 'u')
+        return false;
+    for (int i = 2; i < 6; i++) {
+        const char *digit =
+            text[i] == '\0' ? NULL : strchr("0123456789abcdef", tolower((unsigned char)text[i]));
+        if (digit == NULL)
+            return false;
+        value = value * 16 + (unsigned)(digit - "0123456789abcdef");
+    }
+    *bits = value - least;
+    return value >= least && value < least + 0x400;
+}
+
+/*
+ * JSON spells what is beyond U+FFFF as two halves ("\ud83d\ude00"), which YAML does not know: as "\U0001f600"
+ * it does. Returns a new text of *length bytes, or NULL if there is no such pair.
+ */
+static char *join_surrogates(const char *content, size_t *length)
+{
+    char *joined = malloc(*length + 1);
+    size_t used = 0;
+    bool found = false;
+    bool is_escaped = false; /* by the backslash before */
+    for (size_t i = 0; joined != NULL && i < *length;) {
+        unsigned high;
+        unsigned low;
+        if (!is_escaped && i + 12 <= *length && read_surrogate(content + i, 0xd800, &high) &&
+            read_surrogate(content + i + 6, 0xdc00, &low)) {
+            char character[11];
+            (void)snprintf(character, sizeof character, "\\U%08x", 0x10000 + (high << 10) + low);
+            memcpy(joined + used, character, 10);
+            used += 10;
+            i += 12;
+            found = true;
+            continue;
+        }
+        is_escaped = content[i] == '\\' && !is_escaped;
+        joined[used++] = content[i++];
+    }
+    if (!found) {
+        free(joined);
+        return NULL;
+    }
+    joined[used] = '\0';
+    *length = used;
+    return joined;
+}
+
+int sq_document_parse(const char *name, const char *content, size_t length, struct sq_document **document,
+                      struct sq_error *error)
+{
+    if (parse(name, content, length, document, error) == 0)
+        return 0;
+    /* Only what could not be read anyway: in a text without quotes the halves stand for themselves. */
+    sq_autofree char *joined = join_surrogates(content, &length);
+    return joined == NULL ? -1 : parse(name, joined, length, document, error);
 }
 
 int sq_document_load(const char *path, struct sq_document **document, struct sq_error *error)
@@ -240,6 +390,7 @@ void sq_document_free(struct sq_document *document)
     if (document == NULL)
         return;
     yaml_document_delete(&document->yaml);
+    free(document->name);
     free(document);
 }
 
@@ -371,8 +522,8 @@ int sq_node_fail_at(struct sq_node node, struct sq_error *error)
     if (node.document == NULL)
         return -1;
     if (!sq_node_is_there(node))
-        return sq_fail_in(error, "%s", node.document->name);
-    return sq_fail_in(error, "%s:%zu:%zu", node.document->name, sq_node_line(node), sq_node_column(node));
+        return sq_fail_in(error, "%s", node.document->shown);
+    return sq_fail_in(error, "%s:%zu:%zu", node.document->shown, sq_node_line(node), sq_node_column(node));
 }
 
 int sq_node_fail(struct sq_node node, struct sq_error *error, enum sq_code code, const char *format, ...)

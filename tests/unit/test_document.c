@@ -298,10 +298,49 @@ static void test_messages(void **state)
     assert_string_equal(error.text, "f.yaml: what");
 }
 
+/* What libyaml says tells little to who does not know its grammar. */
+static void test_hints(void **state)
+{
+    (void)state;
+    refuse(
+        "a: {count: ${victims}}\n",
+        "f.yaml:1:13: not valid YAML: did not find expected ',' or '}', while parsing a flow mapping (inside "
+        "braces or brackets a parameter is quoted: \"${victims}\")");
+    refuse("a: {\xc3\xa4: [${x}]}\n", "a parameter is quoted: \"${x}\"");
+    refuse("a:\n\t- b\n", "f.yaml:2:1: not valid YAML: ");
+    refuse("a:\n\t- b\n", "(a tab stands in the indentation; YAML is indented with spaces)");
+    refuse("a:\n- b: 1\n \tc: 2\n", "(a tab stands in the indentation; YAML is indented with spaces)");
+    refuse("a: @b\n", "(a value that begins with @ is quoted: \"@...\")");
+    refuse("a: b: c\n", "(a value with a colon and a space in it is quoted)");
+    refuse("a: &x {b: c}\nd:\n  <<: *x\n",
+           "f.yaml:3:3: merge keys ('<<') are not supported; write the keys out that are meant");
+    refuse("a: !!int x\n", "f.yaml:1:4: the tag '!!int' is not supported");
+    refuse("a: !mine {b: c}\n", "f.yaml:1:4: the tag '!mine' is not supported");
+    sq_document_free(parse("a: !!str 5\n"));
+    sq_document_free(parse("{\n\t\"a\":\t[\n\t1]\n}\n"));
+}
+
+/* JSON's halves of a character beyond U+FFFF. */
+static void test_surrogates(void **state)
+{
+    (void)state;
+    sq_autodocument struct sq_document *document =
+        parse("{\"a\": \"\\ud83d\\ude00!\", \"b\": \"\\\\ud83d\\\\ude00\", \"c\": \"\\uD83D\\uDE00\"}");
+    struct sq_node root = sq_document_root(document);
+    assert_string_equal(sq_node_text(sq_node_get(root, "a")), "\xf0\x9f\x98\x80!");
+    assert_string_equal(sq_node_text(sq_node_get(root, "b")), "\\ud83d\\ude00");
+    assert_string_equal(sq_node_text(sq_node_get(root, "c")), "\xf0\x9f\x98\x80");
+    sq_autodocument struct sq_document *plain = parse("a: \\ud83d\\ude00\n");
+    assert_string_equal(sq_node_text(sq_node_get(sq_document_root(plain), "a")), "\\ud83d\\ude00");
+    refuse("{\"a\": \"\\ud83d\"}", "f.yaml:1:");
+    refuse("{\"a\": \"\\ud83d\\ude0\"}", "f.yaml:1:");
+    refuse("{\"a\": \"\\ude00\\ud83d\"}", "f.yaml:1:");
+}
+
 static void test_a_long_name_keeps_the_place(void **state)
 {
     (void)state;
-    char name[200];
+    char name[1000];
     memset(name, 'd', sizeof name - 1);
     memcpy(name, "/x/", 3);
     memcpy(name + sizeof name - 6, ".yaml", 6);
@@ -404,6 +443,8 @@ int main(void)
         cmocka_unit_test(test_aliases),
         cmocka_unit_test(test_large_maps),
         cmocka_unit_test(test_messages),
+        cmocka_unit_test(test_hints),
+        cmocka_unit_test(test_surrogates),
         cmocka_unit_test(test_a_long_name_keeps_the_place),
         cmocka_unit_test(test_scalars),
         cmocka_unit_test(test_replace_text),
