@@ -22,7 +22,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#define HOST_POLICY   "/etc/squall/policy.yaml"
+#define HOST_POLICY "/etc/squall/policy.yaml"
+/* Where the host has none: what ends by itself, and never whoever came by SSH (README, "On this machine
+ * alone"). */
+#define OWN_POLICY                                                                                           \
+    "allow: [network.*, cpu.stress, memory.stress]\nmax-duration: 10m\nprotect: {ports: [22]}\n"
 #define START_NS      (10 * SQ_NS_PER_SECOND)
 #define STOP_NS       (60 * SQ_NS_PER_SECOND)
 #define EXIT_NOT_RUN  127
@@ -187,14 +191,14 @@ static int make_directory(struct sq_local_agent *agent, struct sq_error *error)
     const char *policy = HOST_POLICY;
     char own_policy[128];
     if (access(HOST_POLICY, F_OK) != 0) {
-        if (write_file(agent, "policy.yaml", "allow: [\"*\"]\nmax-duration: 24h\n", error) != 0)
+        if (write_file(agent, "policy.yaml", OWN_POLICY, error) != 0)
             return -1;
         (void)snprintf(own_policy, sizeof(own_policy), "%s/policy.yaml", agent->directory);
         policy = own_policy;
         (void)sq_text_copy(
             agent->note, sizeof(agent->note),
-            "an agent of our own runs on this machine, and may do everything, since there is no "
-            "policy in " HOST_POLICY);
+            "an agent of our own runs on this machine; there is no policy in " HOST_POLICY
+            ", so it allows network faults but to port 22, and stress, for 10m at most, and nothing else");
     } else {
         (void)sq_text_copy(agent->note, sizeof(agent->note),
                            "an agent of our own runs on this machine, under the policy in " HOST_POLICY);

@@ -1,6 +1,7 @@
 /*
  * `--local`: an agent on this machine for one run alone, in a private directory under /run, reached by its
- * Unix socket, under the host's own policy if it has one. Needs root.
+ * Unix socket, under the host's own policy if it has one. Where it has none, what does not end by itself
+ * (process.kill) is not allowed. Needs root.
  */
 #ifndef SQ_AGENTS_LOCAL_AGENT_H
 #define SQ_AGENTS_LOCAL_AGENT_H

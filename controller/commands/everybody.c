@@ -1,8 +1,8 @@
 #include "commands/everybody.h"
 
+#include "commands/inventory.h"
 #include "commands/operator.h"
 #include "common/cleanup.h"
-#include "reading/inventory.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@ static int open_inventory(const struct sq_options *options, struct sq_everybody 
                           struct sq_error *error)
 {
     if (!options->local) {
-        if (sq_inventory_load(options->hosts_path, &everybody->own_inventory, error) != 0)
+        if (sq_command_inventory(options, false, &everybody->own_inventory, error) != 0)
             return -1;
         everybody->inventory = everybody->own_inventory;
         return 0;

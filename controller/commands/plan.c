@@ -2,6 +2,7 @@
 #include "agents/client.h"
 #include "agents/local_agent.h"
 #include "commands/command.h"
+#include "commands/inventory.h"
 #include "commands/options.h"
 #include "commands/output.h"
 #include "common/cleanup.h"
@@ -10,7 +11,6 @@
 #include "planning/plan_file.h"
 #include "planning/plan_json.h"
 #include "reading/experiment.h"
-#include "reading/inventory.h"
 #include "screen/plan_print.h"
 #include "screen/style.h"
 #include "json/json.h"
@@ -63,7 +63,7 @@ static int load(const struct sq_options *options, struct planning *planning, str
         planning->inventory = sq_local_agent_inventory(planning->local_agent);
         (void)fprintf(stderr, "squall: %s\n", sq_local_agent_note(planning->local_agent));
     } else {
-        if (sq_inventory_load(options->hosts_path, &planning->own_inventory, error) != 0)
+        if (sq_command_inventory(options, !options->offline, &planning->own_inventory, error) != 0)
             return -1;
         planning->inventory = planning->own_inventory;
     }
@@ -100,7 +100,9 @@ static int finish_text(const struct sq_options *options, const struct planning *
         return sq_output_text(SQ_EXIT_COMPLETED);
     }
     int status = sq_output_text((int)sq_exit_of(refusal->code));
-    (void)sq_command_fail(options, refusal);
+    struct sq_error brief = {.code = refusal->code};
+    sq_dry_run_brief(&planning->dry_run, planning->plan, refusal, brief.text);
+    (void)sq_command_fail(options, &brief);
     if (options->output_path != NULL)
         (void)fprintf(stderr, "squall: %s was not written\n", options->output_path);
     return status;

@@ -1,6 +1,7 @@
 #include "engine/run.h"
 
 #include "agents/local_agent.h"
+#include "commands/inventory.h"
 #include "commands/operator.h"
 #include "commands/options.h"
 #include "commands/output.h"
@@ -15,7 +16,6 @@
 #include "planning/plan_file.h"
 #include "probes/prometheus.h"
 #include "reading/experiment.h"
-#include "reading/inventory.h"
 #include "record/record.h"
 #include "record/runs.h"
 #include "screen/plan_print.h"
@@ -54,7 +54,8 @@ struct session {
     bool output_lost;
     bool output_cut; /* a full disk under it */
     struct sq_run *run;
-    FILE *progress; /* where people look: standard output, or standard error with --json */
+    char brief[SQ_ERROR_TEXT_MAX]; /* of a refusal whose reasons the plan has shown */
+    FILE *progress;                /* where people look: standard output, or standard error with --json */
     bool colored;
 };
 
@@ -102,7 +103,7 @@ static int load_inventory(struct session *session, struct sq_error *error)
         session->inventory = sq_local_agent_inventory(session->local_agent);
         return 0;
     }
-    if (sq_inventory_load(session->options->hosts_path, &session->own_inventory, error) != 0)
+    if (sq_command_inventory(session->options, true, &session->own_inventory, error) != 0)
         return -1;
     session->inventory = session->own_inventory;
     return 0;
@@ -179,13 +180,17 @@ static int check_plan(struct session *session, struct sq_error *error)
     sq_auto(sq_dry_run_close) struct sq_dry_run dry_run = {0};
     if (sq_dry_run_open(session->plan, &dry_run, error) != 0)
         return -1;
+    if (session->local_agent != NULL)
+        (void)fprintf(session->progress, "%s\n", sq_local_agent_note(session->local_agent));
     int status = sq_dry_run_ask(session->plan, session->client, session->signal_fd, &dry_run, error);
     if (status == 0 || error->code != SQ_ABORTED)
         sq_plan_print(session->plan, dry_run.problems, &dry_run.company, false, session->colored,
                       session->progress);
     (void)fflush(session->progress);
-    if (status != 0)
+    if (status != 0) {
+        sq_dry_run_brief(&dry_run, session->plan, error, session->brief);
         return -1;
+    }
     if (session->plan_file == NULL)
         return 0;
     if (sq_plan_file_compare(session->plan_file, session->plan, &differences, error) == 0)
@@ -230,7 +235,11 @@ static int end_early(struct session *session, const struct sq_error *error)
             (void)fprintf(stderr, "squall: the record %s is not whole: %s\n", session->record_path,
                           problem.text);
     }
-    return sq_command_fail(session->options, error);
+    /* What the plan has shown is not said again; programs get all of it. */
+    struct sq_error said = *error;
+    if (session->brief[0] != '\0' && !session->options->json)
+        (void)sq_text_copy(said.text, sizeof(said.text), session->brief);
+    return sq_command_fail(session->options, &said);
 }
 
 static void on_output_lost(struct session *session, const char *what)
@@ -340,9 +349,6 @@ static int run_run(const struct sq_options *options)
     if (make_ready(&session, &error) != 0 || check_plan(&session, &error) != 0 ||
         ask(&session, &error) != 0 || make_run(&session, &error) != 0)
         return end_early(&session, &error);
-    if (session.local_agent != NULL)
-        (void)fprintf(session.progress, "%s\n", sq_local_agent_note(session.local_agent));
-    (void)fflush(session.progress);
     return run_through(&session);
 }
 

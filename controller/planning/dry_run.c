@@ -2,7 +2,10 @@
 
 #include "agents/company.h"
 #include "agents/preview.h"
+#include "common/cleanup.h"
+#include "common/text.h"
 #include "model/ending.h"
+#include "model/host_list.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -36,7 +39,26 @@ int sq_dry_run_ask(struct sq_plan *plan, struct sq_client *client, int interrupt
     if (judged != 0 &&
         (status == 0 || (error->code != SQ_ABORTED && sq_exit_of(error->code) != SQ_EXIT_REFUSED))) {
         *error = crowded;
+        dry_run->crowded = true;
         status = -1;
     }
     return status;
+}
+
+void sq_dry_run_brief(const struct sq_dry_run *dry_run, const struct sq_plan *plan,
+                      const struct sq_error *refusal, char text[SQ_ERROR_TEXT_MAX])
+{
+    uint32_t count = 0;
+    char hosts[SQ_HOST_LIST_MAX / 2];
+    sq_autofree const char **names = calloc((size_t)plan->host_count + 1, sizeof(*names));
+    (void)sq_text_copy(text, SQ_ERROR_TEXT_MAX, refusal->text);
+    for (uint32_t i = 0; names != NULL && i < plan->host_count; i++)
+        if (dry_run->problems[i].code != SQ_OK)
+            names[count++] = plan->hosts[i].host->name;
+    if (count == 0 || dry_run->crowded)
+        return;
+    sq_host_list_format(names, count, hosts, sizeof(hosts));
+    text[0] = '\0';
+    sq_text_append(text, SQ_ERROR_TEXT_MAX, "%s: %s cannot take part, for what is said above",
+                   sq_ending_name(sq_exit_of(refusal->code)), hosts);
 }

@@ -10,9 +10,12 @@
 #include "model/company.h"
 #include "model/plan.h"
 
+#include <stdbool.h>
+
 struct sq_dry_run {
     struct sq_error *problems; /* one per host of the plan, as in agents/preview.h; owned */
     struct sq_company company; /* its `hosts` are NULL: nobody was asked */
+    bool crowded;              /* it is the company that stands in the way */
 };
 
 int sq_dry_run_open(const struct sq_plan *plan, struct sq_dry_run *dry_run, struct sq_error *error);
@@ -24,5 +27,12 @@ void sq_dry_run_close(struct sq_dry_run *dry_run); /* one that was zeroed and ne
  */
 int sq_dry_run_ask(struct sq_plan *plan, struct sq_client *client, int interrupt_fd,
                    struct sq_dry_run *dry_run, struct sq_error *error);
+
+/*
+ * What is still to be said of a refusal where the plan was shown: who cannot take part, as the reasons stand
+ * there; the whole refusal if it is no host's own. Into `text` (SQ_ERROR_TEXT_MAX).
+ */
+void sq_dry_run_brief(const struct sq_dry_run *dry_run, const struct sq_plan *plan,
+                      const struct sq_error *refusal, char text[SQ_ERROR_TEXT_MAX]);
 
 #endif

@@ -130,6 +130,19 @@ static void print_report(const struct printer *printer, const struct sq_fault_re
         (void)fprintf(printer->stream, "    ... and %u more\n", report->lines_dropped);
 }
 
+static void print_host_step(const struct printer *printer, const struct sq_plan_host *planned, uint32_t i)
+{
+    (void)fprintf(printer->stream, "  step %u: %s\n", planned->steps[i] + 1,
+                  printer->plan->experiment->steps[planned->steps[i]].name);
+    if (planned->reports[i].code == SQ_OK) {
+        print_report(printer, &planned->reports[i]);
+        return;
+    }
+    (void)fprintf(printer->stream, "    ");
+    styled(printer, SQ_STYLE_BAD, "refused ");
+    (void)fprintf(printer->stream, " %s\n", planned->reports[i].message);
+}
+
 /* What is to be said of one host, without its name: what is the same for several is said once. */
 static char *describe_host(const struct printer *whole, uint32_t i)
 {
@@ -140,18 +153,18 @@ static char *describe_host(const struct printer *whole, uint32_t i)
     printer.stream = open_memstream(&text, &length);
     if (printer.stream == NULL)
         return NULL;
-    if (whole->problems != NULL && whole->problems[i].code != SQ_OK) {
+    bool of_a_step = false;
+    for (uint32_t j = 0; planned->previewed && j < planned->fault_count; j++)
+        of_a_step = of_a_step || planned->reports[j].code != SQ_OK;
+    if (!of_a_step && whole->problems != NULL && whole->problems[i].code != SQ_OK) {
         (void)fprintf(printer.stream, "    ");
         styled(&printer, SQ_STYLE_BAD,
                sq_host_said_of(planned->host->name, planned->host->agent, whole->problems[i].text));
         (void)fputc('\n', printer.stream);
     }
-    for (uint32_t j = 0; j < planned->fault_count; j++) {
-        (void)fprintf(printer.stream, "  step %u: %s\n", planned->steps[j] + 1,
-                      whole->plan->experiment->steps[planned->steps[j]].name);
-        if (planned->previewed && planned->reports[j].code == SQ_OK)
-            print_report(&printer, &planned->reports[j]);
-    }
+    /* Of a host that said nothing of its steps there is nothing to say under their names. */
+    for (uint32_t j = 0; planned->previewed && j < planned->fault_count; j++)
+        print_host_step(&printer, planned, j);
     (void)fclose(printer.stream);
     return text;
 }

@@ -55,8 +55,9 @@ static void write_experiment(const char *label)
     write_file(VICTIM_DIRECTORY "/experiment.yaml", text);
 }
 
-/* Run squall below a shell that the pattern matches: the victim has to die, and the shell to see it. */
-static void run_below_a_shell(const char *arguments)
+/* Run squall below a shell that the pattern matches: the shell has to see its end, with this exit status, and
+ * this in its output; the victim dies if that is 0. */
+static void run_below_a_shell(const char *arguments, int expected, const char *said)
 {
     char command[512];
     pid_t victim = victim_start(VICTIM_WEB, (const char *const[]){MARK, "1000", NULL});
@@ -68,16 +69,28 @@ static void run_below_a_shell(const char *arguments)
     int status = 0;
     assert_int_equal(waitpid(shell, &status, 0), shell);
     assert_true(WIFEXITED(status));
-    assert_output_says("still here: 0");
-    assert_output_says("it ordered this");
-    assert_false(victim_is_alive(victim));
+    (void)snprintf(command, sizeof command, "still here: %d", expected);
+    assert_output_says(command);
+    assert_output_says(said);
+    assert_int_equal(victim_is_alive(victim), expected != 0);
 }
 
 static void test_local(void **state)
 {
     (void)state;
     write_experiment("local");
-    run_below_a_shell("--local");
+    write_file("/etc/squall/policy.yaml", "allow: [process.kill]\n");
+    run_below_a_shell("--local", 0, "it ordered this");
+}
+
+/* Where the host has no policy, nothing is allowed that does not end by itself. */
+static void test_local_without_a_policy(void **state)
+{
+    (void)state;
+    write_experiment("local");
+    (void)unlink("/etc/squall/policy.yaml");
+    run_below_a_shell("--local", 3, "does not allow process.kill");
+    assert_output_says("there is no policy in /etc/squall/policy.yaml");
 }
 
 static pid_t start_agent(void)
@@ -99,7 +112,7 @@ static void test_by_the_socket(void **state)
     (void)state;
     pid_t agent = start_agent();
     write_experiment("here");
-    run_below_a_shell("--hosts " VICTIM_DIRECTORY "/hosts.yaml");
+    run_below_a_shell("--hosts " VICTIM_DIRECTORY "/hosts.yaml", 0, "it ordered this");
     (void)kill(agent, SIGTERM);
     int status = 0;
     assert_int_equal(waitpid(agent, &status, 0), agent);
@@ -110,11 +123,13 @@ static int run_all(void)
 {
     /* What the host has of squall is not the test's. */
     if (mount("tmpfs", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755") != 0 ||
-        (access("/etc/squall", F_OK) == 0 && mount("tmpfs", "/etc/squall", "tmpfs", 0, "mode=0755") != 0)) {
-        perror("cannot make the test's own /run");
+        system("mkdir -p /run/etc/squall && cp /etc/passwd /etc/group /etc/nsswitch.conf /run/etc/") != 0 ||
+        mount("/run/etc", "/etc", NULL, MS_BIND, NULL) != 0) {
+        perror("cannot make the test's own /run and /etc");
         return 1;
     }
-    const struct CMUnitTest tests[] = {KILL_TEST(test_local), KILL_TEST(test_by_the_socket)};
+    const struct CMUnitTest tests[] = {KILL_TEST(test_local), KILL_TEST(test_local_without_a_policy),
+                                       KILL_TEST(test_by_the_socket)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
 

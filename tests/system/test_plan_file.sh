@@ -77,6 +77,17 @@ expect 'nothing was injected' never_injected
 
 sq plan --offline "$experiment"
 verdict 'plan --offline asks nobody' 0 'web2'
+
+# The first thing a new user sees.
+if [[ ! -e /etc/squall/hosts.yaml ]]; then
+    hosts=$SQUALL_HOSTS
+    unset SQUALL_HOSTS
+    sq plan "$experiment"
+    verdict 'plan without an inventory says what to do' 2 '--hosts FILE' 'SQUALL_HOSTS' '--local'
+    sq status
+    verdict 'so does status' 2 '--hosts FILE'
+    export SQUALL_HOSTS=$hosts
+fi
 agent_stop web2
 sq plan --offline "$experiment"
 verdict 'plan --offline without an agent' 0 'web2'

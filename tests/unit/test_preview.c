@@ -140,6 +140,7 @@ struct outcome {
     struct sq_error error;
     struct sq_dry_run dry_run;
     char *text; /* what is printed */
+    char brief[SQ_ERROR_TEXT_MAX];
     json_t *json;
     uint32_t previewed;
 };
@@ -178,6 +179,7 @@ static void preview(const enum manner manners[AGENTS], struct outcome *outcome)
     assert_non_null(outcome->json);
     for (uint32_t i = 0; i < plan->host_count; i++)
         outcome->previewed += plan->hosts[i].previewed;
+    sq_dry_run_brief(&outcome->dry_run, plan, &outcome->error, outcome->brief);
     sq_client_close(client);
     for (int i = 0; i < AGENTS; i++)
         agent_stop(&agents[i]);
@@ -231,7 +233,12 @@ static void test_refusal_outranks_absence(void **state)
     assert_int_equal(outcome.dry_run.problems[1].code, SQ_POLICY);
     assert_int_equal(outcome.dry_run.problems[2].code, SQ_OK);
     expect_text(&outcome, "is squalld running?");
-    expect_text(&outcome, "the policy forbids it");
+    /* Once, under the step that is refused; who said nothing has no empty headings. */
+    expect_text(&outcome, "  step 2: kill\n    refused  the policy forbids it\n");
+    const char *first = strstr(outcome.text, "the policy forbids it");
+    assert_null(strstr(first + 1, "the policy forbids it"));
+    assert_string_equal(outcome.brief,
+                        "refused: 2 hosts: web1, web2 cannot take part, for what is said above");
     expect_text(&outcome, "touches  fault 0 on web2"); /* the step that was not refused */
     assert_null(strstr(outcome.text, "fault 1 on web2"));
     expect_text(&outcome, "touches  fault 1 on web3");
