@@ -365,5 +365,8 @@ int sq_command_line_parse(int argc, char **argv, const struct sq_command *const 
     for (size_t i = 0; i < scan.given_count; i++)
         if (scan.given[i].option == &sq_option_json)
             line->options.json = true;
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "--json") == 0) /* behind what is wrong */
+            line->options.json = true;
     return -1;
 }

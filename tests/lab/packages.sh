@@ -28,7 +28,7 @@ packages_for() {
     uml) echo user-mode-linux kmod ;;
     check)
         echo libcmocka-dev clang-format clang-tidy libclang-rt-14-dev shellcheck strace user-mode-linux bsdutils \
-            libcap2-bin diffutils e2fsprogs git kmod
+            libcap2-bin diffutils e2fsprogs git kmod python3-jsonschema
         ;;
     bench)
         echo prometheus-node-exporter stress-ng jq curl libnng-dev user-mode-linux iproute2 strace

@@ -62,6 +62,9 @@ sq_wait() {
 }
 sq_has_ended() { ! kill -0 "$running" || [[ $(cut -d' ' -f3 "/proc/$running/stat") == Z ]]; }
 
+# By what the agents say; in a lab without a shop, too.
+something_is_injected() { squall status | grep -q INJECTED; }
+
 wait_injected() { wait_until 10 host_is_cut "$1"; }
 # The partition of write_experiment applies: the host's own HTTP no longer reaches the load balancer.
 host_is_cut() { ! host-exec "$1" timeout 0.3 bash -c ': </dev/tcp/10.77.0.10/80'; }

@@ -38,7 +38,7 @@ one_after_the_other() {
     sed -i 's/duration: 3s/duration: 60s/' "$work/first.yaml"
     sq_start "$work/first.yaml"
     local first=$running
-    wait_injected web1
+    wait_until 10 something_is_injected
     injections_before=$(injections)
 
     write_limited "$work/second.yaml" web2 'max-hosts: 33%' 'The second'

@@ -111,6 +111,10 @@ static void test_json_of_a_wrong_line(void **state)
     struct sq_error error;
     assert_int_equal(parse("check a --json --zebra", &line, &error), -1);
     assert_true(line.options.json);
+    assert_int_equal(parse("check a --zebra --json", &line, &error), -1);
+    assert_true(line.options.json);
+    assert_int_equal(parse("check a --zebra -- --json", &line, &error), -1);
+    assert_false(line.options.json);
     assert_int_equal(parse("check a b c d --json", &line, &error), -1);
     assert_true(line.options.json);
 }
