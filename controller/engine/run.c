@@ -72,10 +72,11 @@ void sq_run_wake(struct sq_run *run)
         return;
     sq_duration_format_rounded(still_ns, still);
     sq_duration_format(lease_ns, lease);
-    sq_run_note_ending(
-        run, SQ_EXIT_FAILED,
-        "squall itself stood still for %s, %s the lease of %s%s: the faults ended by themselves", still,
-        still_ns > lease_ns ? "longer than" : "and", lease, still_ns > lease_ns ? "" : " ran out meanwhile");
+    sq_run_note_ending(run, SQ_EXIT_FAILED,
+                       "squall itself stood still for %s, %s the lease of %s%s: %s ended by itself", still,
+                       still_ns > lease_ns ? "longer than" : "and", lease,
+                       still_ns > lease_ns ? "" : " ran out meanwhile",
+                       run->inject_boot_ns != 0 ? "every fault" : "what was prepared");
     sq_run_follow_ending(run);
 }
 

@@ -16,7 +16,7 @@
 #define RETRY_LEAST_NS   (50 * SQ_NS_PER_MILLISECOND)
 #define LOOK_AFTER_NS    (20 * SQ_NS_PER_MILLISECOND) /* a moment at which something happens */
 #define LEASE_SLACK_NS   (1 * SQ_NS_PER_SECOND)
-#define ANSWERS_PER_TURN 1024
+#define ANSWERS_PER_TURN 64
 
 const struct sq_step *sq_run_step_of(const struct sq_run *run, const struct sq_run_host *host, uint32_t fault)
 {
@@ -381,7 +381,8 @@ static void take_answer(struct sq_run *run, const struct sq_answer *answer)
 void sq_run_take_answers(struct sq_run *run)
 {
     sq_run_wake(run);
-    /* What is left over is ready in the next turn: what is told of one turn stays within bounds. */
+    /* What is left over is ready in the next turn: a measurement that decides does not wait behind the
+     * answers of a thousand renewals, and what is told of one turn stays within bounds. */
     for (uint32_t i = 0; i < ANSWERS_PER_TURN && sq_client_next(run->options.client, &run->answer); i++) {
         take_answer(run, &run->answer);
         sq_run_follow_ending(run);

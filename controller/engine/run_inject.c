@@ -44,7 +44,6 @@ static void inject(struct sq_run *run, struct sq_run_host *host, uint32_t fault,
     request->not_after_boot_ns = sq_agent_clock_to_agent(&host->clock, sq_ns_add(at_boot_ns, LATEST_NS));
     injection->tries++;
     injection->again_boot_ns = UINT64_MAX;
-    host->injected = true;
     sq_run_send_request(run, host, fault, try_timeout_ns(host, at_boot_ns, now_boot_ns));
     uint64_t look_boot_ns = sq_run_next_look_boot_ns(run, host, now_boot_ns);
     if (host->next_renew_boot_ns > look_boot_ns)

@@ -37,7 +37,6 @@ struct sq_run_host {
     struct sq_error problem;
     bool ordered;  /* a PREPARE went out: from now on it takes a proof that it is clean */
     bool prepared; /* and was accepted */
-    bool injected; /* an INJECT went out */
     struct sq_run_injection injections[SQ_FAULTS_MAX];
     uint64_t renewed_boot_ns; /* when the last renewal that was answered had been sent */
     uint64_t next_renew_boot_ns;

@@ -22,7 +22,7 @@ def is_met($ours; $theirs):
 
 series as $series |
 {machine: $machine, figures: [.figures[] | .group as $group | .rows[] |
-    ($series[.series] | summary) as $ours | ($series[.reference] | summary) as $theirs |
+    ($series[.series] | summary) as $ours | ($series[.reference // ""] | summary) as $theirs |
     {group: $group, what, unit, beside, demanded: demanded, series, squall: $ours, reference_series: .reference,
      reference: $theirs,
      ratio: (if $ours == null or $theirs == null or $ours.median <= 0 or $theirs.median < 0 then null

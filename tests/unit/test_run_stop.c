@@ -160,6 +160,12 @@ static void stand_still(int ms)
     sq_loop_stand_still(played_loop, (uint64_t)ms * MS);
 }
 
+static void stand_still_when_prepared(const struct sq_run_event *event)
+{
+    if (event->kind == SQ_EVENT_PHASE && event->of.phase.phase == SQ_PHASE_STEADY)
+        stand_still(2000);
+}
+
 /* SIGSTOP, or a machine that was suspended: the agents ended the faults, and it was not their doing. */
 static void test_who_stood_still_says_so(void **state)
 {
@@ -167,9 +173,18 @@ static void test_who_stood_still_says_so(void **state)
     later(300 * MS, stand_still, 14000);
     assert_int_equal(run(no_hypothesis, "60s"), SQ_EXIT_FAILED);
     expect_why("squall itself stood still for 14");
-    expect_why(", longer than the lease of 500ms: the faults ended by themselves");
+    expect_why(", longer than the lease of 500ms: every fault ended by itself");
     for (size_t i = 0; i < HOSTS; i++)
         assert_int_equal(agents[i].faults[0].report.end_reason, SQ_END_LEASE);
+}
+
+static void test_also_before_anything_is_injected(void **state)
+{
+    (void)state;
+    on_event = stand_still_when_prepared;
+    assert_int_equal(run(held_hypothesis, "60s"), SQ_EXIT_FAILED);
+    expect_why("longer than the lease of 500ms: what was prepared ended by itself");
+    expect_nothing_injected();
 }
 
 static void test_a_short_stop_is_nothing(void **state)
@@ -196,6 +211,7 @@ int main(void)
         RUN_TEST(test_slow_observers_change_nothing),
         RUN_TEST(test_an_observer_that_calls_back),
         RUN_TEST(test_who_stood_still_says_so),
+        RUN_TEST(test_also_before_anything_is_injected),
         RUN_TEST(test_a_short_stop_is_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
