@@ -108,8 +108,9 @@ done
 write_experiment duration=60s lease=1s
 sq_start "$experiment"
 wait_until 10 is_in
-report "$work/run.jsonl"
-expect 'the report of a run that goes on' says 0 '^still running: faults are in' 'last seen as INJECTED'
+goes_on() { report "$work/run.jsonl" && says 0 '^still running: faults are in' 'last seen as INJECTED'; }
+wait_until 5 goes_on || true # the agent injects before the controller is told
+expect 'the report of a run that goes on' goes_on
 sleep 0.5
 kill -KILL "$running"
 wait "$running" 2>/dev/null || true
