@@ -191,6 +191,7 @@ int sq_experiment_inject(struct sq_experiments *experiments, struct sq_experimen
         return -1;
     }
     fault->report.injected_boot_ns = now_ns;
+    fault->report.ends_boot_ns = sq_ns_add(now_ns, fault->order.duration_ns);
     fault->report.deadline_boot_ns = deadline_of(experiments->current, fault);
     fault->report.state = SQ_STATE_INJECTED;
     if (fault->ops->inject(fault->state, &fault->undo, fault->report.deadline_boot_ns, &error) == 0) {

@@ -35,8 +35,9 @@ static void print_fault(const struct sq_reply *reply, const struct sq_fault_repo
     const struct sq_fault_info *info = sq_fault_by_kind(report->kind);
     char left[SQ_UNIT_TEXT_MAX + 4];
     (void)printf("    %-18s %s", info != NULL ? info->name : "?", sq_state_name(report->state));
-    if (report->state == SQ_STATE_INJECTED && report->deadline_boot_ns != 0) {
-        format_left(report->deadline_boot_ns, reply->now_boot_ns, left);
+    /* Its own end; that the lease may end it before is said of the host. An older agent tells the lease's alone. */
+    if (report->state == SQ_STATE_INJECTED && report->ends_boot_ns != 0) {
+        format_left(report->ends_boot_ns, reply->now_boot_ns, left);
         (void)printf(", ends %s", left);
     }
     if (report->end_reason != SQ_END_NONE)
@@ -104,9 +105,9 @@ static json_t *fault_json(const struct sq_reply *reply, const struct sq_fault_re
         (void)json_object_set_new(fault, "ended_by", json_string(sq_end_reason_name(report->end_reason)));
     if (report->code != SQ_OK)
         (void)json_object_set_new(fault, "problem", sq_output_problem(report->code, report->message));
-    if (report->state == SQ_STATE_INJECTED)
+    if (report->state == SQ_STATE_INJECTED && report->ends_boot_ns != 0)
         (void)json_object_set_new(fault, "left_s",
-                                  sq_json_seconds(sq_ns_sub(report->deadline_boot_ns, reply->now_boot_ns)));
+                                  sq_json_seconds(sq_ns_sub(report->ends_boot_ns, reply->now_boot_ns)));
     return fault;
 }
 

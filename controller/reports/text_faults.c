@@ -170,6 +170,25 @@ static void print_times(struct sq_text_report *text, const struct block *block)
     (void)fprintf(text->stream, "\n");
 }
 
+static json_int_t counter_of(const struct place *place, const char *name)
+{
+    return json_integer_value(json_object_get(json_object_get(place->fault, "counters"), name));
+}
+
+/* What was killed and did not come back is what somebody has to look after. */
+static void print_not_back(struct sq_text_report *text, const struct block *block)
+{
+    json_int_t killed = 0;
+    json_int_t back = 0;
+    for (uint32_t i = 0; i < block->same->count; i++) {
+        killed += counter_of(place_of(block, i), "killed");
+        back += counter_of(place_of(block, i), "came-back");
+    }
+    if (back < killed)
+        (void)fprintf(text->stream, "    %sDID NOT COME BACK%s: %lld of %lld that were killed\n",
+                      text->style->bad, text->style->end, (long long)(killed - back), (long long)killed);
+}
+
 static void print_counters(struct sq_text_report *text, const struct block *block)
 {
     const char *name;
@@ -177,9 +196,11 @@ static void print_counters(struct sq_text_report *text, const struct block *bloc
     json_object_foreach(json_object_get(block->first->fault, "counters"), name, first)
     {
         json_int_t sum = 0;
-        for (uint32_t i = 0; i < block->same->count; i++)
-            sum += json_integer_value(
-                json_object_get(json_object_get(place_of(block, i)->fault, "counters"), name));
+        bool is_time = strcmp(name, "back-after-ms") == 0; /* of the last of them */
+        for (uint32_t i = 0; i < block->same->count; i++) {
+            json_int_t own = counter_of(place_of(block, i), name);
+            sum = !is_time ? sum + own : own > sum ? own : sum;
+        }
         (void)fprintf(text->stream, ", %s %lld", sq_shown_text(text, name), (long long)sum);
     }
 }
@@ -224,6 +245,7 @@ static void print_block(struct sq_text_report *text, const struct block *block)
     if (is_word(fault, "code", sq_code_name(SQ_VANISHED)) && sq_has(fault, "seen"))
         (void)fprintf(text->stream, "    it was last seen in place at %s\n",
                       sq_shown_time(text, sq_summary_time(fault, "seen")));
+    print_not_back(text, block);
     bool warned = print_lines(text, block->first);
     print_proof(text, fault);
     if (sq_has(fault, "injected") && sq_has(fault, "touched") && !sq_is_true(fault, "touched") && !warned)

@@ -73,6 +73,7 @@ static Squall__V1__FaultReport *put_report(struct sq_arena *arena, const struct 
     message->prepared_boot_ns = report->prepared_boot_ns;
     message->injected_boot_ns = report->injected_boot_ns;
     message->deadline_boot_ns = report->deadline_boot_ns;
+    message->ends_boot_ns = report->ends_boot_ns;
     message->clean_boot_ns = report->clean_boot_ns;
     message->removed_boot_ns = report->removed_boot_ns;
     message->proved = report->proof == SQ_PROOF_PROVED;
@@ -236,6 +237,7 @@ static int get_report(const Squall__V1__FaultReport *message, struct sq_fault_re
     report->prepared_boot_ns = message->prepared_boot_ns;
     report->injected_boot_ns = message->injected_boot_ns;
     report->deadline_boot_ns = message->deadline_boot_ns;
+    report->ends_boot_ns = message->ends_boot_ns;
     report->clean_boot_ns = message->clean_boot_ns;
     report->removed_boot_ns = message->removed_boot_ns;
     report->seen_boot_ns = message->seen_boot_ns;

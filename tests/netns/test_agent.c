@@ -342,6 +342,9 @@ static void test_vanished(void **state)
     assert_int_equal(ask(SQ_VERB_RENEW, 1), SQ_OK);
     uint64_t seen_ns = reply.faults[0].seen_boot_ns;
     assert_true(seen_ns >= reply.faults[0].injected_boot_ns);
+    /* Its own end, though the lease is shorter. */
+    assert_true(reply.faults[0].ends_boot_ns == reply.faults[0].injected_boot_ns + 60 * SQ_NS_PER_SECOND);
+    assert_true(reply.faults[0].deadline_boot_ns < reply.faults[0].ends_boot_ns);
     bool clsact = is_on_clsact();
     take_away();
     assert_int_equal(ask(SQ_VERB_RENEW, 1), SQ_VANISHED);

@@ -79,6 +79,8 @@ by_halt() {
         explain
         tap_fail 'status shows what is injected where'
     fi
+    expect "status shows when the fault ends, not its lease" grep -qE 'INJECTED, ends in [1-9][0-9](\.[0-9]+)?s' "$output"
+    expect 'and the lease beside it' grep -qE 'lease ends in ([0-9.]+m?s)' "$output"
     sq status --json
     expect 'status --json is JSON' grep -qE '^[[{]' "$output"
     sq halt

@@ -34,6 +34,7 @@ started=$SECONDS
 sq_run "$experiment"
 verdict 'it does not come back: a deviation' 1 'deviated' \
     'web2: what "kill nginx" hit did not come back within 3s: 0 of 1 that were killed did'
+expect 'the report makes it stand out' grep -q 'DID NOT COME BACK: 1 of 1 that were killed' "$output"
 expect 'known as soon as that time is over' test "$((SECONDS - started))" -lt 9
 rm -f "$down"
 wait_until 5 serves

@@ -175,6 +175,8 @@ static void test_hosts_that_differ(void **state)
     (void)state;
     tell_beginning(observer);
     tell_ending((struct sq_observer){.see = see_nothing}, 7000, SQ_EXIT_UNCLEAN, "");
+    sq_report_count(&told.reports[0], "killed", 3);
+    sq_report_count(&told.reports[0], "came-back", 1);
     told.reports[1].state = SQ_STATE_FAILED;
     told.reports[1].proof = SQ_PROOF_LEFT;
     (void)strcpy(told.reports[1].message, "an escape \033[2J sequence");
@@ -193,7 +195,9 @@ static void test_hosts_that_differ(void **state)
     struct sq_error error = {0};
     assert_int_equal(sq_record_finish(record, &error), 0);
     print(sq_record_summary(record), "FILE", NULL);
-    expect_said("  web1: cut off, network.partition: REVERTED (duration over), dropped-out 10\n");
+    expect_said("  web1: cut off, network.partition: REVERTED (duration over), dropped-out 10, killed 3, "
+                "came-back 1\n");
+    expect_said("    DID NOT COME BACK: 2 of 3 that were killed\n");
     expect_said("  web2: cut off, network.partition: FAILED (duration over), dropped-out 11\n"
                 "    an escape ?[2J sequence\n");
     expect_said("    left: the filter of eth0\n    left: something that squall made is still there\n");

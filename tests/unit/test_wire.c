@@ -194,6 +194,7 @@ static void any_report(struct sq_fault_report *report)
     report->removed_boot_ns = any_number();
     report->proof = below(SQ_PROOF_MAX + 1);
     report->seen_boot_ns = any_number();
+    report->ends_boot_ns = any_number();
     report->touched = below(2) == 1;
     report->counter_count = below(SQ_COUNTERS_MAX + 1);
     for (uint32_t i = 0; i < report->counter_count; i++) {
