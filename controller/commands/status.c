@@ -35,7 +35,8 @@ static void print_fault(const struct sq_reply *reply, const struct sq_fault_repo
     const struct sq_fault_info *info = sq_fault_by_kind(report->kind);
     char left[SQ_UNIT_TEXT_MAX + 4];
     (void)printf("    %-18s %s", info != NULL ? info->name : "?", sq_state_name(report->state));
-    /* Its own end; that the lease may end it before is said of the host. An older agent tells the lease's alone. */
+    /* Its own end; that the lease may end it before is said of the host. An older agent tells the lease's
+     * alone. */
     if (report->state == SQ_STATE_INJECTED && report->ends_boot_ns != 0) {
         format_left(report->ends_boot_ns, reply->now_boot_ns, left);
         (void)printf(", ends %s", left);

@@ -165,7 +165,7 @@ struct sq_fault_report {
     uint64_t prepared_boot_ns;
     uint64_t injected_boot_ns;
     uint64_t deadline_boot_ns; /* when the kernel ends it as things stand */
-    uint64_t ends_boot_ns;     /* when it ends by itself, however long the lease; 0: not injected, or not told */
+    uint64_t ends_boot_ns; /* when it ends by itself, however long the lease; 0: not injected, or not told */
     uint64_t clean_boot_ns;
     uint64_t removed_boot_ns;
     uint64_t seen_boot_ns; /* when all that it made was last seen in place and in front */
