@@ -9,6 +9,7 @@
 #include "model/ending.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -48,6 +49,8 @@ static int do_command(int argc, char **argv)
 int main(int argc, char **argv)
 {
     struct sq_error error;
+    /* A reader that goes away is a failure to write, told by the exit status. */
+    (void)signal(SIGPIPE, SIG_IGN);
     bool was_closed = fcntl(STDOUT_FILENO, F_GETFD) < 0;
     if (sq_standard_files_open(&error) != 0)
         return SQ_EXIT_FAILED;

@@ -98,10 +98,10 @@ int sq_output_finish(int status, bool was_closed)
     failed = fflush(stdout) != 0 || failed;
     if (!failed && !was_closed)
         return status;
-    (void)fprintf(stderr, "squall: standard output could not be written%s%s\n", errno != 0 ? ": " : "",
-                  was_closed   ? ": it is closed"
-                  : errno != 0 ? strerrordesc_np(errno)
-                               : "");
+    const char *why = was_closed ? "it is closed" : errno != 0 ? strerrordesc_np(errno) : "a write failed";
+    /* Who went away (`| head`) knows it. */
+    if (was_closed || errno != EPIPE)
+        (void)fprintf(stderr, "squall: standard output could not be written: %s\n", why);
     return status == SQ_EXIT_COMPLETED ? SQ_EXIT_FAILED : status;
 }
 

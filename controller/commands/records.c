@@ -4,12 +4,23 @@
 
 #include <stdlib.h>
 
-const char *sq_records_folder(const struct sq_options *options, const struct sq_inventory *inventory)
+static const char *from_environment(void)
 {
     const char *given = getenv("SQUALL_RUNS");
+    return given != NULL && given[0] != '\0' ? given : NULL;
+}
+
+bool sq_records_needs_inventory(const struct sq_options *options)
+{
+    return options->runs_path == NULL && from_environment() == NULL;
+}
+
+const char *sq_records_folder(const struct sq_options *options, const struct sq_inventory *inventory)
+{
+    const char *given = from_environment();
     if (options->runs_path != NULL)
         return options->runs_path;
-    if (given != NULL && given[0] != '\0')
+    if (given != NULL)
         return given;
     return inventory != NULL && inventory->runs[0] != '\0' ? inventory->runs : SQ_RUNS_DEFAULT;
 }

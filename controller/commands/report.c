@@ -22,10 +22,9 @@ static void free_summary(struct sq_summary **summary)
 static int load_inventory(const struct sq_options *options, struct sq_inventory **inventory,
                           struct sq_error *error)
 {
-    bool needed = options->hosts_given && options->runs_path == NULL;
-    if (sq_inventory_load(options->hosts_path, inventory, error) == 0 || !needed)
+    if (!sq_records_needs_inventory(options))
         return 0;
-    return -1;
+    return sq_inventory_load(options->hosts_path, inventory, error) != 0 && options->hosts_given ? -1 : 0;
 }
 
 static int find_record(const struct sq_options *options, char path[PATH_MAX], struct sq_error *error)

@@ -152,7 +152,11 @@ static int open_record(struct session *session, struct sq_error *error)
         .plan_sha256 = plan_file != NULL ? plan_file->sha256 : NULL,
         .plan = session->plan,
     };
-    return sq_record_open(&head, session->record_path, &session->record, error);
+    if (sq_record_open(&head, session->record_path, &session->record, error) == 0)
+        return 0;
+    if (options->record_path == NULL)
+        sq_runs_unmake(session->record_path);
+    return -1;
 }
 
 /* Everything that can be wrong without an agent. */

@@ -324,6 +324,7 @@ int sq_record_reader_open(const char *path, struct sq_record_reader **reader, st
     }
     /* Its writer holds it locked while the run goes on. */
     bool locked = plain && flock(fileno(stream), LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    (void)flock(fileno(stream), LOCK_UN); /* and who reads it stands in nobody's way */
     if (sq_record_reader_open_stream(sq_take(stream), path, reader, error) != 0)
         return -1;
     (*reader)->state.being_written = locked;

@@ -52,6 +52,18 @@ int sq_runs_make(const char *runs, uint64_t real_ns, const struct sq_id *id, cha
     return 0;
 }
 
+void sq_runs_unmake(const char *path)
+{
+    char folder[PATH_MAX];
+    (void)sq_text_copy(folder, sizeof(folder), path);
+    char *slash = strrchr(folder, '/');
+    (void)unlink(path);
+    if (slash == NULL)
+        return;
+    *slash = '\0';
+    (void)rmdir(folder);
+}
+
 /* The record in a folder, of this version or the one before. */
 static bool record_in(const char *folder, char *path, size_t size)
 {

@@ -20,6 +20,9 @@
 int sq_runs_make(const char *runs, uint64_t real_ns, const struct sq_id *id, char *path, size_t size,
                  struct sq_error *error);
 
+/* Take away what sq_runs_make made for a record that could not be begun; `path` as it gave it. */
+void sq_runs_unmake(const char *path);
+
 /*
  * `run` is `last` (the newest in `runs`), a path (a record, or the folder of one; "-" is standard input), or
  * the beginning of an id in `runs`. SQ_BAD_INPUT: there is none, or more than one.

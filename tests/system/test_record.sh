@@ -104,6 +104,20 @@ for verb in "version" "help" "validate $experiment" "hosts" "status" "plan $expe
     verdict "${verb%% *} with its output closed" 4 'standard output could not be written: it is closed'
 done
 
+# A reader that is gone before anything is printed.
+status=0
+{ sleep 0.2 && timeout 60 squall hosts 2>"$output" </dev/null || echo "$?" >"$work/status"; } | :
+status=$(cat "$work/status")
+verdict 'hosts whose reader went away' 4
+mkdir "$work/full"
+mount -t tmpfs -o size=4k,nr_inodes=4 tmpfs "$work/full"
+echo x >"$work/full/x"
+sq run --yes --runs "$work/full/runs" "$experiment"
+made=$(find "$work/full/runs" -mindepth 1)
+umount "$work/full"
+verdict 'a full disk is known beforehand' 4 'No space left'
+expect 'and no empty record is left' test -z "$made"
+
 # --- a controller that dies ---------------------------------------------------------------------------------------
 write_experiment duration=60s lease=1s
 sq_start "$experiment"
