@@ -10,10 +10,10 @@ const size_t sq_probe_form_count = sizeof(sq_probe_forms) / sizeof(sq_probe_form
 
 const struct sq_probe_form *sq_probe_form_of(enum sq_probe_kind kind)
 {
-    for (size_t i = 0; i < sq_probe_form_count; i++)
-        if (sq_probe_forms[i]->kind == kind)
-            return sq_probe_forms[i];
-    return NULL;
+    size_t i = 0;
+    while (i + 1 < sq_probe_form_count && sq_probe_forms[i]->kind != kind)
+        i++;
+    return sq_probe_forms[i];
 }
 
 const struct sq_probe_form *sq_probe_form_by_name(const char *name)

@@ -5,6 +5,7 @@
 #include "common/file.h"
 #include "common/id.h"
 #include "common/output.h"
+#include "common/secret.h"
 #include "common/text.h"
 #include "planning/plan_json.h"
 #include "reading/experiment.h"
@@ -72,12 +73,30 @@ static json_t *settings_json(const struct sq_setting *settings, uint32_t count)
     return list;
 }
 
+/* A plan holds the experiment whole; with "***" in the place of a password it would measure something else.
+ */
+static int check_secrets(const char *experiment_text, const struct sq_setting *settings,
+                         uint32_t setting_count, struct sq_error *error)
+{
+    bool found = sq_secret_is_in(experiment_text);
+    for (uint32_t i = 0; i < setting_count && !found; i++)
+        found = sq_secret_is_in(settings[i].value);
+    if (!found)
+        return 0;
+    return sq_fail(
+        error, SQ_BAD_INPUT,
+        "the experiment holds a password or a token, which is not written to a plan: let its probe "
+        "take it from a file or the environment (docs/probes/http.md), or run the experiment itself");
+}
+
 int sq_plan_file_write(const char *path, const struct sq_plan *plan, bool offline,
                        const char *experiment_text, const struct sq_setting *settings, uint32_t setting_count,
                        char sha256[SQ_SHA256_TEXT_MAX], struct sq_error *error)
 {
     char made[SQ_TIMESTAMP_MAX];
     char digest[SQ_SHA256_TEXT_MAX];
+    if (check_secrets(experiment_text, settings, setting_count, error) != 0)
+        return -1;
     sq_timestamp_format(sq_real_ns(), made);
     json_t *content = json_pack(
         "{s:s, s:s, s:s, s:b, s:{s:o, s:o, s:o}, s:{s:o}, s:o}", "format", FORMAT, "squall", SQ_VERSION,

@@ -38,7 +38,7 @@ int sq_plan_file_check_path(const char *path, struct sq_error *error);
  * Write `plan` to `path`. `experiment_text` is the file's own content, `settings` what --set gave. A plan
  * that was not previewed (`offline`) is marked so. `sha256` (may be NULL) receives the hash. What is there
  * and no plan of squall's is never replaced; a device, a FIFO or a symbolic link is written through
- * (common/output.h).
+ * (common/output.h). An experiment that holds a password or a token is refused (SQ_BAD_INPUT).
  */
 int sq_plan_file_write(const char *path, const struct sq_plan *plan, bool offline,
                        const char *experiment_text, const struct sq_setting *settings, uint32_t setting_count,

@@ -272,6 +272,21 @@ static void test_secrets_stay_out(void **state)
     assert_int_equal(sq_file_read(path, 1 << 20, &text, &length, NULL), 0);
     assert_null(strstr(text, "sesame"));
     free_world(&world);
+    /* An experiment that holds one itself is not written down with less. */
+    static const char secretive[] = "title: t\nsteady-state-hypothesis:\n  title: s\n  probes:\n"
+                                    "  - {name: p, http: 'http://me:open-sesame@127.0.0.1/'}\n";
+    struct sq_experiment *experiment = NULL;
+    struct sq_error error = {0};
+    if (sq_experiment_parse("s.yaml", secretive, strlen(secretive), NULL, 0, &experiment, &error) != 0)
+        fail_msg("%s", error.text);
+    make_world(&world, inventory_text, NULL, 0);
+    (void)unlink(path);
+    assert_int_equal(sq_plan_file_write(path, world.plan, false, secretive, NULL, 0, NULL, &error), -1);
+    assert_int_equal(error.code, SQ_BAD_INPUT);
+    assert_non_null(strstr(error.text, "holds a password"));
+    assert_int_equal(access(path, F_OK), -1);
+    sq_experiment_free(experiment);
+    free_world(&world);
 }
 
 static void test_what_is_a_plan(void **state)
