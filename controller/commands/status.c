@@ -9,7 +9,9 @@
 #include "screen/style.h"
 #include "json/json.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define STATUS_TIMEOUT_NS (2 * SQ_NS_PER_SECOND)
 
@@ -28,6 +30,38 @@ static void format_left(uint64_t until_boot_ns, uint64_t now_boot_ns, char text[
     sq_duration_format_rounded(sq_ns_sub(until_boot_ns, now_boot_ns), left);
     (void)snprintf(text, SQ_UNIT_TEXT_MAX + 4, "%s%s", until_boot_ns > now_boot_ns ? "in " : "now",
                    until_boot_ns > now_boot_ns ? left : "");
+}
+
+static bool has_line(const struct sq_fault_report *report, const struct sq_report_line *line)
+{
+    for (uint32_t i = 0; i < report->line_count; i++)
+        if (report->lines[i].kind == line->kind && strcmp(report->lines[i].text, line->text) == 0)
+            return true;
+    return false;
+}
+
+/* How many of the host's faults before this one, or in all, say the same line: its policy's slips, for one.
+ */
+static uint32_t count_line(const struct sq_reply *reply, uint32_t faults, const struct sq_report_line *line)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < faults; i++)
+        count += has_line(&reply->faults[i], line) ? 1 : 0;
+    return count;
+}
+
+/* What several faults say stands once, in front of them. */
+static void print_common_lines(const struct sq_reply *reply)
+{
+    for (uint32_t i = 0; i < reply->fault_count; i++) {
+        const struct sq_fault_report *report = &reply->faults[i];
+        for (uint32_t j = 0; j < report->line_count; j++) {
+            const struct sq_report_line *line = &report->lines[j];
+            if (line->kind >= SQ_LINE_NOTE && count_line(reply, i, line) == 0 &&
+                count_line(reply, reply->fault_count, line) > 1)
+                (void)printf("    %s: %s\n", sq_line_kind_name(line->kind), line->text);
+        }
+    }
 }
 
 static void print_fault(const struct sq_reply *reply, const struct sq_fault_report *report)
@@ -51,7 +85,8 @@ static void print_fault(const struct sq_reply *reply, const struct sq_fault_repo
         (void)printf(": %s", report->message);
     (void)putchar('\n');
     for (uint32_t i = 0; i < report->line_count; i++)
-        if (report->lines[i].kind >= SQ_LINE_NOTE)
+        if (report->lines[i].kind >= SQ_LINE_NOTE &&
+            count_line(reply, reply->fault_count, &report->lines[i]) == 1)
             (void)printf("      %s: %s\n", sq_line_kind_name(report->lines[i].kind), report->lines[i].text);
 }
 
@@ -82,6 +117,7 @@ static void print_host(const struct sq_host *host, const struct sq_answer *answe
         (void)printf(", lease ends %s", left);
     }
     (void)putchar('\n');
+    print_common_lines(reply);
     for (uint32_t i = 0; i < reply->fault_count; i++)
         print_fault(reply, &reply->faults[i]);
 }

@@ -40,7 +40,9 @@ static int fail_collision(const struct sq_experiment *experiment, uint32_t earli
                        sq_fault_by_kind(a->spec.kind)->name);
     return sq_fail(error, SQ_BAD_INPUT,
                    "%s:%zu:%zu: the step '%.50s' (%s to %s) collides on host %s with '%.50s' on line %zu (%s "
-                   "to %s): %s of the same targets; let one end before the other starts",
+                   "to %s): %s of the same targets; let one end before the other starts ('at'), or choose "
+                   "other hosts or "
+                   "other targets in 'with'",
                    experiment->path, b->line, b->column, b->name, times[2], times[3], host->name, a->name,
                    a->line, times[0], times[1], kinds);
 }

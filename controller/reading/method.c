@@ -209,15 +209,16 @@ static void read_with(struct sq_node step, const struct sq_fault_info *info, str
         (void)sq_problems_note(problems, fail_param(step, culprit, info, &error), &error);
 }
 
+/* `info` is NULL when nobody knows the fault: then it may be missing. */
 static int read_duration(struct sq_node node, const struct sq_fault_info *info, struct sq_step *step,
                          struct sq_error *error)
 {
     struct sq_node duration = sq_node_get(node, "duration");
     step->duration_line = sq_node_line(sq_node_is_there(duration) ? duration : node);
     step->duration_column = sq_node_column(sq_node_is_there(duration) ? duration : node);
-    if (info->instant)
+    if (info != NULL && info->instant)
         step->duration_ns = SQ_KILL_WATCH_DEFAULT_NS;
-    else if (!sq_node_is_there(duration))
+    else if (info != NULL && !sq_node_is_there(duration))
         return sq_node_fail(node, error, SQ_BAD_INPUT,
                             "'duration' is missing; expected how long %s lasts, such as 30s", info->name);
     return sq_read_bounded_duration(node, "duration", SQ_DURATION_MIN_NS, SQ_DURATION_MAX_NS,
@@ -313,8 +314,7 @@ static bool read_step(struct sq_node node, bool is_first, struct sq_step *step, 
     read_targets(node, &step->targets, problems);
     if (is_known)
         read_with(node, info, &step->spec, problems);
-    if (is_known)
-        (void)sq_problems_note(problems, read_duration(node, info, step, &error), &error);
+    (void)sq_problems_note(problems, read_duration(node, info, step, &error), &error);
     if (is_known)
         (void)sq_problems_note(problems, read_expect(node, info, step, &error), &error);
     (void)sq_problems_note(problems, read_at(node, is_first, step, &error), &error);
@@ -404,7 +404,8 @@ static void check_collisions(struct sq_node method, const struct sq_experiment *
             (void)sq_node_fail(
                 sq_node_item(method, i), &error, SQ_BAD_INPUT,
                 "the step '%.60s' collides with '%.60s' on line %zu: the same hosts, the same targets of "
-                "%s%s%s, and overlapping times",
+                "%s%s%s, and overlapping times; let one end before the other starts ('at'), or choose other "
+                "hosts or other targets in 'with'",
                 step->name, other->name, other->line,
                 is_same_kind ? "" : sq_fault_by_kind(other->spec.kind)->name, is_same_kind ? "" : " and ",
                 kind);

@@ -149,7 +149,8 @@ static void test_collisions_across_kinds(void **state)
               &error));
     static const char network[] =
         "e.yaml:4:3: the step 'b' collides with 'a' on line 3: the same hosts, the same "
-        "targets of network.latency, and overlapping times";
+        "targets of network.latency, and overlapping times; let one end before the other starts ('at'), or "
+        "choose other hosts or other targets in 'with'";
     if (strcmp(error.text, network) != 0)
         fail_msg("%s", error.text);
     assert_null(parse(
