@@ -234,7 +234,7 @@ static int make_inventory(struct sq_local_agent *agent, struct sq_error *error)
     (void)sq_text_copy(label->value, sizeof(label->value), "true");
     host->labels = label;
     host->label_count = 1;
-    (void)sq_text_copy(inventory->path, sizeof(inventory->path), "--local");
+    (void)sq_text_copy(inventory->path, sizeof(inventory->path), SQ_INVENTORY_LOCAL);
     inventory->hosts = host;
     inventory->host_count = 1;
     agent->inventory = inventory;

@@ -23,6 +23,8 @@ struct sq_host {
     size_t line;
 };
 
+#define SQ_INVENTORY_LOCAL "--local" /* the path of the one that --local makes for a single command */
+
 struct sq_inventory {
     char path[SQ_PATH_TEXT_MAX];
     char prometheus_url[SQ_PATH_TEXT_MAX]; /* empty: none */

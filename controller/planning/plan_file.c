@@ -245,6 +245,7 @@ struct differences {
     FILE *stream;
     uint32_t count;
     bool offline; /* no agent promised anything: only hosts and orders are compared */
+    bool local;   /* both by --local, whose agent has another URL every time */
 };
 
 static const char *name_of(json_t *host)
@@ -297,7 +298,7 @@ static void compare_host(struct differences *differences, json_t *promised, json
 {
     const char *host = name_of(promised);
     const char *was = json_string_value(json_object_get(promised, "agent"));
-    if (!json_equal(json_object_get(promised, "agent"), json_object_get(now, "agent")))
+    if (!differences->local && !json_equal(json_object_get(promised, "agent"), json_object_get(now, "agent")))
         differ(differences, host, "its agent's URL is another one now; the plan says ",
                was != NULL ? was : "?");
     json_t *then_faults = json_object_get(promised, "faults");
@@ -351,7 +352,9 @@ int sq_plan_file_compare(const struct sq_plan_file *file, const struct sq_plan *
                          struct sq_error *error)
 {
     *text = NULL;
-    struct differences differences = {.offline = file->offline};
+    struct differences differences = {.offline = file->offline,
+                                      .local = strcmp(file->inventory_path, SQ_INVENTORY_LOCAL) == 0 &&
+                                               strcmp(plan->inventory->path, SQ_INVENTORY_LOCAL) == 0};
     differences.stream = open_memstream(&differences.text, &differences.length);
     json_t *written = sq_plan_json(plan, NULL);
     json_t *now = written != NULL ? canonical(written) : NULL;

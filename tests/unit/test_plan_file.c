@@ -160,6 +160,31 @@ static void test_what_is_touched_is_promised(void **state)
     free_world(&then);
 }
 
+/* The agent of --local has another URL every time, and is the same host. */
+static void test_a_plan_of_local(void **state)
+{
+    (void)state;
+    static const char elsewhere[] = "hosts:\n"
+                                    "- {name: web1, agent: 'ipc:///run/x1/agent.sock', labels: {role: web}}\n"
+                                    "- {name: web2, agent: 'ipc:///run/x2/agent.sock', labels: {role: web}}\n"
+                                    "- {name: db1, agent: 'ipc:///run/x3/agent.sock', labels: {role: db}}\n";
+    struct world then;
+    struct world now;
+    make_world(&then, inventory_text, NULL, 0);
+    (void)strcpy(then.inventory->path, SQ_INVENTORY_LOCAL);
+    sq_autoplan_file struct sq_plan_file *file = written(&then, false, NULL, 0);
+    make_world(&now, elsewhere, NULL, 0);
+    char *differences = NULL;
+    assert_int_equal(sq_plan_file_compare(file, now.plan, &differences, NULL), -1);
+    free(differences);
+    (void)strcpy(now.inventory->path, SQ_INVENTORY_LOCAL);
+    struct sq_error error;
+    if (sq_plan_file_compare(file, now.plan, &differences, &error) != 0)
+        fail_msg("%s", differences);
+    free_world(&now);
+    free_world(&then);
+}
+
 static void test_hosts_and_orders_are_promised(void **state)
 {
     (void)state;
@@ -361,6 +386,7 @@ int main(void)
         cmocka_unit_test_setup(test_there_and_back, remove_plan),
         cmocka_unit_test_setup(test_what_is_touched_is_promised, remove_plan),
         cmocka_unit_test_setup(test_hosts_and_orders_are_promised, remove_plan),
+        cmocka_unit_test_setup(test_a_plan_of_local, remove_plan),
         cmocka_unit_test_setup(test_bad_files, remove_plan),
         cmocka_unit_test_setup(test_what_is_replaced, remove_plan),
         cmocka_unit_test_setup(test_secrets_stay_out, remove_plan),
