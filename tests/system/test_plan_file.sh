@@ -40,6 +40,21 @@ wait_until 3 test -s "$work/through.json" || true
 sq_run "$work/through.json"
 verdict 'the plan that came through the FIFO is run' 0
 
+# What can be read only once is read only once: an experiment, a plan and an inventory through pipes. Paths in the latter
+# are taken from the current folder.
+pushd "$LAB_DIR" >/dev/null
+sq validate <(cat "$experiment") "$plan" <(cat "$SQUALL_HOSTS")
+verdict 'validate reads pipes' 0 'valid: an inventory'
+sq plan --hosts <(cat "$SQUALL_HOSTS") <(cat "$experiment")
+verdict 'plan reads an experiment and an inventory from pipes' 0 'web2'
+popd >/dev/null
+sq_run <(cat "$experiment")
+verdict 'an experiment is run from a pipe' 0
+expect 'its text is in the record' grep -q 'method:' "$work/run.jsonl"
+jq -c 'to_entries | reverse | from_entries' "$plan" >"$work/again.plan"
+sq_run <(cat "$work/again.plan")
+verdict 'a plan that was written again, in another order, is run from a pipe' 0
+
 # The file may be gone, the plan holds it all.
 mv "$experiment" "$work/elsewhere.yaml"
 sq_run "$plan"
