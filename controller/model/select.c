@@ -59,10 +59,10 @@ static bool is_meant(const struct sq_targets *targets, const struct sq_host *hos
 static int fail_nobody(const struct sq_targets *targets, const struct sq_inventory *inventory,
                        struct sq_error *error)
 {
-    char wanted[200] = "";
+    sq_autostring struct sq_string wanted = {0};
     for (uint32_t i = 0; i < targets->label_count; i++) {
         const struct sq_setting *label = &targets->labels[i];
-        sq_text_append(wanted, sizeof wanted, "%s%s=%s", i == 0 ? "" : ", ", label->name, label->value);
+        sq_string_add(&wanted, "%s%s=%s", i == 0 ? "" : ", ", label->name, label->value);
         bool has_name = false;
         bool has_value = false;
         for (uint32_t h = 0; h < inventory->host_count && !has_value; h++) {
@@ -78,7 +78,7 @@ static int fail_nobody(const struct sq_targets *targets, const struct sq_invento
                            inventory->host_count, inventory->path, label->name, label->value);
     }
     return sq_fail(error, SQ_NOBODY, "no host matches: none of the %u hosts of %s fits all of %s%s",
-                   inventory->host_count, inventory->path, wanted,
+                   inventory->host_count, inventory->path, sq_string_text(&wanted),
                    targets->host_count == 0    ? ""
                    : targets->label_count == 0 ? "the names"
                                                : " and the names");
