@@ -86,6 +86,9 @@ static const char *summary_of(const struct sq_run *run)
 {
     switch (run->ending) {
     case SQ_EXIT_COMPLETED:
+        if (run->hypothesis == NULL && sq_run_expects(run))
+            return "the method ran to its end, and what was expected of its faults came; there is no "
+                   "hypothesis";
         if (run->hypothesis == NULL)
             return "the method ran to its end; nothing was verified, for there is no hypothesis";
         return sq_run_watch_verified(run) ? "the hypothesis held before, during and after"

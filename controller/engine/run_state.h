@@ -213,6 +213,7 @@ uint64_t sq_run_revert_next_boot_ns(const struct sq_run *run);
 
 /* run_expect.c: of one host, from its latest reports; `now_boot_ns` by its agent's clock, when they were made
  */
+bool sq_run_expects(const struct sq_run *run); /* any step anything? */
 void sq_run_judge_expectations(struct sq_run *run, const struct sq_run_host *host, uint64_t now_boot_ns);
 
 /* run_watch.c */

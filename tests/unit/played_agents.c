@@ -88,7 +88,12 @@ static void inject_fault(struct agent *agent, struct fault *fault)
     fault->report.state = SQ_STATE_INJECTED;
     fault->report.injected_boot_ns = fault->inject_at_boot_ns;
     fault->report.touched = true;
-    sq_report_count(&fault->report, "dropped-in", 7);
+    if (fault->report.kind == SQ_PROCESS_KILL) {
+        sq_report_count(&fault->report, "signalled", 1);
+        sq_report_count(&fault->report, "killed", 1);
+    } else {
+        sq_report_count(&fault->report, "dropped-in", 7);
+    }
     if (agent->mood == GOES_AFTER_INJECT)
         agent->mood = GONE;
     if (agent->mood == FORBIDDEN_AFTER_INJECT)
@@ -107,6 +112,17 @@ static void inject_fault(struct agent *agent, struct fault *fault)
     }
 }
 
+/* What was killed is started again in time. */
+static void bring_back(const struct agent *agent, struct fault *fault)
+{
+    uint64_t back_ns = fault->report.injected_boot_ns + agent->back_after_ns;
+    if (fault->report.kind != SQ_PROCESS_KILL || fault->report.state != SQ_STATE_INJECTED ||
+        agent->back_after_ns == 0 || agent_now(agent) < back_ns)
+        return;
+    sq_report_count(&fault->report, "came-back", 1);
+    sq_report_count(&fault->report, "back-after-ms", agent->back_after_ns / MS);
+}
+
 /* What time does to an agent. */
 static void live_on(struct agent *agent)
 {
@@ -116,6 +132,7 @@ static void live_on(struct agent *agent)
         if (fault->report.state == SQ_STATE_PREPARED && fault->inject_at_boot_ns != 0 &&
             now_boot_ns >= fault->inject_at_boot_ns)
             inject_fault(agent, fault);
+        bring_back(agent, fault);
         if (fault->report.state == SQ_STATE_INJECTED &&
             now_boot_ns >= fault->report.injected_boot_ns + fault->duration_ns)
             end_fault(agent, fault, SQ_END_DURATION);

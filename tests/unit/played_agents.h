@@ -49,6 +49,7 @@ struct agent {
     uint64_t lease_end_boot_ns;
     struct sq_id experiment;
     struct sq_id token;       /* of who prepared it: nobody else is obeyed */
+    uint64_t back_after_ns;   /* what it kills comes back so long after; 0: never */
     uint64_t clock_offset_ns; /* every agent has booted at another time */
     uint32_t reverts;
     uint32_t injects;

@@ -162,9 +162,12 @@ static void test_the_view_is_redrawn_in_place(void **state)
     sq_console_view(console, "x\n");
     (void)drain(master);
     assert_string_equal(text, "\r\033[2A\033[Jx\r\n");
+    /* Six characters of two columns each are twelve: two rows. */
+    sq_console_view(console, "\xe6\x97\xa5\xe6\x9c\xac\xe6\x97\xa5\xe6\x9c\xac\xe6\x97\xa5\xe6\x9c\xac\n");
+    (void)drain(master);
     sq_console_close(console, SQ_NS_PER_SECOND);
     (void)drain(master);
-    assert_string_equal(text, "\r\033[1A\033[J");
+    assert_string_equal(text, "\r\033[2A\033[J");
     (void)close(terminal);
     (void)close(master);
 }
