@@ -303,26 +303,47 @@ static void fill_places(const struct sq_summary *summary, struct place *places)
     }
 }
 
+/* What its agent, or the way to it, said last, without the host's own name. */
+static const char *problem_of(const struct sq_summary *summary, const char *name, const json_t *host)
+{
+    const char *problem = json_string_value(json_object_get(host, "problem"));
+    const char *agent = json_string_value(json_object_get(json_object_get(summary->plan, name), "agent"));
+    if (problem == NULL || problem[0] == '\0')
+        return "it did not answer";
+    return sq_host_said_of(name, agent != NULL ? agent : "", problem);
+}
+
+static void print_unconfirmed_block(struct sq_text_report *text, const struct sq_host_block *block)
+{
+    char names[SQ_HOST_LIST_MAX];
+    sq_host_list_format(block->names, block->count, names, sizeof(names));
+    const char *shown = sq_shown_text(text, names);
+    (void)fprintf(text->stream, "  %s: %snot confirmed as clean%s: %s\n", shown, text->style->bad,
+                  text->style->end, sq_shown_text(text, block->text));
+    (void)fprintf(
+        text->stream,
+        "    %s lease is over, so by its kernel's clock no fault applies any more; what it made may be "
+        "left.\n    To finish, on %s: squalld --recover, or start its squalld again; then: squall "
+        "status\n",
+        block->count == 1 ? "its" : "each one's", block->count == 1 ? shown : "each of them");
+}
+
 /* Hosts that never said that they are clean. */
 static void print_unconfirmed(struct sq_text_report *text)
 {
     const char *name;
     json_t *host;
+    uint32_t count = 0;
+    struct sq_host_blocks *blocks = sq_host_blocks_new();
     json_object_foreach(text->summary->hosts, name, host)
     {
-        if (!sq_is_true(host, "unconfirmed"))
-            continue;
-        const char *shown = sq_shown_text(text, name);
-        const char *problem = sq_has(host, "problem") ? sq_shown(text, host, "problem") : "it did not answer";
-        (void)fprintf(text->stream, "  %s: %snot confirmed as clean%s: %s\n", shown, text->style->bad,
-                      text->style->end, problem);
-        (void)fprintf(
-            text->stream,
-            "    its lease is over, so by its kernel's clock no fault applies any more; what it made may be "
-            "left.\n    To finish, on %s: squalld --recover, or start its squalld again; then: squall "
-            "status\n",
-            shown);
+        if (blocks != NULL && sq_is_true(host, "unconfirmed"))
+            (void)sq_host_blocks_add(blocks, count++, name, problem_of(text->summary, name, host));
     }
+    const struct sq_host_block *all = blocks != NULL ? sq_host_blocks_all(blocks, &count) : NULL;
+    for (uint32_t i = 0; all != NULL && i < count; i++)
+        print_unconfirmed_block(text, &all[i]);
+    sq_host_blocks_free(blocks);
 }
 
 void sq_report_faults(struct sq_text_report *text)

@@ -207,6 +207,34 @@ static void test_hosts_that_differ(void **state)
     assert_null(strstr(text, "every host was clean"));
 }
 
+/* Of many hosts the same is said once. */
+static void test_many_unconfirmed(void **state)
+{
+    struct sq_error error = {0};
+    (void)state;
+    tell_beginning(observer);
+    tell_ending((struct sq_observer){.see = see_nothing}, 7000, SQ_EXIT_UNCLEAN, "");
+    static const char *const problems[] = {"web1 (tls+tcp://10.77.0.11:7433): connection refused",
+                                           "web2 (tls+tcp://10.77.0.12:7433): connection refused",
+                                           "web3 (tls+tcp://10.77.0.13:7433): connection refused"};
+    for (uint32_t i = 0; i < TOLD_HOSTS; i++) {
+        told.last_hosts[i].unconfirmed = true;
+        told.last_hosts[i].problem = problems[i];
+    }
+    struct sq_run_event event = {.kind = SQ_EVENT_ENDING, .boot_ns = told_at(7001)};
+    event.of.ending = (struct sq_run_ended){.ending = SQ_EXIT_UNCLEAN,
+                                            .why = "something could not be undone",
+                                            .had_ended_because = "",
+                                            .not_recovered_because = "",
+                                            .host_count = TOLD_HOSTS,
+                                            .hosts = told.last_hosts};
+    tell(observer, event);
+    assert_int_equal(sq_record_finish(record, &error), 0);
+    print(sq_record_summary(record), "FILE", NULL);
+    expect_said("  3 hosts: web1…web3: not confirmed as clean: connection refused\n");
+    expect_said("To finish, on each of them: squalld --recover");
+}
+
 static json_t *document(const char *where)
 {
     struct sq_error error = {0};
@@ -279,6 +307,7 @@ int main(void)
         REPORT_TEST(test_ended_before_it_began),
         REPORT_TEST(test_record_that_is_not_whole),
         REPORT_TEST(test_hosts_that_differ),
+        REPORT_TEST(test_many_unconfirmed),
         REPORT_TEST(test_document),
         REPORT_TEST(test_document_without_an_ending),
     };
