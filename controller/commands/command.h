@@ -20,7 +20,6 @@ struct sq_options {
     const char *output_path;    /* plan -o */
     const char *record_path;    /* run --record FILE; NULL: in the folder of runs */
     const char *runs_path;      /* --runs; NULL: as commands/records.h says */
-    const char *format;         /* report --format */
     bool json;
     bool yes;     /* run --yes */
     bool offline; /* plan --offline */

@@ -45,7 +45,7 @@ static int run_report(const struct sq_options *options)
         sq_summary_read(reader, &summary, &error) != 0)
         return sq_command_fail(options, &error);
     struct sq_report report = {.summary = summary, .record_path = path};
-    if (options->json || (options->format != NULL && strcmp(options->format, "json") == 0)) {
+    if (options->json) {
         if (sq_report_json(&report, reader, stdout, &error) != 0)
             return sq_command_fail(options, &error);
         return SQ_EXIT_COMPLETED;
@@ -57,9 +57,9 @@ static int run_report(const struct sq_options *options)
 
 static int read_format(struct sq_options *options, const char *value, struct sq_error *error)
 {
-    if (strcmp(value, "text") != 0 && strcmp(value, "json") != 0)
+    options->json = strcmp(value, "json") == 0;
+    if (!options->json && strcmp(value, "text") != 0)
         return sq_fail(error, SQ_BAD_INPUT, "'--format %.30s': expected text or json", value);
-    options->format = value;
     return 0;
 }
 
