@@ -18,6 +18,17 @@ bool sq_text_copy(char *target, size_t size, const char *source)
     return whole;
 }
 
+void sq_text_copy_path(char *target, size_t size, const char *source)
+{
+    size_t length = strlen(source);
+    if (length < size) {
+        memcpy(target, source, length + 1);
+        return;
+    }
+    (void)sq_text_copy(target, size, "...");
+    (void)sq_text_copy(target + 3, size - 3, source + length - (size - 4));
+}
+
 void sq_text_append(char *target, size_t size, const char *format, ...)
 {
     size_t used = strnlen(target, size);

@@ -11,6 +11,10 @@
  * if it was cut. */
 bool sq_text_copy(char *target, size_t size, const char *source);
 
+/* The same for a path, of which the end tells more: what is cut is its beginning, and "..." stands for it.
+ * `size` is 4 at least. */
+void sq_text_copy_path(char *target, size_t size, const char *source);
+
 /* Append printf-formatted text to a terminated string in `target` of `size` bytes; cuts at the end. */
 void sq_text_append(char *target, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
 

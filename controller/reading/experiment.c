@@ -217,7 +217,7 @@ static int read_document(struct sq_document *document, const struct sq_setting *
         sq_problems_add(problems, &error);
         return -1;
     }
-    (void)sq_text_copy(fresh->path, sizeof fresh->path, sq_document_name(document));
+    sq_text_copy_path(fresh->path, sizeof fresh->path, sq_document_name(document));
     fresh->lease_ns = SQ_LEASE_DEFAULT_NS;
     if (open_sections(document, settings, setting_count, fresh, problems))
         read_sections(sq_document_root(document), fresh, problems);

@@ -29,8 +29,8 @@ static int reader_init(struct sq_inventory_reader *reader, const char *name, str
     reader->files = calloc(SQ_INVENTORY_FILES_MAX, sizeof *reader->files);
     if (reader->inventory == NULL || reader->files == NULL)
         return sq_fail(error, SQ_SYSTEM, "out of memory");
-    (void)sq_text_copy(reader->inventory->path, sizeof reader->inventory->path, name);
-    (void)sq_text_copy(reader->files[0], sizeof reader->files[0], name);
+    sq_text_copy_path(reader->inventory->path, sizeof reader->inventory->path, name);
+    sq_text_copy_path(reader->files[0], sizeof reader->files[0], name);
     reader->file_count = 1;
     return 0;
 }
@@ -298,14 +298,13 @@ static int fail_twice(const struct sq_inventory_reader *reader, uint32_t first, 
     if (a->file == b->file)
         (void)snprintf(where, sizeof where, "on line %zu", a->line);
     else
-        (void)snprintf(where, sizeof where, "at %.150s:%zu", reader->files[a->file], a->line);
+        (void)snprintf(where, sizeof where, "at %s:%zu", reader->files[a->file], a->line);
     if (is_name)
-        return sq_fail(error, SQ_BAD_INPUT,
-                       "%.150s:%zu:%zu: the host '%s' stands here twice; it was first %s",
+        return sq_fail(error, SQ_BAD_INPUT, "%s:%zu:%zu: the host '%s' stands here twice; it was first %s",
                        reader->files[b->file], b->line, b->column, hosts[second].name, where);
     return sq_fail(
         error, SQ_BAD_INPUT,
-        "%.150s:%zu:%zu: the hosts '%.50s' and '%.50s' (%s) have one agent, %.100s; a host has one name",
+        "%s:%zu:%zu: the hosts '%.50s' and '%.50s' (%s) have one agent, %.100s; a host has one name",
         reader->files[b->file], b->line, b->column, hosts[second].name, hosts[first].name, where,
         hosts[second].agent);
 }

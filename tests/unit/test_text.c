@@ -134,6 +134,18 @@ static void test_matches_hostile(void **state)
     assert_false(sq_text_matches(pattern, text));
 }
 
+static void test_paths(void **state)
+{
+    (void)state;
+    char path[9];
+    sq_text_copy_path(path, sizeof path, "12345678");
+    assert_string_equal(path, "12345678");
+    sq_text_copy_path(path, sizeof path, "123456789");
+    assert_string_equal(path, "...56789");
+    sq_text_copy_path(path, 4, "123456789");
+    assert_string_equal(path, "...");
+}
+
 static void test_growing(void **state)
 {
     (void)state;
@@ -153,10 +165,10 @@ static void test_growing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_growing),         cmocka_unit_test(test_copy),
-        cmocka_unit_test(test_append),          cmocka_unit_test(test_printable),
-        cmocka_unit_test(test_terminated),      cmocka_unit_test(test_matches),
-        cmocka_unit_test(test_matches_hostile),
+        cmocka_unit_test(test_growing),   cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_copy),      cmocka_unit_test(test_append),
+        cmocka_unit_test(test_printable), cmocka_unit_test(test_terminated),
+        cmocka_unit_test(test_matches),   cmocka_unit_test(test_matches_hostile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
