@@ -55,6 +55,12 @@ jq -c 'to_entries | reverse | from_entries' "$plan" >"$work/again.plan"
 sq_run <(cat "$work/again.plan")
 verdict 'a plan that was written again, in another order, is run from a pipe' 0
 
+# What is wrong with the files is said first.
+sq run "$work/nope.yaml"
+verdict 'without a terminal, a file that is not there is told first' 2 'nope.yaml: No such file'
+sq run "$experiment"
+verdict 'without a terminal nobody can be asked' 2 'no terminal to ask on'
+
 # The file may be gone, the plan holds it all.
 mv "$experiment" "$work/elsewhere.yaml"
 sq_run "$plan"
