@@ -1,6 +1,7 @@
 #include "error.h"
 
 #include "secret.h"
+#include "text.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -9,14 +10,15 @@ int sq_fail(struct sq_error *error, enum sq_code code, const char *format, ...)
 {
     if (error == NULL)
         return -1;
-    /* By way of a buffer, so that an argument may point into error->text. */
-    char text[SQ_ERROR_TEXT_MAX] = "";
+    /* By way of a buffer, so that an argument may point into error->text; a large one, because a secret that
+     * is cut is not recognised. */
+    char text[4 * SQ_ERROR_TEXT_MAX] = "";
     va_list arguments;
     va_start(arguments, format);
     (void)vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    sq_secret_hide(text);
-    memcpy(error->text, text, sizeof text);
+    sq_secret_hide(text, sizeof text);
+    (void)sq_text_copy(error->text, sizeof error->text, text);
     error->code = code;
     return -1;
 }

@@ -5,6 +5,11 @@
 #include <string.h>
 
 #define SECRETS_MAX 1024
+#define TOKEN_LEAST 16 /* bytes of a user who is remembered as a token */
+
+static const char stars[] = "***";
+
+#define STARS (sizeof stars - 1)
 
 /* Written by one thread; others read those below `secret_count`. */
 static char *secrets[SECRETS_MAX];
@@ -33,25 +38,124 @@ int sq_secret_remember(const char *text, size_t length, struct sq_error *error)
     return 0;
 }
 
-void sq_secret_hide(char *text)
+/* Put "***" in place of `length` bytes at `offset`; cuts at the end of the text's room. Returns what follows.
+ */
+static char *hide(char *text, size_t size, size_t offset, size_t length)
 {
-    static const char stars[] = "***";
-    unsigned count = atomic_load_explicit(&secret_count, memory_order_acquire);
-    for (unsigned i = 0; i < count; i++) {
-        size_t length = strlen(secrets[i]);
-        for (char *at = strstr(text, secrets[i]); at != NULL; at = strstr(at, secrets[i])) {
-            memcpy(at, stars, sizeof stars - 1);
-            memmove(at + sizeof stars - 1, at + length, strlen(at + length) + 1);
-            at += sizeof stars - 1;
+    size_t rest = strlen(text + offset + length);
+    size_t room = size - 1 - offset;
+    size_t shown = room < STARS ? room : STARS;
+    size_t kept = rest < room - shown ? rest : room - shown;
+    memmove(text + offset + shown, text + offset + length, kept);
+    memcpy(text + offset, stars, shown);
+    text[offset + shown + kept] = '\0';
+    return text + offset + shown;
+}
+
+static bool is_secret_name(const char *name, size_t length)
+{
+    static const char *const words[] = {"token",  "password", "passwd", "secret",   "api-key",
+                                        "apikey", "api_key",  "auth",   "signature"};
+    char copy[64];
+    if (length == 0 || length >= sizeof copy)
+        return false;
+    memcpy(copy, name, length);
+    copy[length] = '\0';
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (strcasestr(copy, words[i]) != NULL)
+            return true;
+    return strcasecmp(copy, "key") == 0 || strcasecmp(copy, "sig") == 0 || strcasecmp(copy, "pass") == 0;
+}
+
+#define URL_ENDS " \t\r\n\"'<>" /* what cannot stand in a URL within a text */
+
+/* "user:secret@" at `start`: the secret, or the whole of it if nothing tells which part is; NULL: none. */
+static const char *find_user(const char *start, size_t *length)
+{
+    const char *end = memrchr(start, '@', strcspn(start, "/?#" URL_ENDS));
+    if (end == NULL)
+        return NULL;
+    const char *colon = memchr(start, ':', (size_t)(end - start));
+    const char *secret = colon != NULL && colon + 1 < end ? colon + 1 : start;
+    *length = (size_t)(end - secret);
+    return *length > 0 ? secret : NULL;
+}
+
+/* The next secret of a URL in a text. `at` and `in_url` tell how far it is; both move. NULL: no more. */
+static const char *next_secret(const char **at, bool *in_url, size_t *length)
+{
+    for (;;) {
+        if (!*in_url) {
+            const char *found = strstr(*at, "://");
+            if (found == NULL)
+                return NULL;
+            *at = found + 3;
+            *in_url = true;
+            const char *secret = find_user(*at, length);
+            if (secret != NULL) {
+                *at = secret + *length;
+                return secret;
+            }
         }
+        *at += strcspn(*at, "?&#" URL_ENDS);
+        *in_url = **at == '?' || **at == '&' || **at == '#';
+        if (!*in_url)
+            continue;
+        const char *name = *at + 1;
+        size_t name_length = strcspn(name, "=?&#" URL_ENDS);
+        *at = name + name_length;
+        if (**at != '=')
+            continue;
+        const char *value = *at + 1;
+        *length = strcspn(value, "&#" URL_ENDS);
+        *at = value + *length;
+        if (*length > 0 && is_secret_name(name, name_length))
+            return value;
     }
+}
+
+int sq_secret_remember_url(const char *text, struct sq_error *error)
+{
+    const char *at = text;
+    const char *secret;
+    bool in_url = false;
+    size_t length = 0;
+    while ((secret = next_secret(&at, &in_url, &length)) != NULL)
+        /* A short user who stands alone is hidden where he stands; his name may be any word. */
+        if ((secret[-1] != '/' || length >= TOKEN_LEAST) && sq_secret_remember(secret, length, error) != 0)
+            return -1;
+    return 0;
+}
+
+static void hide_known(char *text, size_t size, const char *secret)
+{
+    size_t length = strlen(secret);
+    char *at = text;
+    while ((at = strstr(at, secret)) != NULL)
+        at = hide(text, size, (size_t)(at - text), length);
+}
+
+void sq_secret_hide(char *text, size_t size)
+{
+    const char *at = text;
+    const char *secret;
+    bool in_url = false;
+    size_t length = 0;
+    while ((secret = next_secret(&at, &in_url, &length)) != NULL)
+        at = hide(text, size, (size_t)(secret - text), length);
+    unsigned count = atomic_load_explicit(&secret_count, memory_order_acquire);
+    for (unsigned i = 0; i < count; i++)
+        hide_known(text, size, secrets[i]);
 }
 
 bool sq_secret_is_in(const char *text)
 {
+    const char *at = text;
+    bool in_url = false;
+    size_t length = 0;
     unsigned count = atomic_load_explicit(&secret_count, memory_order_acquire);
     for (unsigned i = 0; i < count; i++)
         if (strstr(text, secrets[i]) != NULL)
             return true;
-    return false;
+    return next_secret(&at, &in_url, &length) != NULL;
 }

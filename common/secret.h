@@ -1,9 +1,11 @@
 /*
- * Passwords and tokens that this process was told: whatever it prints or records has three asterisks in their
- * place. Errors (sq_fail), JSON texts and the reasons of measurements come through here; URLs, where even an
- * unknown secret is recognised by its place, through model/url.h as well.
+ * Passwords and tokens: whatever is printed or recorded has three asterisks in their place. Every error
+ * (sq_fail), every JSON text and every reason of a measurement comes through sq_secret_hide.
  *
- * Kept until the process ends. Remember them before threads are started that could print them.
+ * What stands in a URL is recognised by its place: http://user:***@host, a user who stands alone (he may be a
+ * token), and the values of parameters whose names speak of keys, tokens or passwords. What this process was
+ * told, from a file, a header or the environment, is remembered until it ends, and hidden wherever it comes
+ * up. Remember before threads are started that could print it.
  */
 #ifndef SQ_COMMON_SECRET_H
 #define SQ_COMMON_SECRET_H
@@ -14,13 +16,19 @@
 #include <stddef.h>
 
 #define SQ_SECRET_MIN 4 /* bytes; a shorter one is in too many words to be recognised */
+#define SQ_SECRET_MORE                                                                                       \
+    1024 /* room beyond a text's length, where what is hidden may be shorter than "***"                      \
+          */
 
 /* Copies it; one that is too short, or known, changes nothing. -1: no room. */
 int sq_secret_remember(const char *text, size_t length, struct sq_error *error);
 
-/* Put "***" in place of every known secret. In place: the text never grows. */
-void sq_secret_hide(char *text);
+/* Remember what is secret in the URLs of a text. */
+int sq_secret_remember_url(const char *text, struct sq_error *error);
 
-bool sq_secret_is_in(const char *text);
+/* Hide, in place, in a text that has room for `size` bytes; what no longer fits is cut. */
+void sq_secret_hide(char *text, size_t size);
+
+bool sq_secret_is_in(const char *text); /* would it hide anything? */
 
 #endif

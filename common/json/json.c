@@ -2,6 +2,7 @@
 
 #include "common/cleanup.h"
 #include "common/secret.h"
+#include "common/text.h"
 
 #include <math.h>
 #include <stdbool.h>
@@ -11,10 +12,12 @@
 
 json_t *sq_json_text(const char *text)
 {
-    sq_autofree char *plain = strdup(text);
+    size_t size = strlen(text) + SQ_SECRET_MORE;
+    sq_autofree char *plain = malloc(size);
     if (plain == NULL)
         return NULL;
-    sq_secret_hide(plain);
+    (void)sq_text_copy(plain, size, text);
+    sq_secret_hide(plain, size);
     json_t *value = json_string(plain);
     if (value != NULL)
         return value;

@@ -5,8 +5,8 @@
 #include <jansson.h>
 #include <stdint.h>
 
-/* A JSON string of any bytes: what is not UTF-8 becomes '?', a known secret "***". NULL when out of memory.
- */
+/* A JSON string of any bytes: what is not UTF-8 becomes '?', what is secret "***" (common/secret.h). NULL
+ * when out of memory. */
 json_t *sq_json_text(const char *text);
 
 /* NaN and infinities become null. */

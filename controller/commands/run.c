@@ -6,6 +6,7 @@
 #include "commands/options.h"
 #include "commands/output.h"
 #include "commands/records.h"
+#include "commands/steady.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/text.h"
@@ -14,7 +15,6 @@
 #include "planning/dry_run.h"
 #include "planning/plan.h"
 #include "planning/plan_file.h"
-#include "probes/prometheus.h"
 #include "reading/experiment.h"
 #include "record/record.h"
 #include "record/runs.h"
@@ -38,7 +38,7 @@ struct session {
     struct sq_local_agent *local_agent;
     struct sq_inventory *own_inventory;
     const struct sq_inventory *inventory;
-    const char *prometheus_url;
+    struct sq_prometheus prometheus;
     int signal_fd;
     struct sq_client *client;
     struct sq_plan *plan;
@@ -109,24 +109,6 @@ static int load_inventory(struct session *session, struct sq_error *error)
     return 0;
 }
 
-static int choose_prometheus(struct session *session, struct sq_error *error)
-{
-    const struct sq_hypothesis *hypothesis = &session->experiment->hypothesis;
-    const char *given = session->options->prometheus_url;
-    session->prometheus_url = given != NULL ? given : session->inventory->prometheus_url;
-    if (session->prometheus_url[0] != '\0' && sq_prometheus_check_url(session->prometheus_url, error) != 0)
-        return -1;
-    for (uint32_t i = 0; session->experiment->has_hypothesis && i < hypothesis->probe_count; i++)
-        if (hypothesis->probes[i].kind == SQ_PROBE_PROMQL && session->prometheus_url[0] == '\0')
-            return sq_fail(
-                error, SQ_BAD_INPUT,
-                "%s:%zu: probe \"%s\" asks Prometheus, but nobody says where it is: give --prometheus "
-                "URL, or `prometheus: {url: ...}` in %s",
-                session->experiment->path, hypothesis->probes[i].line, hypothesis->probes[i].name,
-                session->inventory->path);
-    return 0;
-}
-
 static int open_record(struct session *session, struct sq_error *error)
 {
     const struct sq_options *options = session->options;
@@ -146,7 +128,7 @@ static int open_record(struct session *session, struct sq_error *error)
         .began_real_ns = now_real_ns,
         .id = session->id,
         .operator_name = session->operator_name,
-        .prometheus_url = session->prometheus_url,
+        .prometheus_url = session->prometheus.url,
         .experiment_path = options->operands[0],
         .experiment_text = plan_file != NULL ? plan_file->experiment_text : session->input.text,
         .plan_sha256 = plan_file != NULL ? plan_file->sha256 : NULL,
@@ -163,7 +145,8 @@ static int open_record(struct session *session, struct sq_error *error)
 static int make_ready(struct session *session, struct sq_error *error)
 {
     if (load_experiment(session, error) != 0 || load_inventory(session, error) != 0 ||
-        choose_prometheus(session, error) != 0 ||
+        sq_steady_open(session->options, session->experiment, session->inventory, &session->prometheus,
+                       error) != 0 ||
         sq_plan_make(session->experiment, session->inventory, &session->plan, error) != 0)
         return -1;
     if (!session->options->yes && isatty(STDIN_FILENO) != 1)
@@ -295,7 +278,7 @@ static int make_run(struct session *session, struct sq_error *error)
     struct sq_run_options options = {
         .plan = session->plan,
         .client = session->client,
-        .prometheus_url = session->prometheus_url,
+        .prometheus = session->prometheus,
         .loop = session->loop,
         .observers = session->observers,
         .observer_count = sizeof(session->observers) / sizeof(session->observers[0]),

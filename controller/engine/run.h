@@ -13,6 +13,7 @@
 #include "common/id.h"
 #include "events/event.h"
 #include "loop/loop.h"
+#include "model/access.h"
 #include "model/ending.h"
 #include "model/plan.h"
 
@@ -24,7 +25,7 @@ struct sq_run;
 struct sq_run_options {
     const struct sq_plan *plan; /* with its experiment and inventory */
     struct sq_client *client;
-    const char *prometheus_url; /* NULL or empty: there is none */
+    struct sq_prometheus prometheus; /* its access is loaded; no URL: there is none */
     struct sq_loop *loop;
     const struct sq_observer *observers; /* observer_count of them */
     uint32_t observer_count;

@@ -87,7 +87,7 @@ void sq_run_tell_begin(struct sq_run *run)
         .plan = run->options.plan,
         .id = run->options.id,
         .operator_name = run->options.operator_name,
-        .prometheus_url = run->options.prometheus_url,
+        .prometheus_url = run->options.prometheus.url,
         .real_ns = run->began_boot_ns + run->real_minus_boot_ns,
     };
 }

@@ -137,7 +137,7 @@ void sq_run_watch_due(struct sq_run *run, uint64_t now_boot_ns)
     if (run->hypothesis == NULL || run->phase < SQ_PHASE_STEADY || run->phase == SQ_PHASE_DONE)
         return;
     while (run->phase != SQ_PHASE_REVERT && sq_watch_due(&run->watch, now_boot_ns, &probe))
-        sq_probe_start(run->http, &run->hypothesis->probes[probe], probe, run->options.prometheus_url,
+        sq_probe_start(run->http, &run->hypothesis->probes[probe], probe, &run->options.prometheus,
                        on_measured, run);
     (void)sq_watch_check(&run->watch, now_boot_ns);
     judge(run);

@@ -8,6 +8,8 @@ void sq_experiment_free(struct sq_experiment *experiment)
 {
     if (experiment == NULL)
         return;
+    for (uint32_t i = 0; i < experiment->hypothesis.probe_count; i++)
+        sq_access_free(experiment->hypothesis.probes[i].access);
     free(experiment->hypothesis.probes);
     free(experiment->steps);
     free(experiment);

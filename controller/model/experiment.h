@@ -3,6 +3,7 @@
 #define SQ_MODEL_EXPERIMENT_H
 
 #include "common/error.h"
+#include "model/access.h"
 #include "model/tolerance.h"
 #include "table/message.h"
 #include "table/params.h"
@@ -51,6 +52,7 @@ struct sq_probe {
     struct sq_tolerance tolerance; /* promql */
     uint32_t status_count;         /* http: the statuses that are tolerated; none: 200 */
     struct sq_status_range statuses[SQ_STATUSES_MAX];
+    struct sq_access *access;    /* http: what goes with the request; NULL: nothing; owned */
     uint64_t within_ns;          /* http: the slowest answer that is tolerated; 0: any within the timeout */
     uint64_t every_ns;           /* default 1s */
     uint64_t timeout_ns;         /* of one measurement; default: `every`, 10s at most */

@@ -9,6 +9,7 @@ void sq_inventory_free(struct sq_inventory *inventory)
         return;
     for (uint32_t i = 0; inventory->hosts != NULL && i < inventory->host_count; i++)
         free(inventory->hosts[i].labels);
+    sq_access_free(inventory->prometheus_access);
     free(inventory->hosts);
     free(inventory);
 }

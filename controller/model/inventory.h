@@ -29,6 +29,7 @@ struct sq_inventory {
     char path[SQ_PATH_TEXT_MAX];
     char prometheus_url[SQ_PATH_TEXT_MAX]; /* empty: none */
     char runs[PATH_MAX];                   /* the folder of run records; empty: not said */
+    struct sq_access *prometheus_access;   /* what goes with requests to it; NULL: nothing; owned */
     char tls_certificate[PATH_MAX];        /* relative paths are taken from the inventory's folder */
     char tls_key[PATH_MAX];
     char tls_agents[PATH_MAX]; /* the CA that signs agents */

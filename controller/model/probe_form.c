@@ -50,7 +50,7 @@ int sq_probe_form_read(const struct sq_probe_form *form, struct sq_node node, st
                                     key->expected);
             continue;
         }
-        if (key->read(value, probe, error) != 0)
+        if (key->read(key->key, value, probe, error) != 0)
             return -1;
     }
     return form->check != NULL ? form->check(node, probe, error) : 0;
@@ -58,8 +58,7 @@ int sq_probe_form_read(const struct sq_probe_form *form, struct sq_node node, st
 
 void sq_probe_target_format(const struct sq_probe *probe, char *text, size_t size)
 {
-    (void)sq_text_copy(text, size, probe->target);
-    sq_url_redact(text, size);
+    sq_url_show(probe->target, text, size);
 }
 
 void sq_probe_tolerance_format(const struct sq_probe *probe, char *text, size_t size)

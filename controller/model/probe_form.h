@@ -23,7 +23,7 @@ struct sq_probe_key {
     const char *standard; /* the default as text; NULL: none */
     const char *help;     /* one line */
     /* Into *probe, from the value of the key, which is there. The error says file:line:column. */
-    int (*read)(struct sq_node value, struct sq_probe *probe, struct sq_error *error);
+    int (*read)(const char *key, struct sq_node value, struct sq_probe *probe, struct sq_error *error);
 };
 
 struct sq_probe_form {

@@ -14,8 +14,9 @@
 
 static const char expected_status[] = "expected a status from 100 to 599, a class such as 2xx, or a list";
 
-static int read_url(struct sq_node value, struct sq_probe *probe, struct sq_error *error)
+static int read_url(const char *key, struct sq_node value, struct sq_probe *probe, struct sq_error *error)
 {
+    (void)key;
     if (sq_node_expect(value, SQ_NODE_SCALAR, "'http'", error) != 0)
         return -1;
     if (!sq_text_copy(probe->target, sizeof(probe->target), sq_node_text(value)))
@@ -58,8 +59,10 @@ static int read_statuses(struct sq_node status, struct sq_probe *probe, struct s
     return 0;
 }
 
-static int read_tolerance(struct sq_node value, struct sq_probe *probe, struct sq_error *error)
+static int read_tolerance(const char *key, struct sq_node value, struct sq_probe *probe,
+                          struct sq_error *error)
 {
+    (void)key;
     static const char *const known[] = {"status", "within"};
     if (sq_node_type(value) != SQ_NODE_MAP)
         return sq_node_fail(value, error, SQ_BAD_INPUT,
@@ -71,10 +74,17 @@ static int read_tolerance(struct sq_node value, struct sq_probe *probe, struct s
                                     &probe->within_ns, error);
 }
 
+static int read_access(const char *key, struct sq_node value, struct sq_probe *probe, struct sq_error *error)
+{
+    return sq_access_read(key, value, &probe->access, error);
+}
+
 /* An answer that is still in time is not cut off. */
 static int check(struct sq_node node, const struct sq_probe *probe, struct sq_error *error)
 {
     char timeout[SQ_UNIT_TEXT_MAX];
+    if (sq_access_check(node, probe->access, error) != 0)
+        return -1;
     if (probe->within_ns <= probe->timeout_ns)
         return 0;
     sq_duration_format(probe->timeout_ns, timeout);
@@ -142,6 +152,33 @@ static const struct sq_probe_key keys[] = {
      .standard = "{status: 200}",
      .help = "status: a number, a class (2xx) or a list of them; within: the slowest answer that will do",
      .read = read_tolerance},
+    {.key = "headers",
+     .expected = "a map of up to 32",
+     .help = "headers that are sent with the request",
+     .read = read_access},
+    {.key = "bearer",
+     .expected = "{file: PATH} or {env: NAME}",
+     .help = "a token that is sent as Authorization: Bearer",
+     .read = read_access},
+    {.key = "basic",
+     .expected = "{user: NAME, password: {file: PATH}} or {env: NAME}",
+     .help = "basic authentication",
+     .read = read_access},
+    {.key = "ca",
+     .expected = "the path of a PEM file",
+     .standard = "the system's",
+     .help = "the authorities whose certificates are trusted",
+     .read = read_access},
+    {.key = "certificate",
+     .expected = "the path of a PEM file",
+     .help = "the client certificate",
+     .read = read_access},
+    {.key = "key", .expected = "the path of a PEM file", .help = "its private key", .read = read_access},
+    {.key = "redirects",
+     .expected = "a whole number, 0 to 20",
+     .standard = "0",
+     .help = "how many redirects are followed; none: a 302 is an answer as any other",
+     .read = read_access},
 };
 
 const struct sq_probe_form sq_probe_http_form = {

@@ -5,8 +5,9 @@
 
 #include <string.h>
 
-static int read_query(struct sq_node value, struct sq_probe *probe, struct sq_error *error)
+static int read_query(const char *key, struct sq_node value, struct sq_probe *probe, struct sq_error *error)
 {
+    (void)key;
     if (sq_node_expect(value, SQ_NODE_SCALAR, "'promql'", error) != 0)
         return -1;
     if (sq_node_text(value)[strspn(sq_node_text(value), " \t\n")] == '\0')
@@ -16,8 +17,10 @@ static int read_query(struct sq_node value, struct sq_probe *probe, struct sq_er
     return 0;
 }
 
-static int read_tolerance(struct sq_node value, struct sq_probe *probe, struct sq_error *error)
+static int read_tolerance(const char *key, struct sq_node value, struct sq_probe *probe,
+                          struct sq_error *error)
 {
+    (void)key;
     if (sq_node_type(value) != SQ_NODE_SCALAR)
         return sq_node_fail(value, error, SQ_BAD_INPUT,
                             "the tolerance of a promql probe is a text; expected '>= 0.99' or '0.9..1'");

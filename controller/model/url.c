@@ -1,5 +1,6 @@
 #include "model/url.h"
 
+#include "common/cleanup.h"
 #include "common/secret.h"
 #include "common/text.h"
 #include "common/units.h"
@@ -8,11 +9,11 @@
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #define HOST_TEXT_MAX   (SQ_HOST_NAME_MAX + 2) /* a trailing dot, or brackets */
-#define TOKEN_LEAST     16
 #define PORT_TEXT_MAX   8
 #define SOCKET_PATH_MAX 107 /* sun_path of unix(7), without the zero */
 
@@ -149,111 +150,17 @@ bool sq_agent_url_is_tls(const char *url)
     return starts_with(url, tls_scheme);
 }
 
-/* Put "***" in place of `length` bytes at `offset`; cuts at the end of the text's room. Returns what follows.
- */
-static char *hide(char *text, size_t size, size_t offset, size_t length)
+void sq_url_show(const char *url, char *text, size_t size)
 {
-    static const char stars[] = "***";
-    size_t rest = strlen(text + offset + length);
-    size_t room = size - 1 - offset;
-    size_t shown = room < sizeof stars - 1 ? room : sizeof stars - 1;
-    size_t kept = rest < room - shown ? rest : room - shown;
-    memmove(text + offset + shown, text + offset + length, kept);
-    memcpy(text + offset, stars, shown);
-    text[offset + shown + kept] = '\0';
-    return text + offset + shown;
-}
-
-static bool is_secret_name(const char *name, size_t length)
-{
-    static const char *const words[] = {"token",  "password", "passwd", "secret",   "api-key",
-                                        "apikey", "api_key",  "auth",   "signature"};
-    char copy[64];
-    if (length == 0 || length >= sizeof copy)
-        return false;
-    memcpy(copy, name, length);
-    copy[length] = '\0';
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-        if (strcasestr(copy, words[i]) != NULL)
-            return true;
-    return strcasecmp(copy, "key") == 0 || strcasecmp(copy, "sig") == 0 || strcasecmp(copy, "pass") == 0;
-}
-
-#define URL_ENDS " \t\r\n\"'<>" /* what cannot stand in a URL within a text */
-
-/* "user:secret@" at `start`: the secret, or the whole of it if nothing tells which part is; NULL: none. */
-static const char *find_user(const char *start, size_t *length)
-{
-    const char *end = memrchr(start, '@', strcspn(start, "/?#" URL_ENDS));
-    if (end == NULL)
-        return NULL;
-    const char *colon = memchr(start, ':', (size_t)(end - start));
-    const char *secret = colon != NULL && colon + 1 < end ? colon + 1 : start;
-    *length = (size_t)(end - secret);
-    return *length > 0 ? secret : NULL;
-}
-
-/* The next secret of a URL in a text. `at` and `in_url` tell how far it is; both move. NULL: no more. */
-static const char *next_secret(const char **at, bool *in_url, size_t *length)
-{
-    for (;;) {
-        if (!*in_url) {
-            const char *found = strstr(*at, "://");
-            if (found == NULL)
-                return NULL;
-            *at = found + 3;
-            *in_url = true;
-            const char *secret = find_user(*at, length);
-            if (secret != NULL) {
-                *at = secret + *length;
-                return secret;
-            }
-        }
-        *at += strcspn(*at, "?&#" URL_ENDS);
-        *in_url = **at == '?' || **at == '&' || **at == '#';
-        if (!*in_url)
-            continue;
-        const char *name = *at + 1;
-        size_t name_length = strcspn(name, "=?&#" URL_ENDS);
-        *at = name + name_length;
-        if (**at != '=')
-            continue;
-        const char *value = *at + 1;
-        *length = strcspn(value, "&#" URL_ENDS);
-        *at = value + *length;
-        if (*length > 0 && is_secret_name(name, name_length))
-            return value;
+    size_t room = strlen(url) + SQ_SECRET_MORE;
+    sq_autofree char *whole = malloc(room);
+    if (whole == NULL) {
+        (void)sq_text_copy(text, size, "a URL");
+        return;
     }
-}
-
-void sq_url_redact(char *text, size_t size)
-{
-    const char *at = text;
-    const char *secret;
-    bool in_url = false;
-    size_t length = 0;
-    while ((secret = next_secret(&at, &in_url, &length)) != NULL)
-        at = hide(text, size, (size_t)(secret - text), length);
-}
-
-int sq_url_remember_secrets(const char *text, struct sq_error *error)
-{
-    const char *at = text;
-    const char *secret;
-    bool in_url = false;
-    size_t length = 0;
-    while ((secret = next_secret(&at, &in_url, &length)) != NULL)
-        /* A short user who stands alone is hidden where he stands; his name may be any word. */
-        if ((secret[-1] != '/' || length >= TOKEN_LEAST) && sq_secret_remember(secret, length, error) != 0)
-            return -1;
-    return 0;
-}
-
-bool sq_url_has_secrets(const char *text)
-{
-    bool in_url = false;
-    size_t length = 0;
-    return next_secret(&text, &in_url, &length) != NULL;
+    (void)sq_text_copy(whole, room, url);
+    sq_secret_hide(whole, room);
+    (void)sq_text_copy(text, size, whole);
 }
 
 /* Nobody knows which part of a broken URL is secret: whatever stands before an '@' may be. */
@@ -261,12 +168,12 @@ static int refuse_url(const char *text, const char *why, struct sq_error *error)
 {
     char shown[SQ_ERROR_TEXT_MAX];
     (void)sq_text_copy(shown, sizeof shown, text);
-    char *start = strstr(shown, "://");
+    const char *start = strstr(shown, "://");
     start = start != NULL ? start + 3 : shown;
-    char *at = strrchr(start, '@');
+    const char *at = strrchr(start, '@');
+    int kept = (int)(start - shown);
     if (at != NULL)
-        (void)hide(shown, sizeof shown, (size_t)(start - shown), (size_t)(at - start));
-    sq_url_redact(shown, sizeof shown);
+        return sq_fail(error, SQ_BAD_INPUT, "'%.*s***%.100s' %s", kept, shown, at, why);
     return sq_fail(error, SQ_BAD_INPUT, "'%.100s' %s", shown, why);
 }
 
@@ -292,5 +199,5 @@ int sq_http_url_check(const char *text, struct sq_error *error)
         return refuse_url(text, "has no valid host; expected a name or an address, IPv6 in []", error);
     if (authority.has_port && parse_port(text, authority.port, &number, NULL) != 0)
         return refuse_url(text, "has no valid port; expected 1 to 65535", error);
-    return sq_url_remember_secrets(text, error);
+    return sq_secret_remember_url(text, error);
 }

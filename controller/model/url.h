@@ -13,16 +13,8 @@
  * What is secret in it is remembered. */
 int sq_http_url_check(const char *text, struct sq_error *error);
 
-/*
- * Hide, in place, what is secret in every URL of `text` (of `size` bytes): a password, a user who stands
- * alone (he may be a token), and the values of parameters whose names speak of keys, tokens or passwords; an
- * example is http://user:***@host. Every URL that is shown or kept comes through here. Other text stays.
- */
-void sq_url_redact(char *text, size_t size);
-bool sq_url_has_secrets(const char *text); /* would it hide anything? */
-
-/* Remember (common/secret.h) what it would hide. */
-int sq_url_remember_secrets(const char *text, struct sq_error *error);
+/* A URL as it may be shown: whole what is secret in it is hidden, and then it is cut at `size`. */
+void sq_url_show(const char *url, char *text, size_t size);
 
 /*
  * Check an agent's URL and write its one canonical form: tls+tcp://host:port (lower case, port 7433 if none

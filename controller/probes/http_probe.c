@@ -9,11 +9,13 @@
 
 #define URL_TEXT_MAX 200
 
-static int start(struct sq_http *http, const struct sq_probe *probe, const char *prometheus_url,
+static int start(struct sq_http *http, const struct sq_probe *probe, const struct sq_prometheus *prometheus,
                  sq_http_done done, void *cookie, struct sq_error *error)
 {
-    (void)prometheus_url;
-    return sq_http_get(http, probe->target, sq_probe_timeout_ns(probe), done, cookie, error);
+    (void)prometheus;
+    const struct sq_http_request request = {
+        .url = probe->target, .timeout_ns = sq_probe_timeout_ns(probe), .access = probe->access};
+    return sq_http_get(http, &request, done, cookie, error);
 }
 
 /* Of a status that came: is it the right one, and soon enough? */
@@ -41,12 +43,12 @@ static void judge_answer(const struct sq_probe *probe, const struct sq_http_resu
     measurement->within = true;
 }
 
-static void judge(const struct sq_probe *probe, const char *prometheus_url,
+static void judge(const struct sq_probe *probe, const struct sq_prometheus *prometheus,
                   const struct sq_http_result *result, struct sq_measurement *measurement)
 {
     char limit[SQ_UNIT_TEXT_MAX];
     char url[URL_TEXT_MAX];
-    (void)prometheus_url;
+    (void)prometheus;
     sq_probe_target_format(probe, url, sizeof(url));
     /* A service that refuses, hangs or hangs up was measured: it does not serve. */
     measurement->measured = result->failure != SQ_HTTP_NOT_ASKED;

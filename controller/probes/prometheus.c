@@ -31,8 +31,7 @@ int sq_prometheus_check_url(const char *base, struct sq_error *error)
     if (host != NULL && host[0] != '\0' && host[0] != '/' && strpbrk(host, " \t?#") == NULL)
         return 0;
     char shown[SQ_ERROR_TEXT_MAX];
-    (void)sq_text_copy(shown, sizeof(shown), base);
-    sq_url_redact(shown, sizeof(shown));
+    sq_url_show(base, shown, sizeof(shown));
     return sq_fail(error, SQ_BAD_INPUT,
                    "Prometheus' URL \"%.200s\" cannot be used: expected http://HOST:PORT or "
                    "https://HOST:PORT, with a path prefix at most",

@@ -9,26 +9,31 @@
 #include "probes/prometheus.h"
 
 #define URL_TEXT_MAX 200
+#define BODY_MAX     (1u << 20) /* one number is asked for */
 
-static int start(struct sq_http *http, const struct sq_probe *probe, const char *prometheus_url,
+static int start(struct sq_http *http, const struct sq_probe *probe, const struct sq_prometheus *prometheus,
                  sq_http_done done, void *cookie, struct sq_error *error)
 {
     sq_autofree char *url = NULL;
     uint64_t timeout_ns = sq_probe_timeout_ns(probe);
-    if (sq_prometheus_query_url(prometheus_url != NULL ? prometheus_url : "", probe->target, timeout_ns, &url,
+    if (sq_prometheus_query_url(prometheus != NULL ? prometheus->url : "", probe->target, timeout_ns, &url,
                                 error) != 0)
         return -1;
-    return sq_http_get(http, url, timeout_ns, done, cookie, error);
+    const struct sq_http_request request = {.url = url,
+                                            .timeout_ns = timeout_ns,
+                                            .access = prometheus->access,
+                                            .body_max = BODY_MAX,
+                                            .whole = true};
+    return sq_http_get(http, &request, done, cookie, error);
 }
 
-static void judge(const struct sq_probe *probe, const char *prometheus_url,
+static void judge(const struct sq_probe *probe, const struct sq_prometheus *prometheus,
                   const struct sq_http_result *result, struct sq_measurement *measurement)
 {
     struct sq_error error = {0};
     char limit[SQ_UNIT_TEXT_MAX];
     char shown[URL_TEXT_MAX];
-    (void)sq_text_copy(shown, sizeof(shown), prometheus_url);
-    sq_url_redact(shown, sizeof(shown));
+    sq_url_show(prometheus->url, shown, sizeof(shown));
     if (result->failure == SQ_HTTP_TIMED_OUT) {
         sq_duration_format(sq_probe_timeout_ns(probe), limit);
         sq_text_append(measurement->reason, SQ_REASON_MAX, "Prometheus at %s did not answer within %s", shown,

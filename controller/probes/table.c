@@ -8,7 +8,7 @@
 struct flight {
     const struct sq_probe_ops *ops;
     const struct sq_probe *probe;
-    const char *prometheus_url;
+    const struct sq_prometheus *prometheus;
     uint32_t index;
     sq_probe_done done;
     void *cookie;
@@ -35,9 +35,9 @@ static void on_done(void *cookie, const struct sq_http_result *result)
         .probe = flight->index,
         .started_boot_ns = result->started_boot_ns,
         .ended_boot_ns = result->ended_boot_ns,
-        .took_ns = sq_ns_sub(result->ended_boot_ns, result->started_boot_ns),
+        .took_ns = result->took_ns,
     };
-    flight->ops->judge(flight->probe, flight->prometheus_url, result, &measurement);
+    flight->ops->judge(flight->probe, flight->prometheus, result, &measurement);
     sq_probe_done done = flight->done;
     void *done_cookie = flight->cookie;
     free(flight);
@@ -45,7 +45,7 @@ static void on_done(void *cookie, const struct sq_http_result *result)
 }
 
 void sq_probe_start(struct sq_http *http, const struct sq_probe *probe, uint32_t index,
-                    const char *prometheus_url, sq_probe_done done, void *cookie)
+                    const struct sq_prometheus *prometheus, sq_probe_done done, void *cookie)
 {
     struct sq_error error = {0};
     const struct sq_probe_ops *ops = ops_of(probe->kind);
@@ -53,11 +53,11 @@ void sq_probe_start(struct sq_http *http, const struct sq_probe *probe, uint32_t
     if (flight != NULL && ops != NULL) {
         *flight = (struct flight){.ops = ops,
                                   .probe = probe,
-                                  .prometheus_url = prometheus_url,
+                                  .prometheus = prometheus,
                                   .index = index,
                                   .done = done,
                                   .cookie = cookie};
-        if (ops->start(http, probe, prometheus_url, on_done, flight, &error) == 0)
+        if (ops->start(http, probe, prometheus, on_done, flight, &error) == 0)
             return;
     } else {
         (void)sq_fail(&error, SQ_SYSTEM, "out of memory for a measurement");

@@ -16,10 +16,10 @@ typedef void (*sq_probe_done)(void *cookie, const struct sq_measurement *measure
 struct sq_probe_ops {
     enum sq_probe_kind kind;
     /* Ask. `done` is called once unless this fails. */
-    int (*start)(struct sq_http *http, const struct sq_probe *probe, const char *prometheus_url,
+    int (*start)(struct sq_http *http, const struct sq_probe *probe, const struct sq_prometheus *prometheus,
                  sq_http_done done, void *cookie, struct sq_error *error);
     /* What an answer means. Pure. `measurement` comes with its index and times, and nothing else. */
-    void (*judge)(const struct sq_probe *probe, const char *prometheus_url,
+    void (*judge)(const struct sq_probe *probe, const struct sq_prometheus *prometheus,
                   const struct sq_http_result *result, struct sq_measurement *measurement);
 };
 
@@ -29,9 +29,10 @@ extern const struct sq_probe_ops sq_probe_http_ops;
 /*
  * Start measuring `probe` (borrowed until done), index `index` of its hypothesis. `done` is called once,
  * in a turn of the loop, or at once when it could not even be started; never after sq_http_close.
- * `prometheus_url` (borrowed likewise) is used by promql probes alone.
+ * `prometheus` (borrowed likewise; NULL: there is none) is used by promql probes alone. What the accesses of
+ * the probe and of Prometheus name is loaded (credentials.h).
  */
 void sq_probe_start(struct sq_http *http, const struct sq_probe *probe, uint32_t index,
-                    const char *prometheus_url, sq_probe_done done, void *cookie);
+                    const struct sq_prometheus *prometheus, sq_probe_done done, void *cookie);
 
 #endif

@@ -142,17 +142,24 @@ static void read_hosts(struct sq_inventory_reader *reader, struct sq_node hosts)
 
 static int read_prometheus(struct sq_node prometheus, struct sq_inventory *inventory, struct sq_error *error)
 {
-    static const char *const keys[] = {"url"};
+    const char *keys[] = {"url", "headers", "bearer", "basic", "ca", "certificate", "key"};
+    size_t key_count = sizeof keys / sizeof keys[0];
     const char *url = "";
     if (!sq_node_is_there(prometheus))
         return 0;
-    if (sq_node_check_keys(prometheus, "'prometheus'", keys, 1, error) != 0 ||
+    if (sq_node_check_keys(prometheus, "'prometheus'", keys, key_count, error) != 0 ||
         sq_map_text(prometheus, "url", true, sizeof inventory->prometheus_url, &url, error) != 0)
         return -1;
     if (sq_http_url_check(url, error) != 0)
         return sq_node_fail_at(sq_node_get(prometheus, "url"), error);
     (void)sq_text_copy(inventory->prometheus_url, sizeof inventory->prometheus_url, url);
-    return 0;
+    for (size_t i = 1; i < key_count; i++) {
+        struct sq_node value = sq_node_get(prometheus, keys[i]);
+        if (sq_node_is_there(value) &&
+            sq_access_read(keys[i], value, &inventory->prometheus_access, error) != 0)
+            return -1;
+    }
+    return sq_access_check(prometheus, inventory->prometheus_access, error);
 }
 
 /* A path of the file at `base`: relative ones are taken from its folder. */

@@ -174,6 +174,12 @@ static int read_header(struct sq_node node, struct sq_hypothesis *hypothesis, st
     return 0;
 }
 
+static void give_up(struct sq_problems *problems, struct sq_probe *probe, const struct sq_error *error)
+{
+    sq_problems_add(problems, error);
+    sq_access_free(probe->access);
+}
+
 void sq_read_hypothesis(struct sq_node node, struct sq_hypothesis *hypothesis, struct sq_problems *problems)
 {
     struct sq_error error;
@@ -193,7 +199,7 @@ void sq_read_hypothesis(struct sq_node node, struct sq_hypothesis *hypothesis, s
         struct sq_node item = sq_node_item(probes, i);
         memset(probe, 0, sizeof *probe);
         if (read_probe(item, probe, &error) != 0 || check_name_is_new(item, hypothesis, probe, &error) != 0)
-            sq_problems_add(problems, &error);
+            give_up(problems, probe, &error);
         else
             hypothesis->probe_count++;
     }

@@ -1,10 +1,8 @@
 #include "record/line_json.h"
 
-#include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/text.h"
 #include "model/probe_form.h"
-#include "model/url.h"
 #include "table/params.h"
 #include "json/json.h"
 
@@ -112,23 +110,6 @@ static json_t *hypothesis_json(struct sq_line_maker *maker, const struct sq_expe
     return object;
 }
 
-/* The file as it was, but for the secrets in its URLs. */
-static void set_experiment_text(struct sq_line_maker *maker, json_t *object, const char *text)
-{
-    size_t length = strnlen(text, EXPERIMENT_TEXT_MAX);
-    if (length == EXPERIMENT_TEXT_MAX)
-        return;
-    size_t size = 2 * length + 16;
-    sq_autofree char *shown = calloc(1, size);
-    if (shown == NULL) {
-        maker->lost = true;
-        return;
-    }
-    memcpy(shown, text, length);
-    sq_url_redact(shown, size);
-    sq_line_set_text(maker, object, "text", shown);
-}
-
 static json_t *experiment_json(struct sq_line_maker *maker)
 {
     const struct sq_record_head *head = maker->head;
@@ -140,8 +121,10 @@ static json_t *experiment_json(struct sq_line_maker *maker)
     sq_line_set_some(maker, object, "path", head->experiment_path);
     sq_line_set(maker, object, "parameters", parameters);
     sq_line_set_some(maker, object, "plan_sha256", head->plan_sha256);
-    if (head->experiment_text != NULL)
-        set_experiment_text(maker, object, head->experiment_text);
+    /* The file as it was, but for its secrets: like every JSON text. */
+    if (head->experiment_text != NULL &&
+        strnlen(head->experiment_text, EXPERIMENT_TEXT_MAX) < EXPERIMENT_TEXT_MAX)
+        sq_line_set_text(maker, object, "text", head->experiment_text);
     return object;
 }
 
@@ -159,10 +142,7 @@ json_t *sq_line_head_json(struct sq_line_maker *maker)
     sq_line_set_text(maker, line, "title", experiment->title);
     sq_line_set_text(maker, line, "operator", head->operator_name);
     sq_line_set(maker, line, "lease_s", sq_json_seconds(experiment->lease_ns));
-    char url[SQ_PATH_TEXT_MAX];
-    (void)sq_text_copy(url, sizeof(url), asked ? head->prometheus_url : "");
-    sq_url_redact(url, sizeof(url));
-    sq_line_set(maker, line, "prometheus", asked ? sq_json_text(url) : json_null());
+    sq_line_set(maker, line, "prometheus", asked ? sq_json_text(head->prometheus_url) : json_null());
     sq_line_set(maker, line, "experiment", experiment_json(maker));
     sq_line_set(maker, line, "hypothesis", hypothesis_json(maker, experiment));
     sq_line_set(maker, line, "method", method_json(maker, experiment));

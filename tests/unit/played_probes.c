@@ -46,12 +46,12 @@ static void land(void *cookie)
 }
 
 void sq_probe_start(struct sq_http *http, const struct sq_probe *probe, uint32_t index,
-                    const char *prometheus_url, sq_probe_done done, void *cookie)
+                    const struct sq_prometheus *prometheus, sq_probe_done done, void *cookie)
 {
     struct flight *flight = calloc(1, sizeof(*flight));
     struct sq_error error;
     (void)probe;
-    (void)prometheus_url;
+    (void)prometheus;
     assert_non_null(flight);
     assert_ptr_equal(http, &played_http);
     flight->done = done;

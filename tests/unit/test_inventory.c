@@ -64,6 +64,9 @@ static void test_refused(void **state)
         {"hosts: [", "h.yaml:2:1: not valid YAML"},
         {TLS, "h.yaml: there are no hosts"},
         {TLS "hosts: []\n", "h.yaml: there are no hosts"},
+        {"prometheus: {url: 'http://a', bearer: abcdefgh}\n",
+         "h.yaml:1:39: a secret does not stand in this file"},
+        {"prometheus: {url: 'http://a', redirects: 1}\n", "h.yaml:1:31: unknown key 'redirects'"},
         {TLS "hosts: web1\n", "h.yaml:2:8: 'hosts' is a single value; expected a list"},
         {TLS "host: []\n", "h.yaml:2:1: unknown key 'host' in the inventory; did you mean 'hosts'?"},
         {TLS "hosts:\n- {agent: \"tls+tcp://a\"}\n", "h.yaml:3:3: 'name' is missing"},
@@ -187,7 +190,10 @@ static void test_bare_file_sd(void **state)
     (void)state;
     char path[256];
     write_file("sd.json", file_sd);
-    write_file("me.yaml", TLS "prometheus: {url: 'http://p:9090'}\n");
+    write_file(
+        "me.yaml",
+        TLS "prometheus: {url: 'http://p:9090/base', headers: {X-Scope-OrgID: a}, basic: {user: u, password: "
+            "{file: pw}}, ca: /ca.pem}\n");
     (void)snprintf(path, sizeof path, "%s/me.yaml", folder);
     assert_int_equal(setenv("SQUALL_CONTROLLER", path, 1), 0);
     sq_autoinventory struct sq_inventory *inventory = NULL;
@@ -195,7 +201,12 @@ static void test_bare_file_sd(void **state)
     if (load("sd.json", &inventory, &error) != 0)
         fail_msg("%s", error.text);
     check_file_sd(inventory, 0);
-    assert_string_equal(inventory->prometheus_url, "http://p:9090");
+    assert_string_equal(inventory->prometheus_url, "http://p:9090/base");
+    const struct sq_access *access = inventory->prometheus_access;
+    assert_string_equal(access->headers[0], "X-Scope-OrgID: a");
+    assert_string_equal(access->ca, "/ca.pem");
+    (void)snprintf(path, sizeof path, "%s/pw", folder);
+    assert_string_equal(access->password.file, path);
     (void)snprintf(path, sizeof path, "%s/op.key", folder);
     assert_string_equal(inventory->tls_key, path);
 }

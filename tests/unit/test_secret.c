@@ -20,11 +20,11 @@ static void test_hidden(void **state)
     assert_int_equal(sq_secret_remember("hunter22 and what follows", 8, &error), 0);
     assert_int_equal(sq_secret_remember("hunter22", 8, &error), 0);
     assert_true(sq_secret_is_in(text));
-    sq_secret_hide(text);
+    sq_secret_hide(text, sizeof text);
     assert_string_equal(text, "one ***, another ***!");
     /* Too short to be told from words. */
     assert_int_equal(sq_secret_remember("one", 3, &error), 0);
-    sq_secret_hide(text);
+    sq_secret_hide(text, sizeof text);
     assert_string_equal(text, "one ***, another ***!");
 }
 
@@ -42,8 +42,45 @@ static void test_errors_and_json(void **state)
     json_decref(value);
 }
 
+static void test_urls(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"http://user:pw@host:80/a?b=c", "http://user:***@host:80/a?b=c"},
+        {"https://sk_live_1234@host/", "https://***@host/"},
+        {"https://sk_live_1234:@host/", "https://***@host/"},
+        {"http://user:p@ss@host/", "http://user:***@host/"},
+        {"http://host/a@b", "http://host/a@b"},
+        {"http://host/?token=abc&x=1&api_key=z#f", "http://host/?token=***&x=1&api_key=***#f"},
+        {"http://host/?a=1&access_token=", "http://host/?a=1&access_token="},
+        {"first http://a:b@c then 'https://d:e@f/?key=1' end",
+         "first http://a:***@c then 'https://d:***@f/?key=***' end"},
+        {"rate(http_requests_total{code=\"200\"}[1m]) > 0",
+         "rate(http_requests_total{code=\"200\"}[1m]) > 0"},
+        {"tls+tcp://host:7433 ipc:///run/x", "tls+tcp://host:7433 ipc:///run/x"},
+        {"://", "://"},
+        {"", ""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[120];
+        (void)strcpy(text, cases[i][0]);
+        sq_secret_hide(text, sizeof text);
+        assert_string_equal(text, cases[i][1]);
+    }
+    /* In the smallest room it is cut, not overrun. */
+    for (size_t size = 17; size < 24; size++) {
+        char small[32] = "http://u:p@h/abc";
+        memset(small + size, '!', sizeof small - size);
+        sq_secret_hide(small, size);
+        assert_true(strlen(small) < size);
+        assert_int_equal(small[size], '!');
+        assert_memory_equal(small, "http://u:***@h/a", 16);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_hidden), cmocka_unit_test(test_errors_and_json)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_urls), cmocka_unit_test(test_hidden),
+                                       cmocka_unit_test(test_errors_and_json)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -116,40 +116,9 @@ static void test_http(void **state)
             fail_msg("'%s' was accepted", bad[i]);
 }
 
-static void test_secrets_are_hidden(void **state)
+static void test_refusals_tell_no_secret(void **state)
 {
     (void)state;
-    static const char *const cases[][2] = {
-        {"http://user:pw@host:80/a?b=c", "http://user:***@host:80/a?b=c"},
-        {"https://sk_live_1234@host/", "https://***@host/"},
-        {"https://sk_live_1234:@host/", "https://***@host/"},
-        {"http://user:p@ss@host/", "http://user:***@host/"},
-        {"http://host/a@b", "http://host/a@b"},
-        {"http://host/?token=abc&x=1&api_key=z#f", "http://host/?token=***&x=1&api_key=***#f"},
-        {"http://host/?a=1&access_token=", "http://host/?a=1&access_token="},
-        {"first http://a:b@c then 'https://d:e@f/?key=1' end",
-         "first http://a:***@c then 'https://d:***@f/?key=***' end"},
-        {"rate(http_requests_total{code=\"200\"}[1m]) > 0",
-         "rate(http_requests_total{code=\"200\"}[1m]) > 0"},
-        {"tls+tcp://host:7433 ipc:///run/x", "tls+tcp://host:7433 ipc:///run/x"},
-        {"://", "://"},
-        {"", ""},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        char text[120];
-        (void)strcpy(text, cases[i][0]);
-        sq_url_redact(text, sizeof text);
-        assert_string_equal(text, cases[i][1]);
-    }
-    /* In the smallest room it is cut, not overrun. */
-    for (size_t size = 17; size < 24; size++) {
-        char small[32] = "http://u:p@h/abc";
-        memset(small + size, '!', sizeof small - size);
-        sq_url_redact(small, size);
-        assert_true(strlen(small) < size);
-        assert_int_equal(small[size], '!');
-        assert_memory_equal(small, "http://u:***@h/a", 16);
-    }
     struct sq_error error;
     assert_int_equal(sq_http_url_check("htp://user:hidden@host", &error), -1);
     assert_null(strstr(error.text, "hidden"));
@@ -160,9 +129,9 @@ static void test_secrets_are_hidden(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_agent_canonical),    cmocka_unit_test(test_agent_refused),
-        cmocka_unit_test(test_agent_lengths),      cmocka_unit_test(test_http),
-        cmocka_unit_test(test_secrets_are_hidden),
+        cmocka_unit_test(test_agent_canonical),         cmocka_unit_test(test_agent_refused),
+        cmocka_unit_test(test_agent_lengths),           cmocka_unit_test(test_http),
+        cmocka_unit_test(test_refusals_tell_no_secret),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
