@@ -11,7 +11,6 @@
 #include "common/clock.h"
 #include "common/text.h"
 #include "model/ending.h"
-#include "model/url.h"
 #include "planning/dry_run.h"
 #include "planning/plan.h"
 #include "planning/plan_file.h"
@@ -38,7 +37,7 @@ struct session {
     struct sq_local_agent *local_agent;
     struct sq_inventory *own_inventory;
     const struct sq_inventory *inventory;
-    struct sq_prometheus prometheus;
+    struct sq_steady steady;
     int signal_fd;
     struct sq_client *client;
     struct sq_plan *plan;
@@ -67,6 +66,7 @@ static void session_cleanup(struct session *session)
         sq_loop_remove(session->outputs[i]);
     sq_loop_close(session->loop);
     sq_console_close(session->console, 0);
+    sq_steady_close(&session->steady);
     sq_client_close(session->client);
     sq_local_agent_stop(session->local_agent);
     sq_record_close(session->record);
@@ -128,7 +128,7 @@ static int open_record(struct session *session, struct sq_error *error)
         .began_real_ns = now_real_ns,
         .id = session->id,
         .operator_name = session->operator_name,
-        .prometheus_url = session->prometheus.url,
+        .prometheus_url = session->steady.prometheus.url,
         .experiment_path = options->operands[0],
         .experiment_text = plan_file != NULL ? plan_file->experiment_text : session->input.text,
         .plan_sha256 = plan_file != NULL ? plan_file->sha256 : NULL,
@@ -145,8 +145,8 @@ static int open_record(struct session *session, struct sq_error *error)
 static int make_ready(struct session *session, struct sq_error *error)
 {
     if (load_experiment(session, error) != 0 || load_inventory(session, error) != 0 ||
-        sq_steady_open(session->options, session->experiment, session->inventory, &session->prometheus,
-                       error) != 0 ||
+        sq_steady_open(session->options, session->experiment, session->inventory, &session->steady, error) !=
+            0 ||
         sq_plan_make(session->experiment, session->inventory, &session->plan, error) != 0)
         return -1;
     if (!session->options->yes && isatty(STDIN_FILENO) != 1)
@@ -178,6 +178,11 @@ static int check_plan(struct session *session, struct sq_error *error)
         sq_dry_run_brief(&dry_run, session->plan, error, session->brief);
         return -1;
     }
+    status = sq_steady_measure(&session->steady, session->experiment, session->signal_fd, error);
+    sq_steady_print(&session->steady, session->experiment, session->colored, session->progress);
+    (void)fflush(session->progress);
+    if (status != 0)
+        return -1;
     if (session->plan_file == NULL)
         return 0;
     if (sq_plan_file_compare(session->plan_file, session->plan, &differences, error) == 0)
@@ -278,7 +283,7 @@ static int make_run(struct session *session, struct sq_error *error)
     struct sq_run_options options = {
         .plan = session->plan,
         .client = session->client,
-        .prometheus = session->prometheus,
+        .prometheus = session->steady.prometheus,
         .loop = session->loop,
         .observers = session->observers,
         .observer_count = sizeof(session->observers) / sizeof(session->observers[0]),
@@ -339,23 +344,6 @@ static int run_run(const struct sq_options *options)
     return run_through(&session);
 }
 
-static int read_prometheus(struct sq_options *options, const char *value, struct sq_error *error)
-{
-    if (strlen(value) >= SQ_PATH_TEXT_MAX)
-        return sq_fail(error, SQ_BAD_INPUT, "'--prometheus': the URL is longer than %d bytes",
-                       SQ_PATH_TEXT_MAX - 1);
-    if (sq_http_url_check(value, error) != 0)
-        return sq_fail_in(error, "'--prometheus'");
-    options->prometheus_url = value;
-    return 0;
-}
-
-static const struct sq_option option_prometheus = {
-    .name = "prometheus",
-    .value = "URL",
-    .help = "ask this Prometheus instead of the one the inventory names",
-    .read = read_prometheus,
-};
 static const struct sq_option option_yes = {
     .name = "yes",
     .letter = 'y',
@@ -370,9 +358,9 @@ static const struct sq_option option_record = {
         "and a file that is no run record stays as it is",
     .place = offsetof(struct sq_options, record_path),
 };
-static const struct sq_option *const option_table[] = {&sq_option_hosts, &sq_option_set,   &option_prometheus,
-                                                       &option_yes,      &sq_option_local, &option_record,
-                                                       &sq_option_runs,  &sq_option_json,  NULL};
+static const struct sq_option *const option_table[] = {
+    &sq_option_hosts, &sq_option_set,  &sq_option_prometheus, &option_yes, &sq_option_local,
+    &option_record,   &sq_option_runs, &sq_option_json,       NULL};
 
 const struct sq_command sq_command_run = {
     .name = "run",

@@ -18,7 +18,7 @@
 
 #define FORMAT      "squall plan 2" /* 1 had durations as texts */
 #define FORMAT_WORD "squall plan "
-#define FILE_MODE   0600 /* the experiment's text is in it, with whatever secrets it holds */
+#define FILE_MODE   0600 /* the experiment's text is in it */
 
 /* A copy in which 30 and 30.0 are the same: which of them stands in a file is its writer's taste. */
 static json_t *canonical(json_t *content)
