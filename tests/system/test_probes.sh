@@ -4,6 +4,7 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/system.sh"
 
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 secret=open-s3same-only
 certificates=$work/certificates
 web=$work/web
