@@ -5,7 +5,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/system.sh"
 
 prometheus_process() { host-exec mon cat /run/service-prometheus.pid; }
 prometheus_signal() { host-exec mon kill "-$1" "$(prometheus_process)"; }
-prometheus_answers() { curl -s -m 1 'http://10.77.0.20:9090/-/ready' | grep -q Ready; }
+# Ready, and knowing how often it scrapes: only then is it known from when its values are evidence.
+prometheus_answers() { curl -s -m 1 'http://10.77.0.20:9090/api/v1/targets?state=active' | grep -q scrapeInterval; }
 prometheus_down() {
     : >"$LAB_DIR/mon/services/prometheus.down"
     prometheus_signal KILL
