@@ -136,7 +136,7 @@ int sq_survey_judge(const struct sq_survey *survey, const struct sq_hypothesis *
     if (misses > 1)
         (void)snprintf(more, sizeof(more), " (and %u more)", misses - 1);
     return sq_fail(error, measurement->measured ? SQ_NOT_STEADY : SQ_NO_DATA,
-                   "probe \"%s\" %s before anything was done: %s%s", hypothesis->probes[worst].name,
-                   measurement->measured ? "is out of tolerance" : "cannot be measured", measurement->reason,
-                   more);
+                   "probe \"%s\" %s before anything was injected: %s%s", hypothesis->probes[worst].name,
+                   measurement->measured ? "is out of tolerance" : "could not be measured",
+                   measurement->reason, more);
 }

@@ -609,7 +609,7 @@ static void test_survey(void **state)
     assert_int_equal(sq_survey_judge(&survey, &hypothesis, &error), -1);
     assert_int_equal(error.code, SQ_NOT_STEADY);
     assert_non_null(
-        strstr(error.text, "probe \"page\" is out of tolerance before anything was done: status 404"));
+        strstr(error.text, "probe \"page\" is out of tolerance before anything was injected: status 404"));
     sq_survey_close(&survey);
     /* What was measured as bad says more than what could not be. */
     (void)strcpy(probes[0].target, "http://no-such-host.invalid/");
