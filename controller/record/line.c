@@ -219,9 +219,29 @@ static json_t *begin_ending(struct sq_line_maker *maker, uint64_t boot_ns, enum 
     return line;
 }
 
+/* What the verdict on each step rests on. */
+static void judged(struct sq_line_maker *maker, uint64_t boot_ns, const struct sq_watch *watch)
+{
+    for (uint32_t span = 0; watch != NULL && span < watch->span_count; span++)
+        for (uint32_t probe = 0; probe < watch->hypothesis->probe_count; probe++) {
+            const struct sq_tally *tally = sq_watch_tally(watch, span, probe);
+            json_t *line = begin(maker, boot_ns, "judged");
+            sq_line_set_text(maker, line, "step", watch->spans[span].name);
+            sq_line_set_text(maker, line, "probe", watch->hypothesis->probes[probe].name);
+            sq_line_set(maker, line, "samples", json_integer(tally->measured));
+            sq_line_set(maker, line, "evidence", json_integer(tally->evidence));
+            sq_line_set(maker, line, "misses", json_integer(tally->misses));
+            sq_line_set(maker, line, "not_measured", json_integer(tally->misses - tally->misses_measured));
+            sq_line_set(maker, line, "within_lag", json_integer(tally->too_soon));
+            sq_line_set(maker, line, "within_settle", json_integer(tally->settling));
+            finish(maker, line);
+        }
+}
+
 static void ending(struct sq_line_maker *maker, const struct sq_run_event *event)
 {
     const struct sq_run_ended *ended = &event->of.ending;
+    judged(maker, event->boot_ns, ended->watch);
     for (uint32_t i = 0; i < ended->host_count; i++) {
         json_t *line = begin(maker, event->boot_ns, "result");
         sq_line_set_result(maker, line, &ended->hosts[i]);
