@@ -218,6 +218,8 @@ void sq_run_note_reports(struct sq_run *run, struct sq_run_host *host, const str
             &host->reports[known != NULL ? (uint32_t)(known - host->reports) : host->report_count++];
         *kept = *report;
         sq_run_tell_fault(run, host, kept, changed);
+        if (changed)
+            sq_run_watch_injected(run, host, kept);
     }
 }
 

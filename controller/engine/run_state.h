@@ -219,6 +219,8 @@ void sq_run_judge_expectations(struct sq_run *run, const struct sq_run_host *hos
 /* run_watch.c */
 void sq_run_watch_begin(struct sq_run *run, enum sq_hypothesis_phase phase, uint64_t now_boot_ns);
 int sq_run_watch_begin_during(struct sq_run *run, uint64_t now_boot_ns, struct sq_error *error);
+void sq_run_watch_injected(struct sq_run *run, const struct sq_run_host *host,
+                           const struct sq_fault_report *report); /* a fault is in, as its agent says */
 void sq_run_watch_due(struct sq_run *run, uint64_t now_boot_ns);
 /* Is nothing waited for any more that began while faults were in? */
 bool sq_run_watch_is_judged(const struct sq_run *run);

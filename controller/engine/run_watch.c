@@ -35,6 +35,15 @@ int sq_run_watch_begin_during(struct sq_run *run, uint64_t now_boot_ns, struct s
                                  error);
 }
 
+void sq_run_watch_injected(struct sq_run *run, const struct sq_run_host *host,
+                           const struct sq_fault_report *report)
+{
+    uint64_t at_boot_ns = sq_agent_clock_to_ours(&host->clock, report->injected_boot_ns);
+    if (run->hypothesis != NULL && report->state == SQ_STATE_INJECTED && report->injected_boot_ns != 0)
+        sq_watch_injected(&run->watch, host->plan->steps[report->index],
+                          sq_ns_add(at_boot_ns, host->clock.uncertainty_ns));
+}
+
 bool sq_run_watch_is_judged(const struct sq_run *run)
 {
     return run->hypothesis == NULL || run->watch.span_count == 0 ||

@@ -87,8 +87,10 @@ int sq_watch_begin_during(struct sq_watch *watch, const struct sq_span *spans, u
     watch->tallies = calloc((size_t)count * probe_count + 1, sizeof(*watch->tallies));
     if (watch->spans == NULL || watch->tallies == NULL)
         return sq_fail(error, SQ_SYSTEM, "out of memory for the verdict");
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count; i++) {
         watch->spans[i] = spans[i];
+        watch->spans[i].in_boot_ns = sq_ns_add(spans[i].begin_boot_ns, slack_ns);
+    }
     watch->span_count = count;
     watch->slack_ns = slack_ns;
     sq_watch_begin(watch, SQ_HYPOTHESIS_DURING, now_boot_ns);
@@ -128,16 +130,10 @@ static uint64_t hold_until_boot_ns(const struct sq_watch *watch)
     return sq_ns_add(watch->began_boot_ns[SQ_HYPOTHESIS_BEFORE], watch->hypothesis->hold_before_ns);
 }
 
-static uint64_t first_boot_ns(const struct sq_watch *watch, const struct sq_span *span)
-{
-    return sq_ns_add(span->begin_boot_ns, watch->slack_ns);
-}
-
 /* From then to then a value in tolerance is evidence. */
-static uint64_t evidence_from_boot_ns(const struct sq_watch *watch, const struct sq_span *span,
-                                      const struct sq_probe *probe)
+static uint64_t evidence_from_boot_ns(const struct sq_span *span, const struct sq_probe *probe)
 {
-    return sq_ns_add(first_boot_ns(watch, span), sq_ns_add(probe->settle_ns, probe->lag_ns));
+    return sq_ns_add(span->in_boot_ns, sq_ns_add(probe->settle_ns, probe->lag_ns));
 }
 
 static uint64_t evidence_until_boot_ns(const struct sq_watch *watch, const struct sq_span *span)
@@ -150,7 +146,7 @@ static uint64_t last_boot_ns(const struct sq_watch *watch, const struct sq_span 
                              const struct sq_probe *probe)
 {
     return most_of(sq_ns_sub(evidence_until_boot_ns(watch, span), sq_probe_timeout_ns(probe)),
-                   evidence_from_boot_ns(watch, span, probe));
+                   evidence_from_boot_ns(span, probe));
 }
 
 static bool is_in(const struct sq_span *span, uint64_t boot_ns)
@@ -173,6 +169,23 @@ static uint32_t under_way(const struct sq_probe_state *state, uint64_t from_boot
     return count;
 }
 
+void sq_watch_injected(struct sq_watch *watch, uint32_t span, uint64_t at_boot_ns)
+{
+    if (span >= watch->span_count || at_boot_ns <= watch->spans[span].in_boot_ns)
+        return;
+    watch->spans[span].in_boot_ns = at_boot_ns;
+    for (uint32_t i = 0; i < watch->hypothesis->probe_count; i++) {
+        struct sq_tally *tally = tally_of(watch, span, i);
+        tally->asked_first = false;
+        if (tally->last_evidence_boot_ns >=
+            evidence_from_boot_ns(&watch->spans[span], &watch->hypothesis->probes[i]))
+            continue;
+        tally->too_soon += tally->evidence;
+        tally->evidence = 0;
+        tally->asked_last = false;
+    }
+}
+
 /* --- what is due --- */
 
 static bool is_forced(const struct sq_watch *watch, uint32_t probe, uint64_t now_boot_ns)
@@ -182,7 +195,7 @@ static bool is_forced(const struct sq_watch *watch, uint32_t probe, uint64_t now
         const struct sq_tally *tally = tally_of(watch, i, probe);
         if (!is_in(span, now_boot_ns))
             continue;
-        if (!tally->asked_first && now_boot_ns >= first_boot_ns(watch, span))
+        if (!tally->asked_first && now_boot_ns >= span->in_boot_ns)
             return true;
         if (!tally->asked_last && now_boot_ns >= last_boot_ns(watch, span, &watch->hypothesis->probes[probe]))
             return true;
@@ -197,7 +210,7 @@ static void note_asked(struct sq_watch *watch, uint32_t probe, uint64_t now_boot
         struct sq_tally *tally = tally_of(watch, i, probe);
         if (!is_in(span, now_boot_ns))
             continue;
-        tally->asked_first = tally->asked_first || now_boot_ns >= first_boot_ns(watch, span);
+        tally->asked_first = tally->asked_first || now_boot_ns >= span->in_boot_ns;
         tally->asked_last =
             tally->asked_last || now_boot_ns >= last_boot_ns(watch, span, &watch->hypothesis->probes[probe]);
     }
@@ -255,7 +268,7 @@ static uint64_t next_of_span_boot_ns(const struct sq_watch *watch, uint32_t span
     if (tally->closed)
         return next_boot_ns;
     if (!tally->asked_first)
-        next_boot_ns = least_of(next_boot_ns, first_boot_ns(watch, window));
+        next_boot_ns = least_of(next_boot_ns, window->in_boot_ns);
     uint64_t last = last_boot_ns(watch, window, &watch->hypothesis->probes[probe]);
     if (!tally->asked_last && last < window->end_boot_ns)
         next_boot_ns = least_of(next_boot_ns, last);
@@ -322,9 +335,9 @@ static uint64_t still_to_come(const struct sq_watch *watch, uint32_t span, uint3
     const struct sq_span *window = &watch->spans[span];
     const struct sq_tally *tally = tally_of(watch, span, probe);
     const struct sq_probe *form = &watch->hypothesis->probes[probe];
-    uint64_t from = most_of(now_boot_ns, evidence_from_boot_ns(watch, window, form));
+    uint64_t from = most_of(now_boot_ns, evidence_from_boot_ns(window, form));
     uint64_t until = evidence_until_boot_ns(watch, window);
-    uint64_t next = tally->asked_first ? watch->probes[probe].next_boot_ns : first_boot_ns(watch, window);
+    uint64_t next = tally->asked_first ? watch->probes[probe].next_boot_ns : window->in_boot_ns;
     if (next < from)
         next += sq_probe_beats_between(form, next, from) * form->every_ns;
     if (tally->asked_last)
@@ -468,6 +481,8 @@ static void add(struct sq_tally *tally, const struct sq_probe *probe,
 {
     tally->measured++;
     tally->evidence += judged == SQ_JUDGED_EVIDENCE;
+    if (judged == SQ_JUDGED_EVIDENCE && measurement->started_boot_ns > tally->last_evidence_boot_ns)
+        tally->last_evidence_boot_ns = measurement->started_boot_ns;
     tally->misses += judged == SQ_JUDGED_MISS;
     tally->misses_measured += judged == SQ_JUDGED_MISS && measurement->measured;
     tally->too_soon += judged == SQ_JUDGED_LAG;
@@ -482,8 +497,7 @@ static bool is_settling(const struct sq_watch *watch, const struct sq_probe *pro
 {
     for (uint32_t i = 0; i < watch->span_count; i++)
         if (boot_ns >= watch->spans[i].begin_boot_ns &&
-            boot_ns < sq_ns_add(first_boot_ns(watch, &watch->spans[i]), probe->settle_ns) &&
-            probe->settle_ns > 0)
+            boot_ns < sq_ns_add(watch->spans[i].in_boot_ns, probe->settle_ns) && probe->settle_ns > 0)
             return true;
     return false;
 }
@@ -497,7 +511,7 @@ static enum sq_judged judge_in(const struct sq_watch *watch, const struct sq_spa
         return is_settling(watch, probe, began) ? SQ_JUDGED_SETTLE : SQ_JUDGED_MISS;
     if (began >= evidence_until_boot_ns(watch, span))
         return SQ_JUDGED_NOT;
-    return began >= evidence_from_boot_ns(watch, span, probe) ? SQ_JUDGED_EVIDENCE : SQ_JUDGED_LAG;
+    return began >= evidence_from_boot_ns(span, probe) ? SQ_JUDGED_EVIDENCE : SQ_JUDGED_LAG;
 }
 
 /* In spans that overlap, what counts in one of them counts. */

@@ -72,6 +72,7 @@ struct sq_span {
     const char *name; /* of the step; borrowed */
     uint64_t begin_boot_ns;
     uint64_t end_boot_ns;
+    uint64_t in_boot_ns; /* by then the last of its faults was in: kept by the machine */
 };
 
 /* What is known of one probe in one span, or before, or after. */
@@ -82,6 +83,7 @@ struct sq_tally {
     uint32_t misses_measured; /* of these: with a value, or a service seen not to answer */
     uint32_t too_soon;        /* in tolerance, within settle or lag */
     uint32_t settling;        /* misses within settle */
+    uint64_t last_evidence_boot_ns;
     bool has_worst;
     struct sq_measurement worst; /* of those that were measured */
     bool closed;                 /* a span: nothing more can come */
@@ -140,6 +142,12 @@ void sq_watch_begin(struct sq_watch *watch, enum sq_hypothesis_phase phase, uint
  */
 int sq_watch_begin_during(struct sq_watch *watch, const struct sq_span *spans, uint32_t count,
                           uint64_t slack_ns, uint64_t now_boot_ns, struct sq_error *error);
+
+/*
+ * A fault of a span came in at that moment, or later by as much as the clocks may be off. Where that is later
+ * than was planned, what was measured before it shows nothing, and is measured again.
+ */
+void sq_watch_injected(struct sq_watch *watch, uint32_t span, uint64_t at_boot_ns);
 
 /* The next probe to measure at `now`; marks it as under way and sets its next time. False: none. */
 bool sq_watch_due(struct sq_watch *watch, uint64_t now_boot_ns, uint32_t *probe);

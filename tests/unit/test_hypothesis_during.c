@@ -122,7 +122,7 @@ static void test_every_other_one_is_too_many(void **state)
 static void test_steps_are_judged_one_by_one(void **state)
 {
     (void)state;
-    const struct sq_span spans[] = {{"quiet", T0, T0 + 100 * S}, {"bad", T0 + 100 * S, T0 + 106 * S}};
+    const struct sq_span spans[] = {{"quiet", T0, T0 + 100 * S, 0}, {"bad", T0 + 100 * S, T0 + 106 * S, 0}};
     const struct service service[] = {{T0 + 101500 * MS, GOOD, 10 * MS},
                                       {T0 + 102500 * MS, BAD, 10 * MS},
                                       {T0 + 103500 * MS, GOOD, 10 * MS},
@@ -162,7 +162,8 @@ static void test_a_slow_probe_is_measured_at_both_ends_of_a_step(void **state)
 static void test_every_injection_is_measured_at_once(void **state)
 {
     (void)state;
-    const struct sq_span spans[] = {{"one", T0 + 50 * MS, T0 + 20 * S}, {"two", T0 + 21 * S, T0 + 40 * S}};
+    const struct sq_span spans[] = {{"one", T0 + 50 * MS, T0 + 20 * S, 0},
+                                    {"two", T0 + 21 * S, T0 + 40 * S, 0}};
     set_up(1);
     play_anew();
     hypothesis.probes[0].every_ns = 60 * S;
@@ -257,7 +258,7 @@ static void test_a_measurement_that_is_never_answered_is_waited_for_so_long(void
 static void test_what_begins_between_steps_is_not_judged(void **state)
 {
     (void)state;
-    const struct sq_span spans[] = {{"one", T0 + S, T0 + 10 * S}, {"two", T0 + 20 * S, T0 + 30 * S}};
+    const struct sq_span spans[] = {{"one", T0 + S, T0 + 10 * S, 0}, {"two", T0 + 20 * S, T0 + 30 * S, 0}};
     set_up(1);
     hypothesis.probes[0].abort_after_misses = 1;
     sq_watch_begin(&watch, SQ_HYPOTHESIS_BEFORE, T0 - S);
@@ -290,7 +291,7 @@ static void test_settle_gives_the_system_time(void **state)
     assert_int_equal(watch.tallies[0].evidence, 15);
     assert_int_equal(during(20 * S, always_bad), SQ_VERDICT_BROKEN);
     /* Of another step's injection as well, while this one is in. */
-    const struct sq_span spans[] = {{"a", T0, T0 + 30 * S}, {"b", T0 + 10 * S, T0 + 25 * S}};
+    const struct sq_span spans[] = {{"a", T0, T0 + 30 * S, 0}, {"b", T0 + 10 * S, T0 + 25 * S, 0}};
     set_up(1);
     hypothesis.probes[0].settle_ns = 5 * S;
     hypothesis.probes[0].abort_after_misses = 1;
@@ -338,7 +339,7 @@ static void test_nobody_looked_during_most_of_it(void **state)
 static void test_evidence_begins_while_the_fault_is_certainly_in(void **state)
 {
     (void)state;
-    const struct sq_span span = {"cut", T0, T0 + 3 * S};
+    const struct sq_span span = {"cut", T0, T0 + 3 * S, 0};
     set_up(1);
     assert_int_equal(sq_watch_begin_during(&watch, &span, 1, 100 * MS, T0, NULL), 0);
     (void)take(0, T0 + 50 * MS, GOOD);
@@ -354,6 +355,36 @@ static void test_evidence_begins_while_the_fault_is_certainly_in(void **state)
     assert_int_equal(watch.verdicts[SQ_HYPOTHESIS_DURING], SQ_VERDICT_HOLDS);
     assert_int_equal(sq_watch_tally(&watch, 0, 0)->evidence, 3); /* at 0.1 s, 1.1 s, 1.9 s */
     assert_true(watch.probes[0].last.started_boot_ns == T0 + 2900 * MS);
+}
+
+/* An order that arrived only at the second try: what was seen before the fault was in shows nothing. */
+static void test_a_fault_that_comes_in_late(void **state)
+{
+    (void)state;
+    uint32_t due;
+    set_up(1);
+    play_anew();
+    hypothesis.probes[0].every_ns = 30 * S;
+    begin_step(4 * S);
+    assert_true(sq_watch_due(&watch, T0, &due));
+    (void)take(0, T0, GOOD);
+    assert_int_equal(sq_watch_tally(&watch, 0, 0)->evidence, 1);
+    sq_watch_injected(&watch, 0, T0); /* in time: nothing new */
+    assert_false(sq_watch_due(&watch, T0 + S, &due));
+    sq_watch_injected(&watch, 0, T0 + 900 * MS);
+    assert_int_equal(sq_watch_tally(&watch, 0, 0)->evidence, 0);
+    assert_int_equal(sq_watch_tally(&watch, 0, 0)->too_soon, 1);
+    assert_true(sq_watch_due(&watch, T0 + S, &due)); /* measured right after it */
+    (void)take(0, T0 + S, GOOD);
+    (void)play(T0 + S, T0 + 10 * S, always_good, SQ_HYPOTHESIS_DURING);
+    assert_int_equal(watch.verdicts[SQ_HYPOTHESIS_DURING], SQ_VERDICT_HOLDS);
+    assert_int_equal(sq_watch_tally(&watch, 0, 0)->evidence, 2);
+    /* One that was never in while anybody looked. */
+    set_up(1);
+    begin_step(S);
+    (void)take(0, T0, GOOD);
+    sq_watch_injected(&watch, 0, T0 + S);
+    assert_int_equal(sq_watch_check(&watch, T0 + S), SQ_VERDICT_UNMEASURABLE);
 }
 
 static void test_the_worst_value_is_kept(void **state)
@@ -405,6 +436,7 @@ int main(void)
         cmocka_unit_test(test_a_value_that_looks_back_is_no_evidence_too_soon),
         cmocka_unit_test(test_nobody_looked_during_most_of_it),
         cmocka_unit_test(test_evidence_begins_while_the_fault_is_certainly_in),
+        cmocka_unit_test(test_a_fault_that_comes_in_late),
         cmocka_unit_test(test_the_worst_value_is_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
