@@ -28,7 +28,7 @@ row_that_never_comes() {
     sq validate "$experiment"
     verdict 'a row that cannot come is warned of' 0 'experiment.yaml:13:13: warning: .* no row of 100 misses'
     sq_run "$experiment"
-    verdict 'seven misses of seven, where a hundred in a row would be needed' 1 'where 2 of 7 may miss' 'warning: '
+    verdict 'seven misses of seven, where a hundred in a row would be needed' 1 'missed 3 times in "cut off", where 2 of [678] may miss' 'warning: '
 }
 
 # Two measurements cannot be had; of four one may miss.
