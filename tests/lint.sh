@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What can be said about the sources without running them.
 #   lint.sh list           the checks, one a line: name, tab, command
-#   lint.sh CHECK          one of them: layout, tidy [FILE...], shell, lengths, includes, counting, plain
+#   lint.sh CHECK          one of them: layout, tidy [FILE...], shell, lengths, includes, waiting, counting, plain
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
@@ -53,6 +53,19 @@ includes() {
     tests/unit/include_rule.sh
 }
 
+# The controller waits in its loop alone (controller/loop/loop.h), and blocks for no name.
+waiting() {
+    local found
+    found=$(find controller -name '*.[ch]' -not -path 'controller/loop/*' -print0 |
+        xargs -0 grep -nE '\b(p?poll|select|pselect|epoll_[a-z]+|nanosleep|clock_nanosleep|usleep|sleep|getaddrinfo|gethostby[a-z]+)\(' |
+        grep -vE 'poll\(&ready, 1, 0\)|nanosleep\(&pause, NULL\)|select\(2\)' || true)
+    [[ -z $found ]] || {
+        echo "waiting outside of the controller's loop:"
+        echo "$found"
+        return 1
+    }
+}
+
 counting() {
     tests/unit/count.sh
     tests/unit/unsteady.sh
@@ -64,6 +77,7 @@ list() {
         'shellcheck has nothing to say' shell \
         "files below $file_lines_max lines, functions $function_lines_max at most" lengths \
         'no include that the architecture forbids' includes \
+        'the controller waits in its loop alone' waiting \
         'the counting of results is right' counting \
         'clang-tidy has nothing to say' tidy \
         'GCC and clang have nothing to say to a plain configure at -O3' plain
@@ -85,9 +99,9 @@ plain() {
 }
 
 case ${1:-} in
-list | layout | tidy | shell | lengths | includes | counting | plain) "$@" ;;
+list | layout | tidy | shell | lengths | includes | waiting | counting | plain) "$@" ;;
 *)
-    echo 'usage: lint.sh list, or lint.sh layout|tidy|shell|lengths|includes|counting|plain' >&2
+    echo 'usage: lint.sh list, or lint.sh layout|tidy|shell|lengths|includes|waiting|counting|plain' >&2
     exit 2
     ;;
 esac

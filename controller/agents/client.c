@@ -1,96 +1,18 @@
-#include "agents/client.h"
-
-#include "agents/client_diagnose.h"
-#include "agents/client_tls.h"
+#include "agents/client_state.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/units.h"
 #include "wire/wire.h"
 
 #include <errno.h>
-#include <poll.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include <nng/nng.h>
-#include <nng/protocol/reqrep0/req.h>
-
-/* nng sends a request again by itself when its connection breaks; by the clock it never needs to. */
-#define RESEND_MS (24 * 3600 * 1000)
-
-/*
- * How soon an agent is dialed again, always the same: a lease of half a second has to outlive the restart of
- * a front. nng 1.5.2 draws its pauses from minus to plus this, so that every second one is none at all;
- * pauses that grow would have grown to their longest within milliseconds.
- */
-#define REDIAL_WITHIN_MS 100
-
-/* A dial that takes longer than this is looked into; a handshake takes some 15 ms. */
-#define DIAGNOSE_AFTER_NS (250 * SQ_NS_PER_MILLISECOND)
-
 #define CLOSE_PATIENCE_S 2
 
-struct agent {
-    struct sq_client *client;
-    uint32_t host;
-    bool opened;
-    nng_socket socket;
-    bool dialing;
-    nng_dialer dialer;
-    uint32_t connections;   /* now */
-    uint64_t connected;     /* times so far */
-    uint64_t lost;          /* times so far */
-    uint32_t version;       /* the one that it was last heard to speak; 0: none yet */
-    struct sq_error reason; /* what the diagnosis said; SQ_OK: nothing yet, or that it can be reached */
-};
-
-enum stage { STAGE_SENDING, STAGE_RECEIVING, STAGE_DONE };
-
-/* One request under way. In exactly one of the client's two lists. */
-struct call {
-    struct sq_client *client;
-    struct call *next;
-    struct call *previous;
-    uint32_t host;
-    uint64_t tag;
-    enum sq_verb verb;
-    nng_ctx context;
-    nng_aio *aio;
-    enum stage stage;
-    bool given_up; /* the diagnosis says that waiting is of no use */
-    uint64_t sent_boot_ns;
-    uint64_t answered_boot_ns;
-    uint64_t timeout_ns;
-    uint64_t lost_before; /* the agent's `lost` when it was sent */
-    int result;           /* nng's error number */
-    uint32_t version;     /* that it was sent in */
-    uint8_t *bytes;       /* as it was sent, should it have to be said again in another version */
-    size_t length;
-    struct sq_error reason; /* why it was never sent; SQ_OK: it was */
-    nng_msg *answer;
-};
-
-struct call_list {
-    struct call *first;
-    struct call *last;
-};
-
-struct sq_client {
-    const struct sq_inventory *inventory;
-    struct sq_client_tls *tls; /* NULL: no TLS host */
-    struct sq_diagnoser *diagnoser;
-    int event_fd;
-    pthread_mutex_t mutex; /* guards the lists, `closing`, and of agents what callbacks change */
-    bool closing;
-    struct call_list under_way;
-    struct call_list done;
-    struct agent *agents; /* one per host */
-};
-
-static void list_add(struct call_list *list, struct call *call)
+void sq_call_list_add(struct call_list *list, struct call *call)
 {
     call->next = NULL;
     call->previous = list->last;
@@ -101,7 +23,7 @@ static void list_add(struct call_list *list, struct call *call)
     list->last = call;
 }
 
-static void list_remove(struct call_list *list, struct call *call)
+void sq_call_list_remove(struct call_list *list, struct call *call)
 {
     if (call->previous != NULL)
         call->previous->next = call->next;
@@ -129,8 +51,8 @@ static void finish(struct call *call, int result)
     call->stage = STAGE_DONE;
     call->result = result;
     call->answered_boot_ns = sq_boot_ns();
-    list_remove(&client->under_way, call);
-    list_add(&client->done, call);
+    sq_call_list_remove(&client->under_way, call);
+    sq_call_list_add(&client->done, call);
     uint64_t one = 1;
     /* The counter cannot overflow, and a wake-up that is pending already is enough. */
     (void)!write(client->event_fd, &one, sizeof(one));
@@ -163,69 +85,16 @@ static void on_progress(void *argument)
     (void)pthread_mutex_unlock(&client->mutex);
 }
 
-static void on_connection(nng_pipe pipe, nng_pipe_ev event, void *argument)
-{
-    (void)pipe;
-    struct agent *agent = argument;
-    (void)pthread_mutex_lock(&agent->client->mutex);
-    if (event == NNG_PIPE_EV_ADD_POST) {
-        agent->connections++;
-        agent->connected++;
-        agent->reason.code = SQ_OK;
-    } else if (agent->connections > 0) {
-        agent->connections--;
-        agent->lost++;
-        if (!agent->client->closing)
-            sq_diagnoser_ask(agent->client->diagnoser, agent->host, DIAGNOSE_AFTER_NS);
-    }
-    (void)pthread_mutex_unlock(&agent->client->mutex);
-}
-
-static bool diagnosis_wanted(void *cookie, uint32_t host)
-{
-    struct sq_client *client = cookie;
-    (void)pthread_mutex_lock(&client->mutex);
-    bool wanted = false;
-    if (client->agents[host].connections == 0)
-        for (struct call *call = client->under_way.first; call != NULL && !wanted; call = call->next)
-            wanted = call->host == host;
-    (void)pthread_mutex_unlock(&client->mutex);
-    return wanted;
-}
-
-/*
- * A host that was never connected and will not be is told at once. After that an agent that went away may be
- * on its way back (a restart): its requests wait their time out.
- */
-static void diagnosis_found(void *cookie, uint32_t host, const struct sq_error *reason)
-{
-    struct sq_client *client = cookie;
-    struct agent *agent = &client->agents[host];
-    (void)pthread_mutex_lock(&client->mutex);
-    if (agent->connections == 0) {
-        agent->reason = *reason;
-        for (struct call *call = client->under_way.first; call != NULL; call = call->next) {
-            if (call->host != host || agent->connected > 0 || reason->code != SQ_UNREACHABLE)
-                continue;
-            call->given_up = true;
-            nng_aio_cancel(call->aio);
-        }
-    }
-    (void)pthread_mutex_unlock(&client->mutex);
-}
-
-static bool is_tls(const struct sq_host *host)
-{
-    return strncmp(host->agent, "tls+", 4) == 0;
-}
-
-int sq_client_open(const struct sq_inventory *inventory, struct sq_client **result, struct sq_error *error)
+int sq_client_open(const struct sq_inventory *inventory, struct sq_loop *loop, struct sq_names *names,
+                   struct sq_client **result, struct sq_error *error)
 {
     struct sq_client *client = calloc(1, sizeof(*client));
     if (client == NULL)
         return sq_fail(error, SQ_SYSTEM, "out of memory");
     client->inventory = inventory;
-    client->event_fd = -1;
+    client->loop = loop;
+    client->names = names;
+    client->event_fd = client->wake_fd = -1;
     (void)pthread_mutex_init(&client->mutex, NULL);
     client->agents = calloc(inventory->host_count > 0 ? inventory->host_count : 1, sizeof(*client->agents));
     if (client->agents == NULL) {
@@ -236,7 +105,7 @@ int sq_client_open(const struct sq_inventory *inventory, struct sq_client **resu
     for (uint32_t i = 0; i < inventory->host_count; i++) {
         client->agents[i].client = client;
         client->agents[i].host = i;
-        tls = tls || is_tls(&inventory->hosts[i]);
+        tls = tls || sq_agent_is_tls(&inventory->hosts[i]);
     }
     if (tls && sq_client_tls_load(inventory, &client->tls, error) != 0)
         goto failed;
@@ -245,8 +114,7 @@ int sq_client_open(const struct sq_inventory *inventory, struct sq_client **resu
         (void)sq_fail_errno(error, errno, "cannot make an eventfd");
         goto failed;
     }
-    struct sq_diagnoser_calls calls = {diagnosis_wanted, diagnosis_found, client};
-    if (sq_diagnoser_start(inventory, client->tls, &calls, &client->diagnoser, error) != 0)
+    if (sq_client_dial_open(client, error) != 0)
         goto failed;
     *result = client;
     return 0;
@@ -307,7 +175,12 @@ void sq_client_close(struct sq_client *client)
     (void)pthread_mutex_lock(&client->mutex);
     client->closing = true;
     (void)pthread_mutex_unlock(&client->mutex);
-    sq_diagnoser_stop(client->diagnoser);
+    sq_client_dial_close(client);
+    while (client->waiting.first != NULL) {
+        struct call *call = client->waiting.first;
+        sq_call_list_remove(&client->waiting, call);
+        call_free(call);
+    }
     for (;;) {
         (void)pthread_mutex_lock(&client->mutex);
         struct call *call = client->under_way.first;
@@ -319,15 +192,15 @@ void sq_client_close(struct sq_client *client)
     }
     while (client->done.first != NULL) {
         struct call *call = client->done.first;
-        list_remove(&client->done, call);
+        sq_call_list_remove(&client->done, call);
         call_free(call);
     }
     if (!close_sockets(client))
         return;
     free(client->agents);
     sq_client_tls_free(client->tls);
-    if (client->event_fd >= 0)
-        (void)close(client->event_fd);
+    sq_cleanup_close(&client->event_fd);
+    sq_cleanup_close(&client->wake_fd);
     (void)pthread_mutex_destroy(&client->mutex);
     free(client);
 }
@@ -335,68 +208,6 @@ void sq_client_close(struct sq_client *client)
 int sq_client_fd(const struct sq_client *client)
 {
     return client->event_fd;
-}
-
-static int agent_open(struct sq_client *client, struct agent *agent, struct sq_error *error)
-{
-    int code = nng_req0_open(&agent->socket);
-    if (code != 0)
-        return sq_fail(error, SQ_SYSTEM, "cannot make a socket: %s", nng_strerror(code));
-    agent->opened = true;
-    code = nng_socket_set_ms(agent->socket, NNG_OPT_REQ_RESENDTIME, RESEND_MS);
-    if (code == 0)
-        code = nng_socket_set_ms(agent->socket, NNG_OPT_RECONNMINT, REDIAL_WITHIN_MS);
-    if (code == 0)
-        code = nng_socket_set_ms(agent->socket, NNG_OPT_RECONNMAXT, REDIAL_WITHIN_MS);
-    if (code == 0)
-        code = nng_socket_set_size(agent->socket, NNG_OPT_RECVMAXSZ, SQ_WIRE_BYTES_MAX);
-    if (code == 0)
-        code =
-            nng_pipe_notify(agent->socket, NNG_PIPE_EV_ADD_POST, on_connection, &client->agents[agent->host]);
-    if (code == 0)
-        code =
-            nng_pipe_notify(agent->socket, NNG_PIPE_EV_REM_POST, on_connection, &client->agents[agent->host]);
-    return code == 0 ? 0 : sq_fail(error, SQ_SYSTEM, "cannot set up a socket: %s", nng_strerror(code));
-}
-
-static int agent_dial(struct sq_client *client, struct agent *agent, struct sq_error *error)
-{
-    const struct sq_host *host = &client->inventory->hosts[agent->host];
-    if (!agent->opened && agent_open(client, agent, error) != 0)
-        return -1;
-    if (agent->dialing)
-        return 0;
-    int code = nng_dialer_create(&agent->dialer, agent->socket, host->agent);
-    if (code != 0)
-        return sq_fail(error, SQ_UNREACHABLE, "cannot dial: %s", nng_strerror(code));
-    if (is_tls(host)) {
-        nng_tls_config *config = NULL;
-        if (sq_client_tls_for(client->tls, host->name, &config, error) != 0) {
-            (void)nng_dialer_close(agent->dialer);
-            return -1;
-        }
-        code = nng_dialer_set_ptr(agent->dialer, NNG_OPT_TLS_CONFIG, config);
-        nng_tls_config_free(config); /* the dialer holds it now */
-        if (code == 0)
-            code = nng_dialer_set_bool(agent->dialer, NNG_OPT_TCP_KEEPALIVE, true);
-    }
-    if (code == 0)
-        code = nng_dialer_start(agent->dialer, NNG_FLAG_NONBLOCK);
-    if (code != 0) {
-        (void)nng_dialer_close(agent->dialer);
-        return sq_fail(error, SQ_UNREACHABLE, "cannot dial: %s", nng_strerror(code));
-    }
-    agent->dialing = true;
-    return 0;
-}
-
-/* A dialer that had no success is taken away, so that nothing keeps knocking at a door that said no. */
-static void agent_hang_up(struct agent *agent)
-{
-    if (!agent->dialing)
-        return;
-    (void)nng_dialer_close(agent->dialer);
-    agent->dialing = false;
 }
 
 static struct call *call_make(struct sq_client *client, uint32_t host, uint64_t tag, enum sq_verb verb)
@@ -416,11 +227,11 @@ static struct call *call_make(struct sq_client *client, uint32_t host, uint64_t 
 }
 
 /* Fail a call that could not even start: its answer waits like any other. */
-static void fail_early(struct sq_client *client, struct call *call, const struct sq_error *reason)
+void sq_client_fail_early(struct sq_client *client, struct call *call, const struct sq_error *reason)
 {
     (void)pthread_mutex_lock(&client->mutex);
     call->reason = *reason;
-    list_add(&client->under_way, call);
+    sq_call_list_add(&client->under_way, call);
     finish(call, NNG_ECANCELED);
     (void)pthread_mutex_unlock(&client->mutex);
 }
@@ -440,52 +251,65 @@ static int put_bytes(struct call *call, const uint8_t *bytes, size_t length, str
     return 0;
 }
 
-/* Everything up to the sending itself. On failure the message is gone. */
-static int make_ready(struct call *call, const uint8_t *bytes, size_t length, nng_msg **message,
-                      struct sq_error *error)
+/* On failure the message is gone. */
+static int make_message(struct call *call, nng_msg **message, struct sq_error *error)
 {
-    struct agent *agent = &call->client->agents[call->host];
-    if (put_bytes(call, bytes, length, error) != 0 || agent_dial(call->client, agent, error) != 0)
-        return -1;
     int code = nng_msg_alloc(message, 0);
     if (code == 0 && (code = nng_msg_append(*message, call->bytes, call->length)) == 0 &&
-        (code = nng_ctx_open(&call->context, agent->socket)) == 0)
+        (code = nng_ctx_open(&call->context, call->client->agents[call->host].socket)) == 0)
         return 0;
     if (*message != NULL)
         nng_msg_free(*message);
     return sq_fail(error, SQ_SYSTEM, "cannot send: %s", nng_strerror(code));
 }
 
-/* `bytes` are a request in our own version. */
-static int send_bytes(struct sq_client *client, uint32_t host, uint64_t tag, enum sq_verb verb,
-                      const uint8_t *bytes, size_t length, uint64_t timeout_ns, struct sq_error *error)
+void sq_call_start(struct call *call)
 {
-    struct agent *agent = &client->agents[host];
-    struct call *call = call_make(client, host, tag, verb);
+    struct sq_client *client = call->client;
+    struct agent *agent = &client->agents[call->host];
     nng_msg *message = NULL;
+    struct sq_error reason = {0};
+    if (make_message(call, &message, &reason) != 0) {
+        sq_client_fail_early(client, call, &reason);
+        return;
+    }
+    uint64_t left_ns = sq_ns_sub(sq_ns_add(call->sent_boot_ns, call->timeout_ns), sq_boot_ns());
+    nng_aio_set_timeout(call->aio, to_ms(left_ns));
+    nng_aio_set_msg(call->aio, message);
+    (void)pthread_mutex_lock(&client->mutex);
+    call->stage = STAGE_SENDING;
+    call->lost_before = agent->lost;
+    sq_call_list_add(&client->under_way, call);
+    bool connected = agent->connections > 0;
+    (void)pthread_mutex_unlock(&client->mutex);
+    nng_ctx_send(call->context, call->aio);
+    if (!connected)
+        sq_diagnoser_ask(client->diagnoser, call->host, SQ_DIAGNOSE_AFTER_NS);
+}
+
+int sq_client_send_bytes(struct sq_client *client, uint32_t host, uint64_t tag, enum sq_verb verb,
+                         const uint8_t *bytes, size_t length, uint64_t timeout_ns, struct sq_error *error)
+{
+    struct call *call = call_make(client, host, tag, verb);
     struct sq_error reason = {0};
     if (call == NULL)
         return sq_fail(error, SQ_SYSTEM, "out of memory");
     call->sent_boot_ns = sq_boot_ns();
     call->timeout_ns = timeout_ns;
-    if (make_ready(call, bytes, length, &message, &reason) != 0) {
-        fail_early(client, call, &reason);
-        return 0;
-    }
-    nng_aio_set_timeout(call->aio, to_ms(timeout_ns));
-    nng_aio_set_msg(call->aio, message);
-    (void)pthread_mutex_lock(&client->mutex);
-    call->lost_before = agent->lost;
-    list_add(&client->under_way, call);
-    bool connected = agent->connections > 0;
-    (void)pthread_mutex_unlock(&client->mutex);
-    nng_ctx_send(call->context, call->aio);
-    if (!connected)
-        sq_diagnoser_ask(client->diagnoser, host, DIAGNOSE_AFTER_NS);
+    int dialed = put_bytes(call, bytes, length, &reason) != 0
+                     ? -1
+                     : sq_agent_dial(client, &client->agents[host], &reason);
+    if (dialed < 0)
+        sq_client_fail_early(client, call, &reason);
+    else if (dialed == 0)
+        sq_client_await_dial(client, call);
+    else
+        sq_call_start(call);
     return 0;
 }
 
-static int encode(const struct sq_request *request, uint8_t **bytes, size_t *length, struct sq_error *error)
+int sq_client_encode(const struct sq_request *request, uint8_t **bytes, size_t *length,
+                     struct sq_error *error)
 {
     sq_autofree struct sq_request *copy = malloc(sizeof(*copy));
     if (copy == NULL)
@@ -500,9 +324,9 @@ int sq_client_send(struct sq_client *client, uint32_t host, uint64_t tag, const 
 {
     sq_autofree uint8_t *bytes = NULL;
     size_t length = 0;
-    if (encode(request, &bytes, &length, error) != 0)
+    if (sq_client_encode(request, &bytes, &length, error) != 0)
         return -1;
-    return send_bytes(client, host, tag, request->verb, bytes, length, timeout_ns, error);
+    return sq_client_send_bytes(client, host, tag, request->verb, bytes, length, timeout_ns, error);
 }
 
 /* No answer came: why? With what the diagnosis found out, copied under the mutex. */
@@ -561,8 +385,8 @@ static bool ask_again(struct sq_client *client, struct call *call, struct sq_ans
     if (!is_gap)
         return false;
     uint64_t left_ns = sq_ns_sub(sq_ns_add(call->sent_boot_ns, call->timeout_ns), sq_boot_ns());
-    if (send_bytes(client, call->host, call->tag, call->verb, call->bytes, call->length, left_ns,
-                   &answer->error) == 0)
+    if (sq_client_send_bytes(client, call->host, call->tag, call->verb, call->bytes, call->length, left_ns,
+                             &answer->error) == 0)
         return true;
     answer->failed = true;
     return false;
@@ -580,7 +404,7 @@ static struct call *take_done(struct sq_client *client, bool *of_no_use, struct 
         (void)pthread_mutex_unlock(&client->mutex);
         return NULL;
     }
-    list_remove(&client->done, call);
+    sq_call_list_remove(&client->done, call);
     const struct agent *agent = &client->agents[call->host];
     *of_no_use = (call->given_up || call->reason.code != SQ_OK) && agent->connected == 0;
     for (struct call *other = client->under_way.first; other != NULL && *of_no_use; other = other->next)
@@ -622,54 +446,8 @@ bool sq_client_next(struct sq_client *client, struct sq_answer *answer)
             const struct sq_host *host = &client->inventory->hosts[answer->host];
             (void)sq_fail_in(&answer->error, "%s (%s)", host->name, host->agent);
             if (of_no_use)
-                agent_hang_up(&client->agents[answer->host]);
+                sq_agent_hang_up(&client->agents[answer->host]);
         }
         return true;
     }
-}
-
-/* Until the eventfd is readable: 1. Until the interrupt is: 0. */
-static int wait_for_answer(struct sq_client *client, int interrupt_fd)
-{
-    struct pollfd fds[2] = {{.fd = client->event_fd, .events = POLLIN},
-                            {.fd = interrupt_fd, .events = POLLIN}};
-    while (poll(fds, interrupt_fd >= 0 ? 2 : 1, -1) < 0)
-        if (errno != EINTR)
-            return 0;
-    return interrupt_fd >= 0 && fds[1].revents != 0 ? 0 : 1;
-}
-
-/* Tags of sq_client_ask, apart from a caller's own small numbers. */
-#define ASK_TAG (UINT64_C(1) << 63)
-
-int sq_client_ask(struct sq_client *client, const uint32_t *hosts, uint32_t host_count,
-                  const struct sq_request *request, uint64_t timeout_ns, int interrupt_fd,
-                  struct sq_answer *answers, struct sq_error *error)
-{
-    sq_autofree uint8_t *bytes = NULL;
-    size_t length = 0;
-    if (encode(request, &bytes, &length, error) != 0)
-        return -1;
-    static uint32_t round;
-    uint64_t tag = ASK_TAG | (uint64_t)(round++ & 0x7fffffff) << 32;
-    for (uint32_t i = 0; i < host_count; i++)
-        if (send_bytes(client, hosts[i], tag | i, request->verb, bytes, length, timeout_ns, error) != 0)
-            return -1;
-    sq_autofree struct sq_answer *answer = malloc(sizeof(*answer));
-    if (answer == NULL)
-        return sq_fail(error, SQ_SYSTEM, "out of memory");
-    for (uint32_t left = host_count; left > 0;) {
-        if (!sq_client_next(client, answer)) {
-            if (wait_for_answer(client, interrupt_fd) == 0)
-                return sq_fail(error, SQ_ABORTED, "interrupted while waiting for %u of %u hosts", left,
-                               host_count);
-            continue;
-        }
-        uint32_t i = (uint32_t)(answer->tag & 0xffffffff);
-        if ((answer->tag & ~UINT64_C(0xffffffff)) != tag || i >= host_count)
-            continue; /* of an earlier, interrupted round */
-        answers[i] = *answer;
-        left--;
-    }
-    return 0;
 }

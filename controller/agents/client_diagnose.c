@@ -6,32 +6,34 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netdb.h>
-#include <poll.h>
-#include <pthread.h>
-#include <signal.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <mbedtls/net_sockets.h>
 
-#define ACTIVE_MAX    64 /* looks under way at once */
-#define STAGE_NS      SQ_NS_PER_SECOND
-#define LOOK_AGAIN_NS SQ_NS_PER_SECOND
+#define ACTIVE_MAX     64 /* looks under way at once */
+#define SHAKING_MAX    2  /* of those: a handshake takes the loop's thread some 15 ms of processor time */
+#define STAGE_NS       SQ_NS_PER_SECOND
+#define LOOK_AGAIN_NS  SQ_NS_PER_SECOND
+#define KNOCK_AGAIN_NS (100 * SQ_NS_PER_MILLISECOND)
 
 enum stage { STAGE_WAITING, STAGE_CONNECTING, STAGE_SHAKING_HANDS };
 
 struct look {
+    struct sq_diagnoser *diagnoser;
     struct look *next;
+    struct look *previous;
     uint32_t host;
     enum stage stage;
     uint64_t due_boot_ns; /* WAITING: when its turn comes; else: when patience ends */
     int fd;
-    short events; /* what poll waits for */
+    struct sq_loop_source *source;
+    bool knock;     /* a connection is enough, and ACTIVE_MAX does not count it */
+    bool held_back; /* connected, and waits for somebody else's handshake */
     bool has_ssl;
     mbedtls_ssl_context ssl;
 };
@@ -40,15 +42,12 @@ struct sq_diagnoser {
     const struct sq_inventory *inventory;
     const struct sq_client_tls *tls;
     struct sq_diagnoser_calls calls;
-    int wake_fd;
-    bool started;
-    pthread_t thread;
-    pthread_mutex_t mutex; /* guards `stop`, `asked` and `arrived` */
-    bool stop;
+    struct sq_loop *loop;
+    struct sq_loop_source *timer;
     bool *asked; /* per host: a look exists */
-    struct look *arrived;
-    struct look *looks; /* the thread's own */
+    struct look *looks;
     uint32_t active;
+    uint32_t shaking;
 };
 
 static bool is_tls(const struct sq_host *host)
@@ -56,23 +55,20 @@ static bool is_tls(const struct sq_host *host)
     return strncmp(host->agent, "tls+", 4) == 0;
 }
 
-static void wake(const struct sq_diagnoser *diagnoser)
+static void look_reset(struct look *look)
 {
-    uint64_t one = 1;
-    (void)!write(diagnoser->wake_fd, &one, sizeof(one));
-}
-
-static void look_reset(struct sq_diagnoser *diagnoser, struct look *look)
-{
+    struct sq_diagnoser *diagnoser = look->diagnoser;
     if (look->has_ssl)
         mbedtls_ssl_free(&look->ssl);
     look->has_ssl = false;
-    if (look->fd >= 0)
-        (void)close(look->fd);
+    sq_loop_remove(look->source);
+    look->source = NULL;
+    sq_cleanup_close(&look->fd);
     look->fd = -1;
-    if (look->stage != STAGE_WAITING)
-        diagnoser->active--;
+    diagnoser->active -= look->stage != STAGE_WAITING && !look->knock;
+    diagnoser->shaking -= look->stage == STAGE_SHAKING_HANDS;
     look->stage = STAGE_WAITING;
+    look->held_back = false;
 }
 
 /* ---- What went wrong, in words ---- */
@@ -192,62 +188,49 @@ static int bio_receive(void *context, unsigned char *bytes, size_t size)
     return errno == ECONNRESET ? MBEDTLS_ERR_NET_CONN_RESET : MBEDTLS_ERR_NET_RECV_FAILED;
 }
 
-/* "tls+tcp://address:port" or "tls+tcp://[address]:port"; a name instead of an address is looked up, which
- * blocks. */
-static int resolve(const char *url, struct addrinfo **addresses, struct sq_error *reason)
+static int address_of(const struct look *look, struct sockaddr_storage *storage, socklen_t *size,
+                      struct sq_error *reason)
 {
-    char host[SQ_AGENT_URL_MAX];
-    const char *start = strstr(url, "://");
-    (void)sq_text_copy(host, sizeof(host), start != NULL ? start + 3 : url);
-    char *colon = strrchr(host, ':');
-    if (colon == NULL)
-        return sq_fail(reason, SQ_UNREACHABLE, "the URL has no port");
-    *colon = '\0';
-    char *name = host;
-    size_t length = strlen(name);
-    if (length >= 2 && name[0] == '[' && name[length - 1] == ']') {
-        name[length - 1] = '\0';
-        name++;
+    const struct sq_diagnoser *diagnoser = look->diagnoser;
+    const struct sq_host *host = &diagnoser->inventory->hosts[look->host];
+    if (is_tls(host)) {
+        const struct sockaddr_storage *known = diagnoser->calls.address(diagnoser->calls.cookie, look->host);
+        if (known == NULL)
+            return sq_fail(reason, SQ_TIMEOUT, "its address is not known yet");
+        *storage = *known;
+        *size = known->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+        return 0;
     }
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
-    int code = getaddrinfo(name, colon + 1, &hints, addresses);
-    if (code == EAI_NONAME) {
-        hints.ai_flags = AI_NUMERICSERV;
-        code = getaddrinfo(name, colon + 1, &hints, addresses);
-    }
-    return code == 0 ? 0 : sq_fail(reason, SQ_UNREACHABLE, "cannot find '%s': %s", name, gai_strerror(code));
+    struct sockaddr_un *address = (struct sockaddr_un *)storage;
+    address->sun_family = AF_UNIX;
+    *size = sizeof(*address);
+    if (!sq_text_copy(address->sun_path, sizeof(address->sun_path), host->agent + strlen("ipc://")))
+        return sq_fail(reason, SQ_UNREACHABLE, "the socket's path is longer than %zu bytes",
+                       sizeof(address->sun_path) - 1);
+    return 0;
 }
 
+static void on_ready(void *cookie, uint32_t events);
+
 /* Start a non-blocking connection. Returns 0 (under way or there) or -1 with the reason. */
-static int look_connect(const struct sq_host *host, struct look *look, struct sq_error *reason)
+static int look_connect(struct look *look, struct sq_error *reason)
 {
     struct sockaddr_storage storage = {0};
-    socklen_t size;
-    if (is_tls(host)) {
-        struct addrinfo *addresses = NULL;
-        if (resolve(host->agent, &addresses, reason) != 0)
-            return -1;
-        size = addresses->ai_addrlen;
-        memcpy(&storage, addresses->ai_addr, size);
-        freeaddrinfo(addresses);
-    } else {
-        struct sockaddr_un *address = (struct sockaddr_un *)&storage;
-        address->sun_family = AF_UNIX;
-        if (!sq_text_copy(address->sun_path, sizeof(address->sun_path), host->agent + strlen("ipc://")))
-            return sq_fail(reason, SQ_UNREACHABLE, "the socket's path is longer than %zu bytes",
-                           sizeof(address->sun_path) - 1);
-        size = sizeof(*address);
-    }
+    socklen_t size = 0;
+    if (address_of(look, &storage, &size, reason) != 0)
+        return -1;
     look->fd = socket(storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (look->fd < 0)
-        return sq_fail_errno(reason, errno, "cannot make a socket");
-    if (connect(look->fd, (const struct sockaddr *)&storage, size) != 0 && errno != EINPROGRESS &&
-        errno != EAGAIN) {
-        explain_connect(errno, host, reason);
+    if (look->fd < 0) {
+        (void)sq_fail_errno(reason, errno, "cannot make a socket");
+        reason->code = SQ_TIMEOUT; /* others' may be closed by then */
         return -1;
     }
-    look->events = POLLOUT;
-    return 0;
+    if (connect(look->fd, (const struct sockaddr *)&storage, size) != 0 && errno != EINPROGRESS &&
+        errno != EAGAIN) {
+        explain_connect(errno, &look->diagnoser->inventory->hosts[look->host], reason);
+        return -1;
+    }
+    return sq_loop_add_fd(look->diagnoser->loop, look->fd, EPOLLOUT, on_ready, look, &look->source, reason);
 }
 
 /* Go on with a handshake. 1: done, or failed with `reason` filled in; 0: under way. */
@@ -265,9 +248,10 @@ static int look_shake_hands(const struct sq_diagnoser *diagnoser, struct look *l
         mbedtls_ssl_set_bio(&look->ssl, look, bio_send, bio_receive, NULL);
     }
     int code = mbedtls_ssl_handshake(&look->ssl);
-    look->events = code == MBEDTLS_ERR_SSL_WANT_WRITE ? POLLOUT : POLLIN;
-    if (code == MBEDTLS_ERR_SSL_WANT_READ || code == MBEDTLS_ERR_SSL_WANT_WRITE)
-        return 0;
+    if (code == MBEDTLS_ERR_SSL_WANT_READ || code == MBEDTLS_ERR_SSL_WANT_WRITE) {
+        uint32_t events = code == MBEDTLS_ERR_SSL_WANT_WRITE ? EPOLLOUT : EPOLLIN;
+        return sq_loop_set_events(look->source, events, reason) != 0;
+    }
     /* The verdict on its certificate comes first: an agent with a wrong one would have refused us as well. */
     uint32_t flags = mbedtls_ssl_get_verify_result(&look->ssl);
     if (flags != 0 && flags != UINT32_MAX)
@@ -279,207 +263,200 @@ static int look_shake_hands(const struct sq_diagnoser *diagnoser, struct look *l
     return 1;
 }
 
-/* Take a look one step further. 1: it has a result in `reason`; 0: not yet. */
-static int look_go_on(struct sq_diagnoser *diagnoser, struct look *look, uint64_t now_ns, bool ready,
-                      struct sq_error *reason)
+/* Patience is over. */
+static void give_up(const struct look *look, struct sq_error *reason)
 {
+    if (look->stage == STAGE_CONNECTING)
+        explain_connect(ETIMEDOUT, &look->diagnoser->inventory->hosts[look->host], reason);
+    else
+        (void)sq_fail(
+            reason, SQ_TIMEOUT,
+            "it accepts connections but does not go on with TLS: the agent hangs, or is no squalld");
+}
+
+/* The connection is there, or failed. As in look_go_on. */
+static int look_connected(struct look *look, uint64_t now_boot_ns, struct sq_error *reason)
+{
+    struct sq_diagnoser *diagnoser = look->diagnoser;
     const struct sq_host *host = &diagnoser->inventory->hosts[look->host];
-    if (look->stage == STAGE_WAITING) {
-        look->stage = STAGE_CONNECTING;
-        look->due_boot_ns = sq_ns_add(now_ns, STAGE_NS);
-        diagnoser->active++;
-        return look_connect(host, look, reason) != 0;
-    }
-    if (!ready) {
-        if (now_ns < look->due_boot_ns)
-            return 0;
-        if (look->stage == STAGE_CONNECTING)
-            explain_connect(ETIMEDOUT, host, reason);
-        else
-            (void)sq_fail(
-                reason, SQ_TIMEOUT,
-                "it accepts connections but does not go on with TLS: the agent hangs, or is no squalld");
+    int number = 0;
+    socklen_t size = sizeof(number);
+    if (getsockopt(look->fd, SOL_SOCKET, SO_ERROR, &number, &size) != 0)
+        number = errno;
+    if (number != 0) {
+        explain_connect(number, host, reason);
         return 1;
     }
-    if (look->stage == STAGE_CONNECTING) {
-        int number = 0;
-        socklen_t size = sizeof(number);
-        if (getsockopt(look->fd, SOL_SOCKET, SO_ERROR, &number, &size) != 0)
-            number = errno;
-        if (number != 0) {
-            explain_connect(number, host, reason);
-            return 1;
-        }
-        if (!is_tls(host) || diagnoser->tls == NULL)
-            return 1;
-        look->stage = STAGE_SHAKING_HANDS;
-        look->due_boot_ns = sq_ns_add(now_ns, STAGE_NS);
-    }
+    if (look->knock || !is_tls(host) || diagnoser->tls == NULL)
+        return 1;
+    look->due_boot_ns = sq_ns_add(now_boot_ns, STAGE_NS);
+    look->held_back = diagnoser->shaking >= SHAKING_MAX;
+    if (look->held_back)
+        return sq_loop_set_events(look->source, 0, reason) != 0;
+    look->stage = STAGE_SHAKING_HANDS;
+    diagnoser->shaking++;
     return look_shake_hands(diagnoser, look, reason);
 }
 
-/* ---- The thread ---- */
-
-/* Take in what was asked since. False: stop. */
-static bool take_arrived(struct sq_diagnoser *diagnoser)
+/* Take a look one step further. 1: it has a result in `reason`; 0: not yet. */
+static int look_go_on(struct look *look, uint64_t now_boot_ns, bool ready, struct sq_error *reason)
 {
-    uint64_t count;
-    (void)!read(diagnoser->wake_fd, &count, sizeof(count));
-    (void)pthread_mutex_lock(&diagnoser->mutex);
-    while (diagnoser->arrived != NULL) {
-        struct look *look = diagnoser->arrived;
-        diagnoser->arrived = look->next;
-        look->next = diagnoser->looks;
-        diagnoser->looks = look;
+    if (look->stage == STAGE_WAITING) {
+        look->stage = STAGE_CONNECTING;
+        look->due_boot_ns = sq_ns_add(now_boot_ns, STAGE_NS);
+        look->diagnoser->active += !look->knock;
+        return look_connect(look, reason) != 0;
     }
-    bool stop = diagnoser->stop;
-    (void)pthread_mutex_unlock(&diagnoser->mutex);
-    return !stop;
+    if (ready || (look->held_back && look->diagnoser->shaking < SHAKING_MAX))
+        return look->stage == STAGE_CONNECTING ? look_connected(look, now_boot_ns, reason)
+                                               : look_shake_hands(look->diagnoser, look, reason);
+    if (look->held_back || now_boot_ns < look->due_boot_ns)
+        return 0;
+    give_up(look, reason);
+    return 1;
 }
 
-static void forget(struct sq_diagnoser *diagnoser, struct look **place)
+/* ---- All looks ---- */
+
+static void forget(struct look *look)
 {
-    struct look *look = *place;
-    *place = look->next;
-    (void)pthread_mutex_lock(&diagnoser->mutex);
+    struct sq_diagnoser *diagnoser = look->diagnoser;
+    look_reset(look);
     diagnoser->asked[look->host] = false;
-    (void)pthread_mutex_unlock(&diagnoser->mutex);
+    if (look->previous != NULL)
+        look->previous->next = look->next;
+    else
+        diagnoser->looks = look->next;
+    if (look->next != NULL)
+        look->next->previous = look->previous;
     free(look);
 }
 
-/* Give one look its turn. True: it is over. */
-static bool turn(struct sq_diagnoser *diagnoser, struct look *look, bool ready)
+/* Give one look its turn; it may be over then, and gone. */
+static void turn(struct look *look, bool ready)
 {
-    uint64_t now_ns = sq_boot_ns();
+    struct sq_diagnoser *diagnoser = look->diagnoser;
+    uint64_t now_boot_ns = sq_loop_now_boot_ns(diagnoser->loop);
     if (look->stage == STAGE_WAITING) {
-        if (now_ns < look->due_boot_ns || diagnoser->active >= ACTIVE_MAX)
-            return false;
-        if (!diagnoser->calls.wanted(diagnoser->calls.cookie, look->host))
-            return true;
+        if (now_boot_ns < look->due_boot_ns || (!look->knock && diagnoser->active >= ACTIVE_MAX))
+            return;
+        if (!diagnoser->calls.wanted(diagnoser->calls.cookie, look->host)) {
+            forget(look);
+            return;
+        }
     }
     struct sq_error reason = {.code = SQ_OK};
-    if (look_go_on(diagnoser, look, now_ns, ready, &reason) == 0)
-        return false;
-    look_reset(diagnoser, look);
-    diagnoser->calls.found(diagnoser->calls.cookie, look->host, &reason);
+    if (look_go_on(look, now_boot_ns, ready, &reason) == 0)
+        return;
+    uint32_t host = look->host;
+    look_reset(look);
+    look->due_boot_ns = sq_ns_add(now_boot_ns, look->knock ? KNOCK_AGAIN_NS : LOOK_AGAIN_NS);
     if (reason.code != SQ_TIMEOUT)
-        return true;
-    look->due_boot_ns = sq_ns_add(sq_boot_ns(), LOOK_AGAIN_NS);
-    return false;
+        forget(look);
+    diagnoser->calls.found(diagnoser->calls.cookie, host, &reason); /* may ask for another look at it */
 }
 
-static void *diagnose(void *argument)
+/* When somebody's turn comes, or patience ends. */
+static void arm(struct sq_diagnoser *diagnoser)
 {
-    struct sq_diagnoser *diagnoser = argument;
-    while (take_arrived(diagnoser)) {
-        struct pollfd fds[1 + ACTIVE_MAX] = {{.fd = diagnoser->wake_fd, .events = POLLIN}};
-        struct look *polled[1 + ACTIVE_MAX] = {NULL};
-        nfds_t count = 1;
-        uint64_t next_boot_ns = UINT64_MAX;
-        for (struct look *look = diagnoser->looks; look != NULL; look = look->next) {
-            bool blocked = look->stage == STAGE_WAITING && diagnoser->active >= ACTIVE_MAX;
-            if (!blocked && look->due_boot_ns < next_boot_ns)
-                next_boot_ns = look->due_boot_ns;
-            if (look->stage != STAGE_WAITING) {
-                polled[count] = look;
-                fds[count++] = (struct pollfd){.fd = look->fd, .events = look->events};
-            }
-        }
-        uint64_t left_ns = sq_ns_sub(next_boot_ns, sq_boot_ns());
-        int wait_ms =
-            next_boot_ns == UINT64_MAX ? -1 : (int)(left_ns / SQ_NS_PER_MILLISECOND) + (left_ns > 0);
-        if (poll(fds, count, wait_ms) < 0)
-            continue;
-        for (struct look **place = &diagnoser->looks; *place != NULL;) {
-            bool ready = false;
-            for (nfds_t i = 1; i < count; i++)
-                ready = ready || (polled[i] == *place && fds[i].revents != 0);
-            if (turn(diagnoser, *place, ready))
-                forget(diagnoser, place);
-            else
-                place = &(*place)->next;
-        }
+    uint64_t next_boot_ns = UINT64_MAX;
+    for (const struct look *look = diagnoser->looks; look != NULL; look = look->next) {
+        bool blocked = look->stage == STAGE_WAITING ? !look->knock && diagnoser->active >= ACTIVE_MAX
+                                                    : look->held_back && diagnoser->shaking >= SHAKING_MAX;
+        if (!blocked && look->due_boot_ns < next_boot_ns)
+            next_boot_ns = look->due_boot_ns;
+        if (look->held_back && !blocked)
+            next_boot_ns = 1; /* at once */
     }
-    return NULL;
+    sq_loop_arm(diagnoser->timer, next_boot_ns == UINT64_MAX ? 0 : next_boot_ns);
 }
 
-/* The thread takes no signals: those are the main thread's. */
-static int start_thread(struct sq_diagnoser *diagnoser)
+static void on_ready(void *cookie, uint32_t events)
 {
-    sigset_t all;
-    sigset_t before;
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    int code = pthread_create(&diagnoser->thread, NULL, diagnose, diagnoser);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    diagnoser->started = code == 0;
-    return code == 0 ? 0 : -1;
+    struct look *look = cookie;
+    struct sq_diagnoser *diagnoser = look->diagnoser;
+    (void)events;
+    turn(look, true);
+    arm(diagnoser);
 }
 
-int sq_diagnoser_start(const struct sq_inventory *inventory, const struct sq_client_tls *tls,
-                       const struct sq_diagnoser_calls *calls, struct sq_diagnoser **result,
-                       struct sq_error *error)
+static void on_time(void *cookie)
+{
+    struct sq_diagnoser *diagnoser = cookie;
+    for (struct look *look = diagnoser->looks, *next; look != NULL; look = next) {
+        next = look->next;
+        turn(look, false);
+    }
+    arm(diagnoser);
+}
+
+int sq_diagnoser_open(struct sq_loop *loop, const struct sq_inventory *inventory,
+                      const struct sq_client_tls *tls, const struct sq_diagnoser_calls *calls,
+                      struct sq_diagnoser **result, struct sq_error *error)
 {
     struct sq_diagnoser *diagnoser = calloc(1, sizeof(*diagnoser));
     if (diagnoser == NULL)
         return sq_fail(error, SQ_SYSTEM, "out of memory");
+    diagnoser->loop = loop;
     diagnoser->inventory = inventory;
     diagnoser->tls = tls;
     diagnoser->calls = *calls;
-    (void)pthread_mutex_init(&diagnoser->mutex, NULL);
-    diagnoser->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     diagnoser->asked = calloc(inventory->host_count > 0 ? inventory->host_count : 1, sizeof(bool));
-    if (diagnoser->wake_fd < 0 || diagnoser->asked == NULL || start_thread(diagnoser) != 0) {
-        sq_diagnoser_stop(diagnoser);
-        return sq_fail(error, SQ_SYSTEM, "out of memory, threads or file descriptors");
+    if (diagnoser->asked == NULL ||
+        sq_loop_add_timer(loop, on_time, diagnoser, &diagnoser->timer, error) != 0) {
+        sq_diagnoser_close(diagnoser);
+        return sq_fail(error, SQ_SYSTEM, "out of memory");
     }
     *result = diagnoser;
     return 0;
 }
 
-void sq_diagnoser_stop(struct sq_diagnoser *diagnoser)
+void sq_diagnoser_close(struct sq_diagnoser *diagnoser)
 {
     if (diagnoser == NULL)
         return;
-    if (diagnoser->started) {
-        (void)pthread_mutex_lock(&diagnoser->mutex);
-        diagnoser->stop = true;
-        (void)pthread_mutex_unlock(&diagnoser->mutex);
-        wake(diagnoser);
-        (void)pthread_join(diagnoser->thread, NULL);
-        (void)take_arrived(diagnoser);
-    }
-    while (diagnoser->looks != NULL) {
-        struct look *look = diagnoser->looks;
-        diagnoser->looks = look->next;
-        look_reset(diagnoser, look);
-        free(look);
-    }
-    if (diagnoser->wake_fd >= 0)
-        (void)close(diagnoser->wake_fd);
+    while (diagnoser->looks != NULL)
+        forget(diagnoser->looks);
+    sq_loop_remove(diagnoser->timer);
     free(diagnoser->asked);
-    (void)pthread_mutex_destroy(&diagnoser->mutex);
     free(diagnoser);
+}
+
+/* NULL: out of memory. */
+static struct look *look_new(struct sq_diagnoser *diagnoser, uint32_t host)
+{
+    struct look *look = calloc(1, sizeof(*look));
+    if (look == NULL)
+        return NULL;
+    look->diagnoser = diagnoser;
+    look->host = host;
+    look->fd = -1;
+    look->next = diagnoser->looks;
+    if (look->next != NULL)
+        look->next->previous = look;
+    diagnoser->looks = look;
+    diagnoser->asked[host] = true;
+    return look;
 }
 
 void sq_diagnoser_ask(struct sq_diagnoser *diagnoser, uint32_t host, uint64_t after_ns)
 {
-    struct look *look = calloc(1, sizeof(*look));
+    struct look *look = diagnoser->asked[host] ? NULL : look_new(diagnoser, host);
     if (look == NULL)
-        return; /* the request then ends with its timeout, unexplained */
-    look->host = host;
-    look->fd = -1;
-    look->due_boot_ns = sq_ns_add(sq_boot_ns(), after_ns);
-    (void)pthread_mutex_lock(&diagnoser->mutex);
-    bool known = diagnoser->asked[host];
-    if (!known) {
-        diagnoser->asked[host] = true;
-        look->next = diagnoser->arrived;
-        diagnoser->arrived = look;
-    }
-    (void)pthread_mutex_unlock(&diagnoser->mutex);
-    if (known)
-        free(look);
-    else
-        wake(diagnoser);
+        return; /* or the request ends with its timeout, unexplained */
+    look->due_boot_ns = sq_ns_add(sq_loop_now_boot_ns(diagnoser->loop), after_ns);
+    arm(diagnoser);
+}
+
+void sq_diagnoser_knock(struct sq_diagnoser *diagnoser, uint32_t host)
+{
+    struct look *look = diagnoser->asked[host] ? diagnoser->looks : look_new(diagnoser, host);
+    while (look != NULL && look->host != host)
+        look = look->next;
+    if (look == NULL)
+        return;
+    look_reset(look);
+    look->knock = true;
+    look->due_boot_ns = sq_loop_now_boot_ns(diagnoser->loop);
+    arm(diagnoser);
 }

@@ -4,6 +4,7 @@
 #include "common/clock.h"
 #include "common/file.h"
 #include "common/text.h"
+#include "loop/loop.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +20,6 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define HOST_POLICY "/etc/squall/policy.yaml"
@@ -29,6 +29,7 @@
     "allow: [network.*, cpu.stress, memory.stress]\nmax-duration: 10m\nprotect: {ports: [22]}\n"
 #define START_NS      (10 * SQ_NS_PER_SECOND)
 #define STOP_NS       (60 * SQ_NS_PER_SECOND)
+#define LOOK_AGAIN_NS (20 * SQ_NS_PER_MILLISECOND)
 #define EXIT_NOT_RUN  127
 #define LOG_BYTES_MAX 65536
 
@@ -249,10 +250,49 @@ static bool answers(const struct sq_local_agent *agent)
     return fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0;
 }
 
-static void pause_a_little(void)
+/* Waits for the keeper, or for a socket that answers. */
+struct watch {
+    struct sq_local_agent *agent;
+    struct sq_loop *loop;
+    struct sq_loop_source *child;
+    struct sq_loop_source *timer; /* NULL: nobody looks whether it answers */
+    bool answers;
+    bool ended; /* with `status` */
+    int status;
+};
+
+static void on_ended(void *cookie, int wait_status)
 {
-    struct timespec pause = {.tv_nsec = 20000000};
-    (void)nanosleep(&pause, NULL);
+    struct watch *watch = cookie;
+    watch->ended = true;
+    watch->status = wait_status;
+    watch->agent->keeper = 0;
+}
+
+static void on_look(void *cookie)
+{
+    struct watch *watch = cookie;
+    watch->answers = answers(watch->agent);
+    sq_loop_arm(watch->timer, sq_ns_add(sq_loop_now_boot_ns(watch->loop), LOOK_AGAIN_NS));
+}
+
+/* Until it ended, answers if that is looked for, or `patience_ns` are over. -1: cannot wait. */
+static int watch_keeper(struct sq_local_agent *agent, bool look, uint64_t patience_ns, struct watch *watch,
+                        struct sq_error *error)
+{
+    *watch = (struct watch){.agent = agent};
+    int status = sq_loop_open(&watch->loop, error);
+    if (status == 0)
+        status = sq_loop_add_child(watch->loop, agent->keeper, on_ended, watch, &watch->child, error);
+    if (status == 0 && look)
+        status = sq_loop_add_timer(watch->loop, on_look, watch, &watch->timer, error);
+    if (status == 0 && look)
+        sq_loop_arm(watch->timer, 1);
+    uint64_t until_boot_ns = sq_ns_add(sq_boot_ns(), patience_ns);
+    while (status == 0 && !watch->ended && !watch->answers && sq_boot_ns() < until_boot_ns)
+        status = sq_loop_turn(watch->loop, until_boot_ns, error);
+    sq_loop_close(watch->loop);
+    return status;
 }
 
 /* The end of what squalld logged, for the message of a start that failed. */
@@ -273,18 +313,10 @@ static int fail_start(const struct sq_local_agent *agent, struct sq_error *error
 
 static int wait_until_it_answers(struct sq_local_agent *agent, struct sq_error *error)
 {
-    uint64_t until_boot_ns = sq_ns_add(sq_boot_ns(), START_NS);
-    while (!answers(agent)) {
-        int status = 0;
-        if (waitpid(agent->keeper, &status, WNOHANG) == agent->keeper) {
-            agent->keeper = 0;
-            return fail_start(agent, error);
-        }
-        if (sq_boot_ns() > until_boot_ns)
-            return fail_start(agent, error);
-        pause_a_little();
-    }
-    return 0;
+    struct watch watch;
+    if (watch_keeper(agent, true, START_NS, &watch, error) != 0)
+        return -1;
+    return watch.answers && !watch.ended ? 0 : fail_start(agent, error);
 }
 
 int sq_local_agent_start(struct sq_local_agent **result, struct sq_error *error)
@@ -323,19 +355,19 @@ void sq_local_agent_stop(struct sq_local_agent *agent)
     if (agent == NULL)
         return;
     bool removed = agent->directory[0] == '\0';
-    int status = 0;
+    bool left = false;
     if (agent->keeper > 0) {
+        struct watch watch;
         (void)kill(agent->keeper, SIGTERM);
-        uint64_t until_boot_ns = sq_ns_add(sq_boot_ns(), STOP_NS);
-        pid_t ended = 0;
-        while ((ended = waitpid(agent->keeper, &status, WNOHANG)) == 0 && sq_boot_ns() < until_boot_ns)
-            pause_a_little();
-        if (ended == 0 || !ended_well(status))
+        if (watch_keeper(agent, false, STOP_NS, &watch, NULL) != 0 || !watch.ended ||
+            !ended_well(watch.status)) {
             removed = true; /* kept on purpose */
+            left = true;
+        }
     }
     if (!removed)
         remove_directory(agent->directory);
-    else if (agent->keeper > 0)
+    else if (left)
         (void)fprintf(
             stderr,
             "squall: the agent of --local left something behind: see %s/log, and finish with %s --config %s "

@@ -2,8 +2,6 @@
 
 #include "common/cleanup.h"
 
-#include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -127,12 +125,8 @@ static int collect(struct sq_plan *plan, struct sq_client *client, int interrupt
             }
             continue;
         }
-        struct pollfd fds[2] = {{.fd = sq_client_fd(client), .events = POLLIN},
-                                {.fd = interrupt_fd, .events = POLLIN}};
-        if (poll(fds, interrupt_fd >= 0 ? 2 : 1, -1) < 0 && errno != EINTR)
-            return sq_fail_errno(error, errno, "cannot wait for answers");
-        if (interrupt_fd >= 0 && fds[1].revents != 0)
-            return sq_fail(error, SQ_ABORTED, "interrupted while waiting for the previews of %u hosts", left);
+        if (sq_client_wait(client, interrupt_fd, UINT64_MAX, error) != 0)
+            return sq_fail_in(error, "while waiting for the previews of %u hosts", left);
     }
     return 0;
 }

@@ -1,6 +1,7 @@
 #include "agents/agent_clock.h"
 #include "commands/command.h"
 #include "commands/everybody.h"
+#include "commands/operator.h"
 #include "commands/options.h"
 #include "commands/output.h"
 #include "common/cleanup.h"
@@ -10,20 +11,21 @@
 #include "screen/style.h"
 #include "json/json.h"
 
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define HALT_TIMEOUT_NS   (5 * SQ_NS_PER_SECOND)
 #define STATUS_TIMEOUT_NS (2 * SQ_NS_PER_SECOND)
 #define PATIENCE_NS       (30 * SQ_NS_PER_SECOND)
-#define POLL_NS           (100 * SQ_NS_PER_MILLISECOND)
+#define ASK_AGAIN_NS      (100 * SQ_NS_PER_MILLISECOND)
 
 enum outcome { NOTHING_THERE, UNDER_WAY, ALL_REMOVED, LEFT_BEHIND, UNREACHABLE };
 
 /* What became of one host. */
 struct halted {
+    bool told; /* its outcome is final, and was said */
+    uint64_t
+        next_ask_boot_ns; /* it is removing things: when it is asked how far it is; 0: it is being asked */
     enum outcome outcome;
     struct sq_agent_clock clock;
     uint64_t sent_boot_ns;
@@ -51,10 +53,22 @@ static enum outcome outcome_of(const struct sq_reply *reply)
     return ALL_REMOVED;
 }
 
+/* Without memory the one from before stays. */
+static void keep(const struct sq_answer *answer, struct sq_answer **place)
+{
+    struct sq_answer *kept = sq_answer_keep(answer);
+    if (kept == NULL)
+        return;
+    free(*place);
+    *place = kept;
+}
+
 /* The answer to the halt itself. */
-static void judge_halt(struct halted *halted, const struct sq_host *host, const struct sq_answer *answer)
+static void judge_halt(struct halted *halted, const struct sq_host *host, const struct sq_answer *answer,
+                       struct sq_answer **newest)
 {
     const struct sq_reply *reply = &answer->reply;
+    keep(answer, newest);
     if (answer->failed) {
         halted->outcome = UNREACHABLE;
         halted->error = answer->error;
@@ -76,7 +90,7 @@ static void judge_halt(struct halted *halted, const struct sq_host *host, const 
  * The answer to asking after the experiment that was halted. One that did not come leaves things as they were
  * known; an agent that knows the experiment no more has undone it on its way.
  */
-static void judge_status(struct halted *halted, const struct sq_answer *answer, struct sq_answer *newest)
+static void judge_status(struct halted *halted, const struct sq_answer *answer, struct sq_answer **newest)
 {
     const struct sq_reply *reply = &answer->reply;
     if (answer->failed)
@@ -92,60 +106,7 @@ static void judge_status(struct halted *halted, const struct sq_answer *answer, 
     sq_agent_clock_learn(&halted->clock, answer->sent_boot_ns, answer->answered_boot_ns, reply->now_boot_ns);
     halted->ended_count = count_ended(reply);
     halted->outcome = outcome_of(reply);
-    *newest = *answer;
-}
-
-static bool anybody_under_way(const struct halted *halted, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++)
-        if (halted[i].outcome == UNDER_WAY)
-            return true;
-    return false;
-}
-
-/* Ask every host that is still removing things once, each after its own experiment. */
-static int ask_once(struct sq_everybody *everybody, struct halted *halted, struct sq_request *request,
-                    struct sq_answer *answer, struct sq_error *error)
-{
-    uint32_t count = everybody->inventory->host_count;
-    uint32_t left = 0;
-    request->verb = SQ_VERB_STATUS;
-    for (uint32_t i = 0; i < count; i++) {
-        if (halted[i].outcome != UNDER_WAY)
-            continue;
-        request->experiment = everybody->answers[i].reply.experiment;
-        if (sq_client_send(everybody->client, i, i, request, STATUS_TIMEOUT_NS, error) != 0)
-            return -1;
-        left++;
-    }
-    while (left > 0) {
-        struct pollfd fd = {.fd = sq_client_fd(everybody->client), .events = POLLIN};
-        if (!sq_client_next(everybody->client, answer)) {
-            (void)poll(&fd, 1, -1);
-            continue;
-        }
-        judge_status(&halted[answer->host], answer, &everybody->answers[answer->host]);
-        left--;
-    }
-    return 0;
-}
-
-/* Until all are done or patience ends. */
-static int wait_for_removal(struct sq_everybody *everybody, struct halted *halted, struct sq_error *error)
-{
-    uint64_t until_boot_ns = sq_ns_add(sq_boot_ns(), PATIENCE_NS);
-    sq_autofree struct sq_answer *answer = calloc(1, sizeof(*answer));
-    sq_autofree struct sq_request *request = calloc(1, sizeof(*request));
-    if (answer == NULL || request == NULL)
-        return sq_fail(error, SQ_SYSTEM, "out of memory");
-    while (anybody_under_way(halted, everybody->inventory->host_count) && sq_boot_ns() < until_boot_ns) {
-        struct timespec pause = {.tv_nsec = POLL_NS};
-        if (ask_once(everybody, halted, request, answer, error) != 0)
-            return -1;
-        if (anybody_under_way(halted, everybody->inventory->host_count))
-            (void)nanosleep(&pause, NULL);
-    }
-    return 0;
+    keep(answer, newest);
 }
 
 /* When the last fault that was ended became clean or was removed, after the halt was sent. */
@@ -240,33 +201,128 @@ static int exit_status(const struct halted *halted, uint32_t count)
     return status;
 }
 
+struct halting {
+    const struct sq_options *options;
+    struct sq_everybody *everybody;
+    struct halted *halted; /* one per host */
+    uint32_t left;         /* of whom nothing final was said */
+    bool colored;
+    struct sq_request request;
+    struct sq_answer answer; /* scratch */
+};
+
+/* As it happens: who waits for one host should see what became of the others. */
+static void tell(struct halting *halting, uint32_t i)
+{
+    const struct sq_everybody *everybody = halting->everybody;
+    halting->halted[i].told = true;
+    halting->left--;
+    if (halting->options->json)
+        return;
+    print_host(&everybody->inventory->hosts[i], &halting->halted[i], everybody->answers[i], halting->colored);
+    (void)fflush(stdout);
+}
+
+static void take(struct halting *halting)
+{
+    const struct sq_answer *answer = &halting->answer;
+    struct sq_everybody *everybody = halting->everybody;
+    uint32_t i = answer->host;
+    struct halted *halted = &halting->halted[i];
+    if (answer->tag == SQ_VERB_HALT)
+        judge_halt(halted, &everybody->inventory->hosts[i], answer, &everybody->answers[i]);
+    else
+        judge_status(halted, answer, &everybody->answers[i]);
+    if (everybody->answers[i] == NULL) {
+        halted->outcome = UNREACHABLE;
+        (void)sq_fail(&halted->error, SQ_SYSTEM, "%s: out of memory for its answer",
+                      everybody->inventory->hosts[i].name);
+    }
+    if (halted->outcome == UNDER_WAY)
+        halted->next_ask_boot_ns = sq_ns_add(sq_loop_now_boot_ns(everybody->loop), ASK_AGAIN_NS);
+    else
+        tell(halting, i);
+}
+
+/* Ask those whose turn it is, each after its own experiment. Gives the time of the next turn. */
+static int ask_due(struct halting *halting, uint64_t *next_boot_ns, struct sq_error *error)
+{
+    struct sq_everybody *everybody = halting->everybody;
+    uint64_t now_boot_ns = sq_loop_now_boot_ns(everybody->loop);
+    halting->request.verb = SQ_VERB_STATUS;
+    for (uint32_t i = 0; i < everybody->inventory->host_count; i++) {
+        struct halted *halted = &halting->halted[i];
+        if (halted->told || halted->next_ask_boot_ns == 0)
+            continue;
+        if (halted->next_ask_boot_ns > now_boot_ns) {
+            *next_boot_ns =
+                halted->next_ask_boot_ns < *next_boot_ns ? halted->next_ask_boot_ns : *next_boot_ns;
+            continue;
+        }
+        halted->next_ask_boot_ns = 0;
+        halting->request.experiment = everybody->answers[i]->reply.experiment;
+        if (sq_client_send(everybody->client, i, SQ_VERB_STATUS, &halting->request, STATUS_TIMEOUT_NS,
+                           error) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* Until something final is said of each, or patience ends. */
+static int halt_all(struct halting *halting, struct sq_error *error)
+{
+    struct sq_everybody *everybody = halting->everybody;
+    uint64_t until_boot_ns = sq_ns_add(sq_loop_now_boot_ns(everybody->loop), PATIENCE_NS);
+    halting->left = everybody->inventory->host_count;
+    halting->request.verb = SQ_VERB_HALT;
+    sq_operator_name(halting->request.operator_name);
+    for (uint32_t i = 0; i < everybody->inventory->host_count; i++)
+        if (sq_client_send(everybody->client, i, SQ_VERB_HALT, &halting->request, HALT_TIMEOUT_NS, error) !=
+            0)
+            return -1;
+    while (halting->left > 0 && sq_loop_now_boot_ns(everybody->loop) < until_boot_ns) {
+        uint64_t next_boot_ns = until_boot_ns;
+        while (sq_client_next(everybody->client, &halting->answer))
+            take(halting);
+        if (ask_due(halting, &next_boot_ns, error) != 0 ||
+            (halting->left > 0 && sq_client_wait(everybody->client, -1, next_boot_ns, error) != 0))
+            return -1;
+    }
+    for (uint32_t i = 0; i < everybody->inventory->host_count; i++)
+        if (!halting->halted[i].told)
+            tell(halting, i);
+    return 0;
+}
+
+static json_t *everybody_json(const struct halting *halting)
+{
+    const struct sq_everybody *everybody = halting->everybody;
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < everybody->inventory->host_count; i++)
+        (void)json_array_append_new(
+            list, host_json(&everybody->inventory->hosts[i], &halting->halted[i], everybody->answers[i]));
+    return json_pack("{s:o}", "hosts", list);
+}
+
 static int run_halt(const struct sq_options *options)
 {
     sq_autoeverybody struct sq_everybody everybody = {0};
     struct sq_error error;
-    if (sq_everybody_open(options, &everybody, &error) != 0 ||
-        sq_everybody_ask(&everybody, SQ_VERB_HALT, HALT_TIMEOUT_NS, &error) != 0)
+    if (sq_everybody_open(options, &everybody, &error) != 0)
         return sq_command_fail(options, &error);
     uint32_t count = everybody.inventory->host_count;
     sq_autofree struct halted *halted = calloc((size_t)count + 1, sizeof(*halted));
-    if (halted == NULL)
+    sq_autofree struct halting *halting = calloc(1, sizeof(*halting));
+    if (halted == NULL || halting == NULL)
         return SQ_EXIT_FAILED;
-    for (uint32_t i = 0; i < count; i++)
-        judge_halt(&halted[i], &everybody.inventory->hosts[i], &everybody.answers[i]);
-    if (wait_for_removal(&everybody, halted, &error) != 0)
+    halting->options = options;
+    halting->everybody = &everybody;
+    halting->halted = halted;
+    halting->colored = sq_style_is_wanted(options->color, stdout);
+    if (halt_all(halting, &error) != 0)
         return sq_command_fail(options, &error);
-    bool colored = sq_style_is_wanted(options->color, stdout);
-    json_t *list = options->json ? json_array() : NULL;
-    for (uint32_t i = 0; i < count; i++) {
-        const struct sq_host *host = &everybody.inventory->hosts[i];
-        if (options->json)
-            (void)json_array_append_new(list, host_json(host, &halted[i], &everybody.answers[i]));
-        else
-            print_host(host, &halted[i], &everybody.answers[i], colored);
-    }
     int status = exit_status(halted, count);
-    return options->json ? sq_output_json(json_pack("{s:o}", "hosts", list), status, NULL)
-                         : sq_output_text(status);
+    return options->json ? sq_output_json(everybody_json(halting), status, NULL) : sq_output_text(status);
 }
 
 static const struct sq_option *const option_table[] = {&sq_option_hosts, &sq_option_json, NULL};
@@ -278,8 +334,8 @@ const struct sq_command sq_command_halt = {
             "\n"
             "Orders every agent at once to end all faults, whoever injected them, and to\n"
             "refuse what was prepared for later; asks nothing first. Then waits up to 30 s\n"
-            "until what was made is removed, and says per host when it was clean (no fault\n"
-            "applies any more) and when everything was removed. Where a host cannot be\n"
+            "until what was made is removed, and says of each host, as it happens, when it was\n"
+            "clean (no fault applies any more) and when everything was removed. Where a host cannot be\n"
             "reached its faults end by themselves with their lease.\n"
             "\n"
             "On a host itself, `squalld --halt` does the same without a network.\n"

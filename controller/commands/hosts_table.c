@@ -133,7 +133,7 @@ static void format_clocks(const struct sq_everybody *everybody, const struct sq_
 {
     int64_t farthest_ns = 0;
     for (uint32_t i = 0; i < block->count; i++) {
-        int64_t offset_ns = sq_hosts_clock_offset_ns(&everybody->answers[block->hosts[i]]);
+        int64_t offset_ns = sq_hosts_clock_offset_ns(everybody->answers[block->hosts[i]]);
         if (llabs(offset_ns) >= llabs(farthest_ns))
             farthest_ns = offset_ns;
     }
@@ -150,7 +150,7 @@ static void add_row(struct sq_text_table *table, const struct sq_everybody *ever
     char agents[2 * SQ_AGENT_URL_MAX];
     char clock[SQ_UNIT_TEXT_MAX + 16] = "-";
     struct host_text text;
-    const struct sq_answer *answer = &everybody->answers[block->hosts[0]];
+    const struct sq_answer *answer = everybody->answers[block->hosts[0]];
     describe(&everybody->inventory->hosts[block->hosts[0]], answer, &text);
     sq_host_list_format(block->names, block->count, names, sizeof(names));
     format_agents(everybody->inventory, block, agents, sizeof(agents));
@@ -176,7 +176,7 @@ static int print_table(const struct sq_everybody *everybody, FILE *stream)
         const struct sq_host *host = &everybody->inventory->hosts[i];
         struct host_text text;
         char row[sizeof(text) + 8] = "";
-        describe(host, &everybody->answers[i], &text);
+        describe(host, everybody->answers[i], &text);
         sq_text_append(row, sizeof(row), "%s\n%s\n%s\n%s", text.version, text.ends, text.labels, text.faults);
         failed = sq_host_blocks_add(blocks, i, host->name, row);
     }
@@ -269,7 +269,7 @@ static uint32_t print_remarks(const struct sq_everybody *everybody, bool colored
         const struct sq_host *host = &everybody->inventory->hosts[i];
         remarks.host = i;
         remarks.name = host->name;
-        remark_on_host(&remarks, host, &everybody->answers[i], colored);
+        remark_on_host(&remarks, host, everybody->answers[i], colored);
     }
     uint32_t count = 0;
     const struct sq_host_block *all =
@@ -292,15 +292,15 @@ static void print_sum(const struct sq_everybody *everybody, uint32_t warnings, F
     uint32_t silent = 0;
     uint32_t everywhere = 0;
     for (uint32_t i = 0; i < count; i++) {
-        answered += sq_hosts_is_there(&everybody->answers[i]);
-        silent += everybody->answers[i].failed;
+        answered += sq_hosts_is_there(everybody->answers[i]);
+        silent += everybody->answers[i]->failed;
     }
     for (size_t kind = 0; kind < sq_fault_table_count; kind++) {
         bool possible = answered > 0;
         for (uint32_t i = 0; i < count && possible; i++)
             possible =
-                !sq_hosts_is_there(&everybody->answers[i]) ||
-                is_possible(ability_of(&everybody->answers[i].reply.hello, sq_fault_table[kind]->kind));
+                !sq_hosts_is_there(everybody->answers[i]) ||
+                is_possible(ability_of(&everybody->answers[i]->reply.hello, sq_fault_table[kind]->kind));
         everywhere += possible;
     }
     (void)fprintf(

@@ -2,6 +2,7 @@
 #include "agents/client.h"
 #include "agents/local_agent.h"
 #include "commands/command.h"
+#include "commands/everybody.h"
 #include "commands/inventory.h"
 #include "commands/options.h"
 #include "commands/output.h"
@@ -25,6 +26,8 @@ struct planning {
     struct sq_inventory *own_inventory;
     const struct sq_inventory *inventory;
     struct sq_plan *plan;
+    struct sq_loop *loop;
+    struct sq_names *names;
     struct sq_client *client;
     struct sq_dry_run dry_run;
     bool refused_by_hosts; /* rather than by the steady state */
@@ -36,6 +39,8 @@ struct planning {
 static void planning_cleanup(struct planning *planning)
 {
     sq_client_close(planning->client);
+    sq_names_close(planning->names);
+    sq_loop_close(planning->loop);
     sq_local_agent_stop(planning->local_agent);
     sq_plan_free(planning->plan);
     sq_inventory_free(planning->own_inventory);
@@ -143,7 +148,8 @@ static int run_plan(const struct sq_options *options)
         return sq_command_fail(options, &error);
     int status = 0;
     if (!options->offline) {
-        if (sq_client_open(planning.inventory, &planning.client, &error) != 0)
+        if (sq_agents_open(planning.inventory, &planning.loop, &planning.names, &planning.client, &error) !=
+            0)
             return sq_command_fail(options, &error);
         status = ask(&planning, &error);
     }

@@ -1,6 +1,7 @@
 #include "engine/run.h"
 
 #include "agents/local_agent.h"
+#include "commands/everybody.h"
 #include "commands/inventory.h"
 #include "commands/operator.h"
 #include "commands/options.h"
@@ -21,7 +22,6 @@
 #include "screen/run_screen.h"
 #include "screen/style.h"
 
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -39,13 +39,14 @@ struct session {
     const struct sq_inventory *inventory;
     struct sq_steady steady;
     int signal_fd;
+    struct sq_loop *loop;
+    struct sq_names *names;
     struct sq_client *client;
     struct sq_plan *plan;
     struct sq_id id;
     char record_path[PATH_MAX];
     char operator_name[SQ_NAME_MAX];
     struct sq_record *record;
-    struct sq_loop *loop;
     struct sq_console *console;
     struct sq_run_screen *screen;
     struct sq_observer observers[2];
@@ -64,10 +65,11 @@ static void session_cleanup(struct session *session)
     sq_run_screen_close(session->screen);
     for (size_t i = 0; i < sizeof(session->outputs) / sizeof(session->outputs[0]); i++)
         sq_loop_remove(session->outputs[i]);
-    sq_loop_close(session->loop);
     sq_console_close(session->console, 0);
     sq_steady_close(&session->steady);
     sq_client_close(session->client);
+    sq_names_close(session->names);
+    sq_loop_close(session->loop);
     sq_local_agent_stop(session->local_agent);
     sq_record_close(session->record);
     sq_plan_free(session->plan);
@@ -158,7 +160,7 @@ static int make_ready(struct session *session, struct sq_error *error)
     /* Before any thread is started, since threads inherit the mask. */
     if (sq_run_block_signals(&session->signal_fd, error) != 0 || open_record(session, error) != 0)
         return -1;
-    return sq_client_open(session->inventory, &session->client, error);
+    return sq_agents_open(session->inventory, &session->loop, &session->names, &session->client, error);
 }
 
 static int check_plan(struct session *session, struct sq_error *error)
@@ -192,6 +194,28 @@ static int check_plan(struct session *session, struct sq_error *error)
     return -1;
 }
 
+static void on_ready(void *cookie, uint32_t events)
+{
+    (void)events;
+    *(bool *)cookie = true;
+}
+
+/* For a line, the end of the input, or a signal. */
+static int wait_for_answer(struct session *session, struct sq_error *error)
+{
+    struct sq_loop_source *input = NULL;
+    struct sq_loop_source *signal = NULL;
+    bool ready = false;
+    int status = sq_loop_add_fd(session->loop, STDIN_FILENO, EPOLLIN, on_ready, &ready, &input, error);
+    if (status == 0)
+        status = sq_loop_add_fd(session->loop, session->signal_fd, EPOLLIN, on_ready, &ready, &signal, error);
+    while (status == 0 && !ready)
+        status = sq_loop_turn(session->loop, UINT64_MAX, error);
+    sq_loop_remove(input);
+    sq_loop_remove(signal);
+    return status;
+}
+
 /* [y/N] on the terminal, with the signals still heard. */
 static int ask(struct session *session, struct sq_error *error)
 {
@@ -202,10 +226,9 @@ static int ask(struct session *session, struct sq_error *error)
     uint32_t hosts = session->plan->host_count;
     (void)fprintf(session->progress, "Run this on %u host%s? [y/N] ", hosts, hosts == 1 ? "" : "s");
     (void)fflush(session->progress);
-    struct pollfd fds[] = {{.fd = STDIN_FILENO, .events = POLLIN},
-                           {.fd = session->signal_fd, .events = POLLIN}};
-    (void)poll(fds, 2, -1);
-    if (fds[1].revents != 0 && sq_run_is_interrupted(session->signal_fd, &signal_name)) {
+    if (wait_for_answer(session, error) != 0)
+        return -1;
+    if (sq_run_is_interrupted(session->signal_fd, &signal_name)) {
         (void)fprintf(session->progress, "\n");
         return sq_fail(error, SQ_ABORTED, "stopped by SIG%s before anything was done",
                        signal_name != NULL ? signal_name : "?");
@@ -276,7 +299,7 @@ static int open_screen(struct session *session, struct sq_error *error)
 
 static int make_run(struct session *session, struct sq_error *error)
 {
-    if (sq_loop_open(&session->loop, error) != 0 || open_screen(session, error) != 0)
+    if (open_screen(session, error) != 0)
         return -1;
     session->observers[0] = sq_record_observer(session->record);
     session->observers[1] = sq_run_screen_observer(session->screen);

@@ -197,10 +197,10 @@ static int run_status(const struct sq_options *options)
     for (uint32_t i = 0; i < everybody.inventory->host_count; i++) {
         const struct sq_host *host = &everybody.inventory->hosts[i];
         if (options->json)
-            (void)json_array_append_new(list, host_json(host, &everybody.answers[i]));
+            (void)json_array_append_new(list, host_json(host, everybody.answers[i]));
         else
-            print_host(host, &everybody.answers[i], colored);
-        status = worse(status, &everybody.answers[i]);
+            print_host(host, everybody.answers[i], colored);
+        status = worse(status, everybody.answers[i]);
     }
     return options->json ? sq_output_json(json_pack("{s:o}", "hosts", list), status, NULL)
                          : sq_output_text(status);

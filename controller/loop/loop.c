@@ -99,6 +99,7 @@ static void release(struct sq_loop_source *source)
     (void)sd_event_source_disable_unref(source->event);
     source->event = NULL;
     sq_cleanup_close(&source->own_fd);
+    source->own_fd = -1;
 }
 
 static void unlink_and_free(struct sq_loop_source *source)

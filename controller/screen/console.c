@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 #include "common/text.h"
+#include "loop/loop.h"
 #include "screen/width.h"
 
 #include <errno.h>
@@ -147,7 +148,7 @@ void sq_console_flush(struct sq_console *console)
     }
     while (!console->broken && waiting(console) > 0) {
         struct pollfd ready = {.fd = console->fd, .events = POLLOUT};
-        if (poll(&ready, 1, 0) <= 0)
+        if (poll(&ready, 1, 0) <= 0) /* asks, and waits for nobody */
             return;
         if ((ready.revents & POLLOUT) == 0) {
             console->broken = true;
@@ -232,6 +233,25 @@ int sq_console_fd(const struct sq_console *console)
     return console->fd;
 }
 
+static void on_ready(void *cookie, uint32_t events)
+{
+    (void)events;
+    sq_console_flush(cookie);
+}
+
+/* The last words, which nobody else waits for any more: in a loop of their own. */
+static void flush_until(struct sq_console *console, uint64_t until_boot_ns)
+{
+    struct sq_loop *loop = NULL;
+    struct sq_loop_source *source;
+    int status = sq_loop_open(&loop, NULL);
+    if (status == 0)
+        status = sq_loop_add_fd(loop, console->fd, EPOLLOUT, on_ready, console, &source, NULL);
+    while (status == 0 && !console->broken && waiting(console) > 0 && sq_boot_ns() < until_boot_ns)
+        status = sq_loop_turn(loop, until_boot_ns, NULL);
+    sq_loop_close(loop);
+}
+
 void sq_console_close(struct sq_console *console, uint64_t patience_ns)
 {
     if (console == NULL)
@@ -242,11 +262,8 @@ void sq_console_close(struct sq_console *console, uint64_t patience_ns)
     console->frame_changed = false;
     uint64_t until_boot_ns = sq_ns_add(sq_boot_ns(), patience_ns);
     sq_console_flush(console);
-    while (!console->broken && waiting(console) > 0 && sq_boot_ns() < until_boot_ns) {
-        struct pollfd ready = {.fd = console->fd, .events = POLLOUT};
-        (void)poll(&ready, 1, 50);
-        sq_console_flush(console);
-    }
+    if (!console->broken && waiting(console) > 0)
+        flush_until(console, until_boot_ns);
     if (console->quiet && tcgetpgrp(console->fd) == getpgrp())
         (void)tcsetattr(console->fd, TCSANOW, &console->termios);
     free(console);

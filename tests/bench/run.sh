@@ -66,6 +66,7 @@ main() {
     part 'memory stress' stress 5 0 memory
     part 'the run record' alone "$programs/measure_record" "$work" 3
     part 'an experiment that does nothing' alone "$here/launch.sh" "$build" "$work" 60
+    part '1,000 agents' alone "$here/many.sh" "$build" "$work" 10
     "$here/report.sh" "$samples" "$output/figures.json" "$root/docs/figures.md"
     printf '\n%s, %s\n' "${output#"$root"/}/figures.json" docs/figures.md
     if ((${#missing[@]} > 0)); then

@@ -249,8 +249,11 @@ static void arm_answers(struct sq_client *client)
     sq_loop_arm(client->timer, first_boot_ns);
 }
 
-int sq_client_open(const struct sq_inventory *inventory, struct sq_client **client, struct sq_error *error)
+int sq_client_open(const struct sq_inventory *inventory, struct sq_loop *loop, struct sq_names *names,
+                   struct sq_client **client, struct sq_error *error)
 {
+    (void)loop;
+    (void)names;
     (void)inventory;
     memset(&fake, 0, sizeof(fake));
     fake.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

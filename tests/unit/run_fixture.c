@@ -251,7 +251,7 @@ static enum sq_exit execute(const struct sq_plan *plan, const struct sq_inventor
                                      .observer_count = 1,
                                      .operator_name = "tester@here",
                                      .signal_fd = signal_fd};
-    if (sq_client_open(inventory, &client, &error) != 0)
+    if (sq_client_open(inventory, NULL, NULL, &client, &error) != 0)
         fail_msg("%s", error.text);
     options.client = client;
     assert_int_equal(sq_id_make(&options.id, &error), 0);

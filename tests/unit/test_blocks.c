@@ -77,16 +77,18 @@ static void answer_hello(struct sq_answer *answer)
 static void test_hosts(void **state)
 {
     (void)state;
-    struct sq_answer *answers = calloc(HOSTS, sizeof(*answers));
-    assert_non_null(answers);
-    for (uint32_t i = 0; i < HOSTS; i++)
-        answer_hello(&answers[i]);
+    struct sq_answer *answers[HOSTS];
+    for (uint32_t i = 0; i < HOSTS; i++) {
+        answers[i] = calloc(1, sizeof(*answers[i]));
+        assert_non_null(answers[i]);
+        answer_hello(answers[i]);
+    }
     for (uint32_t i = 97; i < HOSTS; i++) {
-        answers[i].failed = true;
-        (void)sq_fail(&answers[i].error, SQ_UNREACHABLE, "%s (%s): connection refused", hosts[i].name,
+        answers[i]->failed = true;
+        (void)sq_fail(&answers[i]->error, SQ_UNREACHABLE, "%s (%s): connection refused", hosts[i].name,
                       hosts[i].agent);
     }
-    (void)strcpy(answers[0].reply.hello.policy_problem, "there is no policy");
+    (void)strcpy(answers[0]->reply.hello.policy_problem, "there is no policy");
     struct sq_everybody everybody = {.inventory = &inventory, .answers = answers};
     assert_int_equal(sq_hosts_print(&everybody, false, stream), 0);
     expect("60 hosts: web1" TO "web60 ");
@@ -99,7 +101,8 @@ static void test_hosts(void **state)
     expect("100 hosts: 97 answered, 0 refused, 3 did not answer;");
     expect("1 warning\n");
     assert_true(count_lines() <= 8);
-    free(answers);
+    for (uint32_t i = 0; i < HOSTS; i++)
+        free(answers[i]);
     (void)fclose(stream);
 }
 

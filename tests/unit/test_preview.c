@@ -160,14 +160,17 @@ static void preview(const enum manner manners[AGENTS], struct outcome *outcome)
     sq_autoinventory struct sq_inventory *inventory = NULL;
     sq_autoexperiment struct sq_experiment *experiment = NULL;
     sq_autoplan struct sq_plan *plan = NULL;
+    struct sq_loop *loop = NULL;
+    struct sq_names *names = NULL;
     struct sq_client *client = NULL;
     struct sq_error error;
     if (sq_inventory_parse("hosts.yaml", text, strlen(text), &inventory, &error) != 0 ||
         sq_experiment_parse("two.yaml", experiment_file, strlen(experiment_file), NULL, 0, &experiment,
                             &error) != 0 ||
         sq_plan_make(experiment, inventory, &plan, &error) != 0 ||
-        sq_dry_run_open(plan, &outcome->dry_run, &error) != 0 ||
-        sq_client_open(inventory, &client, &error) != 0)
+        sq_dry_run_open(plan, &outcome->dry_run, &error) != 0 || sq_loop_open(&loop, &error) != 0 ||
+        sq_names_open(loop, &names, &error) != 0 ||
+        sq_client_open(inventory, loop, names, &client, &error) != 0)
         fail_msg("%s", error.text);
     outcome->status = sq_dry_run_ask(plan, client, -1, &outcome->dry_run, &outcome->error);
     size_t length = 0;
@@ -181,6 +184,8 @@ static void preview(const enum manner manners[AGENTS], struct outcome *outcome)
         outcome->previewed += plan->hosts[i].previewed;
     sq_dry_run_brief(&outcome->dry_run, plan, &outcome->error, outcome->brief);
     sq_client_close(client);
+    sq_names_close(names);
+    sq_loop_close(loop);
     for (int i = 0; i < AGENTS; i++)
         agent_stop(&agents[i]);
 }
