@@ -189,19 +189,26 @@ static void print_not_back(struct sq_text_report *text, const struct block *bloc
                       text->style->bad, text->style->end, (long long)(killed - back), (long long)killed);
 }
 
+/* Of several hosts the least and the largest: a sum of what took so long says nothing. */
 static void print_counters(struct sq_text_report *text, const struct block *block)
 {
     const char *name;
     json_t *first;
+    const char *separator = block->same->count > 1 ? "; on each " : ", ";
     json_object_foreach(json_object_get(block->first->fault, "counters"), name, first)
     {
-        json_int_t sum = 0;
-        bool is_time = strcmp(name, "back-after-ms") == 0; /* of the last of them */
-        for (uint32_t i = 0; i < block->same->count; i++) {
-            json_int_t own = counter_of(place_of(block, i), name);
-            sum = !is_time ? sum + own : own > sum ? own : sum;
+        json_int_t least = json_integer_value(first);
+        json_int_t most = least;
+        for (uint32_t i = 1; i < block->same->count; i++) {
+            const json_t *counters = json_object_get(place_of(block, i)->fault, "counters");
+            json_int_t value = json_integer_value(json_object_get(counters, name));
+            least = value < least ? value : least;
+            most = value > most ? value : most;
         }
-        (void)fprintf(text->stream, ", %s %lld", sq_shown_text(text, name), (long long)sum);
+        (void)fprintf(text->stream, "%s%s %lld", separator, sq_shown_text(text, name), (long long)least);
+        if (most != least)
+            (void)fprintf(text->stream, " to %lld", (long long)most);
+        separator = ", ";
     }
 }
 
