@@ -82,11 +82,13 @@ static int check_tag(struct sq_node node, struct sq_error *error)
 {
     static const char yaml_org[] = "tag:yaml.org,2002:";
     const yaml_node_t *yaml = yaml_node(node);
-    const char *tag = (const char *)yaml->tag;
+    const char *tag = yaml != NULL ? (const char *)yaml->tag : NULL;
+    if (tag == NULL)
+        return 0;
     const char *standard = yaml->type == YAML_SCALAR_NODE     ? YAML_STR_TAG
                            : yaml->type == YAML_SEQUENCE_NODE ? YAML_SEQ_TAG
                                                               : YAML_MAP_TAG;
-    if (tag == NULL || strcmp(tag, standard) == 0)
+    if (strcmp(tag, standard) == 0)
         return 0;
     bool is_known = strncmp(tag, yaml_org, strlen(yaml_org)) == 0;
     return sq_node_fail(
@@ -102,11 +104,11 @@ static int check_tree(struct sq_node node, int depth, int *visits, struct sq_err
         return sq_node_fail(node, error, SQ_BAD_INPUT,
                             "nested too deeply or too large (an alias that contains itself?)");
     enum sq_node_type type = sq_node_type(node);
-    if (sq_node_is_there(node) && check_tag(node, error) != 0)
+    if (check_tag(node, error) != 0)
         return -1;
     if (type == SQ_NODE_SCALAR) {
         yaml_node_t *scalar = yaml_node(node);
-        if (memchr(scalar->data.scalar.value, '\0', scalar->data.scalar.length) != NULL)
+        if (scalar != NULL && memchr(scalar->data.scalar.value, '\0', scalar->data.scalar.length) != NULL)
             return sq_node_fail(node, error, SQ_BAD_INPUT, "a zero byte inside a value");
         return 0;
     }

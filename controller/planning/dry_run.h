@@ -22,8 +22,9 @@ int sq_dry_run_open(const struct sq_plan *plan, struct sq_dry_run *dry_run, stru
 void sq_dry_run_close(struct sq_dry_run *dry_run); /* one that was zeroed and never opened is fine */
 
 /*
- * Ask. 0: nobody refuses and the limits are kept beside all company. Else -1 with what stands in the way, a
- * refusal before anything else; SQ_ABORTED when `interrupt_fd` (or -1) became readable.
+ * Ask every host of the inventory. 0: nobody refuses and the limits are kept beside all company. Else -1 with
+ * what stands in the way, a refusal before anything else; SQ_ABORTED when `interrupt_fd` (or -1) became
+ * readable.
  */
 int sq_dry_run_ask(struct sq_plan *plan, struct sq_client *client, int interrupt_fd,
                    struct sq_dry_run *dry_run, struct sq_error *error);
