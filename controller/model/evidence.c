@@ -70,7 +70,8 @@ static bool check_evidence(const struct sq_experiment *experiment, const struct 
                   "%s are needed, the probe's settle (%s), lag (%s%s) and timeout (%s)",
                   experiment->path, step->duration_line, step->duration_column, step->name, probe.name,
                   duration, needed, settle, lag,
-                  probe.has_lag || !lags_are_known ? "" : ", as Prometheus says; 'lag' overrides it",
+                  probe.has_lag || !lags_are_known ? ""
+                                                   : ", as Prometheus says or by default; 'lag' overrides it",
                   timeout);
     tell(cookie, false, &error);
     return false;

@@ -48,6 +48,15 @@ too_soon() {
     write_experiment "probe=promql: 'vector(1)'" "tolerance='>= 1'" 'also=lag: 3s' duration=2s
     sq_run "$experiment"
     verdict 'a query that looks back further than the step lasts' 2 'lag \(3s\)'
+    # The lab's Prometheus looks every second, which it says itself.
+    write_experiment "probe=promql: 'vector(1)'" "tolerance='>= 1'" duration=1s
+    sq validate "$experiment"
+    verdict 'what Prometheus alone knows, validate does not ask' 0
+    sq plan "$experiment"
+    verdict 'plan does' 2 'lasts 1s, where 1s200ms are needed' 'lag \(1s, as Prometheus says'
+    sq_run "$experiment"
+    verdict 'and so does run' 2 'as Prometheus says'
+    expect 'nothing was injected' never_injected
 }
 
 no_step() {

@@ -375,7 +375,7 @@ static void test_lags_that_prometheus_says(void **state)
     assert_int_equal(sq_evidence_check_first(experiment, true, &error), -1);
     assert_int_equal(error.code, SQ_BAD_INPUT);
     assert_non_null(strstr(error.text, "e.yaml:4:92: \"s\" is too short"));
-    assert_non_null(strstr(error.text, "lag (15s, as Prometheus says; 'lag' overrides it)"));
+    assert_non_null(strstr(error.text, "lag (15s, as Prometheus says or by default; 'lag' overrides it)"));
     experiment->hypothesis.probes[0].lag_ns = 14 * SECOND;
     assert_int_equal(sq_evidence_check_first(experiment, true, &error), 0);
 }
