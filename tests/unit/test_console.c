@@ -172,6 +172,22 @@ static void test_the_view_is_redrawn_in_place(void **state)
     (void)close(master);
 }
 
+/* A full disk is nobody's loss: what is lost is told at the end, and the run goes on. */
+static void test_a_full_disk_is_no_lost_reader(void **state)
+{
+    (void)state;
+    int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+    assert_true(full >= 0);
+    struct sq_console *console = open_console(full, false);
+    assert_false(sq_console_is_cut(console));
+    sq_console_line(console, "lost");
+    assert_true(sq_console_is_cut(console));
+    assert_false(sq_console_is_broken(console));
+    assert_false(sq_console_wants_to_write(console));
+    sq_console_close(console, SQ_NS_PER_SECOND);
+    (void)close(full);
+}
+
 int main(void)
 {
     (void)signal(SIGPIPE, SIG_IGN);
@@ -181,6 +197,7 @@ int main(void)
         cmocka_unit_test(test_a_closed_pipe_is_noticed),
         cmocka_unit_test(test_a_lost_terminal_is_noticed),
         cmocka_unit_test(test_the_view_is_redrawn_in_place),
+        cmocka_unit_test(test_a_full_disk_is_no_lost_reader),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

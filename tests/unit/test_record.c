@@ -167,6 +167,22 @@ static void test_what_came_is_on_the_file_before_the_end(void **state)
     sq_record_close(record);
 }
 
+/* A value keeps every digit that tells it from others; what is short stays short. */
+static void test_digits(void **state)
+{
+    (void)state;
+    char content[8192];
+    struct sq_record *record = open_record(path);
+    tell_measurement(sq_record_observer(record), 11, 0, SQ_PHASE_WATCH, 0.1 + 0.2, "");
+    tell_measurement(sq_record_observer(record), 11, 0, SQ_PHASE_WATCH, 0.98, "");
+    finish(record);
+    assert_true(sq_file_read_into(path, content, sizeof(content)) > 0);
+    assert_non_null(strstr(content, "\"value\":0.30000000000000004,"));
+    assert_non_null(strstr(content, "\"t\":0.011,"));
+    assert_non_null(strstr(content, "\"value\":0.98,"));
+    sq_record_close(record);
+}
+
 static void test_ending_before_the_beginning(void **state)
 {
     (void)state;
@@ -313,6 +329,7 @@ int main(void)
         RECORD_TEST(test_lines_of_a_run),
         RECORD_TEST(test_what_came_is_on_the_file_before_the_end),
         RECORD_TEST(test_ending_before_the_beginning),
+        RECORD_TEST(test_digits),
         RECORD_TEST(test_replaces_a_record_and_nothing_else),
         RECORD_TEST(test_places_that_cannot_be_written),
         RECORD_TEST(test_device),
