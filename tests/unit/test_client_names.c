@@ -76,10 +76,64 @@ static void test_names(void **state)
     responder_stop(&responder);
 }
 
+#define MUTE 40 /* more than shake hands at a time */
+
+/* Behind many that accept a connection and say nothing, a host waits for its turn, which is not its own time.
+ */
+static void test_a_queue_of_handshakes(void **state)
+{
+    (void)state;
+    static struct responder responder;
+    int fds[MUTE];
+    char urls[MUTE + 1][SQ_AGENT_URL_MAX];
+    char texts[MUTE][16];
+    const char *called[MUTE + 1];
+    for (uint32_t i = 0; i < MUTE; i++) {
+        struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        socklen_t size = sizeof(address);
+        fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert_int_equal(bind(fds[i], (struct sockaddr *)&address, size), 0);
+        assert_int_equal(listen(fds[i], 8), 0);
+        assert_int_equal(getsockname(fds[i], (struct sockaddr *)&address, &size), 0);
+        (void)snprintf(urls[i], sizeof(urls[i]), "tls+tcp://127.0.0.1:%u", ntohs(address.sin_port));
+        (void)snprintf(texts[i], sizeof(texts[i]), "mute%u", i);
+        called[i] = texts[i];
+    }
+    called[MUTE] = "web1";
+    responder_start(&responder, ANSWERS, NULL, "web1", urls[MUTE]);
+    sq_autoinventory struct sq_inventory *inventory = inventory_of("op", called, urls, MUTE + 1);
+    sq_autofree struct sq_answer *answer = calloc(1, sizeof(*answer));
+    struct sq_client *client = NULL;
+    bool answered = false;
+    uint64_t until_ns = sq_boot_ns() + 20 * SECOND;
+    assert_int_equal(sq_client_open(inventory, loop, names, &client, NULL), 0);
+    for (uint32_t i = 0; i < MUTE; i++)
+        assert_int_equal(sq_client_send(client, i, i, hello(), 5 * SECOND, NULL), 0);
+    assert_int_equal(sq_client_wait(client, -1, sq_boot_ns() + SECOND / 5, NULL), 0);
+    uint64_t start_ns = sq_boot_ns();
+    assert_int_equal(sq_client_send(client, MUTE, MUTE, hello(), SECOND / 3, NULL), 0);
+    while (!answered && sq_boot_ns() < until_ns) {
+        if (!sq_client_next(client, answer)) {
+            assert_int_equal(sq_client_wait(client, -1, until_ns, NULL), 0);
+            continue;
+        }
+        answered = answer->host == MUTE;
+        if (answered && answer->failed)
+            fail_msg("%s", answer->error.text);
+    }
+    assert_true(answered);
+    assert_true(sq_boot_ns() - start_ns >= SECOND / 3);
+    sq_client_close(client);
+    for (uint32_t i = 0; i < MUTE; i++)
+        (void)close(fds[i]);
+    responder_stop(&responder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names),
+        cmocka_unit_test(test_a_queue_of_handshakes),
     };
     return cmocka_run_group_tests_name("client's names", tests, make_directory, remove_directory);
 }
