@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/text.h"
 #include "common/units.h"
+#include "model/host_list.h"
 #include "model/probe_form.h"
 #include "screen/local_time.h"
 #include "screen/style.h"
@@ -20,6 +21,7 @@
 #define VIEW_INTERVAL_NS (200 * SQ_NS_PER_MILLISECOND)
 #define PROGRESS_NS      (5 * SQ_NS_PER_SECOND) /* between two lines on how it stands, where there is no view */
 #define PROGRESS_PROBES  4                      /* in one of them */
+#define CROWD_NS         (100 * SQ_NS_PER_MILLISECOND) /* what happens to several hosts meanwhile is said once */
 #define VIEW_BYTES       32768
 #define LINE_BYTES       1024
 
@@ -28,6 +30,9 @@ struct sq_run_screen {
     struct sq_loop_source *writable;
     struct sq_loop_source *timer; /* to draw again, or to say that nobody reads */
     bool told;                    /* that nobody reads */
+    struct sq_host_blocks *crowd; /* what has happened to faults and is not yet said; NULL: nothing */
+    uint64_t crowd_boot_ns;       /* since when */
+    struct sq_loop_source *crowd_timer;
     const struct sq_plan *plan;
     uint64_t real_minus_boot_ns;
     bool utf8;
@@ -68,6 +73,7 @@ static void put_line(struct sq_run_screen *screen, const char *time, const char 
     }
 }
 
+static void say_crowd(struct sq_run_screen *screen);
 static void say(struct sq_run_screen *screen, uint64_t boot_ns, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -80,8 +86,46 @@ static void say(struct sq_run_screen *screen, uint64_t boot_ns, const char *form
     (void)vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
     sq_text_make_printable(text);
+    say_crowd(screen);
     sq_local_time_format(boot_ns + screen->real_minus_boot_ns, time);
     put_line(screen, time, text);
+}
+
+/* What happened to many hosts at once, in a line for all of them. */
+static void say_crowd(struct sq_run_screen *screen)
+{
+    uint32_t count;
+    struct sq_host_blocks *crowd = screen->crowd;
+    if (crowd == NULL)
+        return;
+    screen->crowd = NULL;
+    const struct sq_host_block *all = sq_host_blocks_all(crowd, &count);
+    for (uint32_t i = 0; i < count; i++) {
+        char names[SQ_HOST_LIST_MAX];
+        sq_host_list_format(all[i].names, all[i].count, names, sizeof(names));
+        say(screen, screen->crowd_boot_ns, "%s: %s", names, all[i].text);
+    }
+    sq_host_blocks_free(crowd);
+}
+
+static void on_crowd_timer(void *cookie)
+{
+    say_crowd(cookie);
+}
+
+static void add_to_crowd(struct sq_run_screen *screen, uint64_t boot_ns, uint32_t host, const char *what)
+{
+    if (screen->plan == NULL)
+        return;
+    if (screen->crowd != NULL && boot_ns > screen->crowd_boot_ns + CROWD_NS)
+        say_crowd(screen);
+    if (screen->crowd == NULL) {
+        screen->crowd = sq_host_blocks_new();
+        screen->crowd_boot_ns = boot_ns;
+        sq_loop_arm(screen->crowd_timer, sq_loop_now_boot_ns(screen->options.loop) + CROWD_NS);
+    }
+    if (screen->crowd != NULL)
+        (void)sq_host_blocks_add(screen->crowd, host, screen->plan->hosts[host].host->name, what);
 }
 
 static void draw(struct sq_run_screen *screen, uint64_t now_boot_ns)
@@ -170,9 +214,9 @@ static void look_after_console(struct sq_run_screen *screen)
         sq_loop_arm(screen->timer, sq_loop_now_boot_ns(screen->options.loop));
 }
 
-static void check_lost(struct sq_run_screen *screen)
+static void tell_lost(struct sq_run_screen *screen)
 {
-    if (!sq_console_is_broken(screen->options.console) || screen->told)
+    if (screen->told)
         return;
     screen->told = true;
     sq_loop_remove(screen->writable);
@@ -180,11 +224,19 @@ static void check_lost(struct sq_run_screen *screen)
     screen->options.lost(screen->options.cookie);
 }
 
+static void check_lost(struct sq_run_screen *screen)
+{
+    if (sq_console_is_broken(screen->options.console))
+        tell_lost(screen);
+}
+
 static void on_writable(void *cookie, uint32_t events)
 {
     struct sq_run_screen *screen = cookie;
-    (void)events;
     sq_console_flush(screen->options.console);
+    /* Told again in every turn, though there may be nothing to write that would fail. */
+    if ((events & (EPOLLERR | EPOLLHUP)) != 0)
+        tell_lost(screen);
     look_after_console(screen);
     check_lost(screen);
 }
@@ -278,11 +330,12 @@ static void see_fault(struct sq_run_screen *screen, const struct sq_run_event *e
 {
     const struct sq_run_fault *fault = &event->of.fault;
     if (event->kind == SQ_EVENT_FAULT) {
-        const char *name = screen->plan != NULL ? screen->plan->hosts[fault->host].host->name : "a host";
         bool ended = fault->reason != SQ_END_NONE;
-        say(screen, event->boot_ns, "%s: \"%s\" is %s%s%s%s", name, fault->step->name,
-            sq_state_name(fault->state), ended ? " (" : "", ended ? sq_end_reason_name(fault->reason) : "",
-            ended ? ")" : "");
+        char what[LINE_BYTES] = "";
+        sq_text_append(what, sizeof(what), "\"%s\" is %s%s%s%s", fault->step->name,
+                       sq_state_name(fault->state), ended ? " (" : "",
+                       ended ? sq_end_reason_name(fault->reason) : "", ended ? ")" : "");
+        add_to_crowd(screen, event->boot_ns, fault->host, what);
     }
     if (screen->plan == NULL)
         return;
@@ -375,6 +428,7 @@ static void see(void *cookie, const struct sq_run_event *event)
         say(screen, event->boot_ns, "%s", event->of.note);
         break;
     case SQ_EVENT_ENDING:
+        say_crowd(screen);
         screen->over = true;
         sq_console_view(screen->options.console, "");
         break;
@@ -404,6 +458,7 @@ int sq_run_screen_open(const struct sq_run_screen_options *options, struct sq_ru
     screen->options = *options;
     screen->utf8 = is_utf8();
     if (sq_loop_add_timer(options->loop, on_timer, screen, &screen->timer, error) != 0 ||
+        sq_loop_add_timer(options->loop, on_crowd_timer, screen, &screen->crowd_timer, error) != 0 ||
         sq_loop_add_fd(options->loop, sq_console_fd(options->console), 0, on_writable, screen,
                        &screen->writable, error) != 0) {
         sq_run_screen_close(screen);
@@ -419,6 +474,8 @@ void sq_run_screen_close(struct sq_run_screen *screen)
         return;
     sq_loop_remove(screen->writable);
     sq_loop_remove(screen->timer);
+    sq_loop_remove(screen->crowd_timer);
+    sq_host_blocks_free(screen->crowd);
     forget(screen);
     free(screen);
 }
