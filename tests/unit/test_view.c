@@ -24,7 +24,7 @@ static void set_up_view(uint32_t fault_count)
 {
     memset(faults, 0, sizeof(faults));
     for (uint32_t i = 0; i < fault_count; i++) {
-        static char hosts[40][8];
+        static char hosts[40][16];
         (void)snprintf(hosts[i], sizeof(hosts[i]), "web%u", i + 1);
         faults[i] = (struct sq_view_fault){.host = hosts[i],
                                            .step = "cut one web host off",
