@@ -346,7 +346,7 @@ static void take_ending(struct sq_summary *summary, const json_t *line, size_t l
         return;
     summary->ending = json_incref((json_t *)line);
     /* A document of version 1 says them itself; its lines lack what they would be told by. */
-    for (int i = 0; i < SQ_MOMENTS; i++) {
+    for (enum sq_moment i = 0; i < SQ_MOMENTS; i++) {
         uint64_t real_ns = sq_summary_time(json_object_get(line, "moments"), sq_moment_key(i));
         if (real_ns != 0)
             summary->moments[i] = real_ns;

@@ -98,7 +98,7 @@ static void put_ending(struct document *document, const struct sq_report *report
 static void put_moments(struct document *document)
 {
     json_t *moments = json_object();
-    for (int i = 0; i < SQ_MOMENTS; i++) {
+    for (enum sq_moment i = 0; i < SQ_MOMENTS; i++) {
         char text[SQ_TIMESTAMP_MAX];
         uint64_t real_ns = sq_summary_moment(document->summary, i);
         if (real_ns == 0)

@@ -22,7 +22,7 @@ static uint32_t list_moments(const struct sq_summary *summary, struct moment lis
                                         "every host was clean",     "everything was removed",
                                         "the hypothesis held again"};
     uint32_t count = 0;
-    for (int i = 0; i < SQ_MOMENTS; i++) {
+    for (enum sq_moment i = 0; i < SQ_MOMENTS; i++) {
         uint64_t real_ns = sq_summary_moment(summary, i);
         if (real_ns == 0)
             continue;
@@ -60,7 +60,7 @@ static void print_moments(struct sq_text_report *text)
 
 static const char *phase_words(const char *word)
 {
-    for (int phase = SQ_PHASE_HELLO; phase <= SQ_PHASE_DONE; phase++)
+    for (enum sq_run_phase phase = SQ_PHASE_HELLO; phase <= SQ_PHASE_DONE; phase++)
         if (strcmp(sq_run_phase_word(phase), word) == 0)
             return sq_run_phase_name(phase);
     return "making ready";
