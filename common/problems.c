@@ -38,10 +38,10 @@ static void find_place(struct sq_problem *problem)
 
 static bool make_room(struct sq_problems *problems)
 {
-    if (problems->count < problems->capacity)
-        return true;
     if (problems->count >= SQ_PROBLEMS_MAX)
         return false;
+    if (problems->count < problems->capacity)
+        return true;
     uint32_t capacity = problems->capacity * 2 + 8;
     struct sq_problem **list = realloc(problems->list, capacity * sizeof(struct sq_problem *));
     if (list == NULL)

@@ -37,23 +37,28 @@ const struct sq_probe_form *sq_probe_form_by_target(struct sq_node probe)
     return found;
 }
 
-int sq_probe_form_read(const struct sq_probe_form *form, struct sq_node node, struct sq_probe *probe,
-                       struct sq_error *error)
+static int read_key(const struct sq_probe_key *key, struct sq_node node, struct sq_probe *probe,
+                    struct sq_error *error)
 {
+    struct sq_node value = sq_node_get(node, key->key);
+    if (sq_node_is_there(value))
+        return key->read(key->key, value, probe, error);
+    if (key->required)
+        return sq_node_fail(node, error, SQ_BAD_INPUT, "'%s' is missing; expected %s", key->key,
+                            key->expected);
+    return 0;
+}
+
+void sq_probe_form_read(const struct sq_probe_form *form, struct sq_node node, struct sq_probe *probe,
+                        struct sq_problems *problems)
+{
+    struct sq_error error;
+    uint32_t before = problems->error_count;
     probe->kind = form->kind;
-    for (size_t i = 0; i < form->key_count; i++) {
-        const struct sq_probe_key *key = &form->keys[i];
-        struct sq_node value = sq_node_get(node, key->key);
-        if (!sq_node_is_there(value)) {
-            if (key->required)
-                return sq_node_fail(node, error, SQ_BAD_INPUT, "'%s' is missing; expected %s", key->key,
-                                    key->expected);
-            continue;
-        }
-        if (key->read(key->key, value, probe, error) != 0)
-            return -1;
-    }
-    return form->check != NULL ? form->check(node, probe, error) : 0;
+    for (size_t i = 0; i < form->key_count; i++)
+        (void)sq_problems_note(problems, read_key(&form->keys[i], node, probe, &error), &error);
+    if (form->check != NULL && problems->error_count == before)
+        (void)sq_problems_note(problems, form->check(node, probe, &error), &error);
 }
 
 void sq_probe_target_format(const struct sq_probe *probe, char *text, size_t size)

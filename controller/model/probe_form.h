@@ -7,6 +7,7 @@
 #define SQ_MODEL_PROBE_FORM_H
 
 #include "common/document.h"
+#include "common/problems.h"
 #include "model/experiment.h"
 #include "model/hypothesis.h"
 
@@ -51,8 +52,8 @@ const struct sq_probe_form *sq_probe_form_by_name(const char *name);       /* NU
 const struct sq_probe_form *sq_probe_form_by_target(struct sq_node probe); /* NULL: none, or several */
 
 /* Read the kind's own keys of a probe. Fills probe->kind. Keys that it does not know are not looked at. */
-int sq_probe_form_read(const struct sq_probe_form *form, struct sq_node node, struct sq_probe *probe,
-                       struct sq_error *error);
+void sq_probe_form_read(const struct sq_probe_form *form, struct sq_node node, struct sq_probe *probe,
+                        struct sq_problems *problems);
 
 /* What it asks, for a person or a record: passwords and tokens are hidden. */
 void sq_probe_target_format(const struct sq_probe *probe, char *text, size_t size);

@@ -49,7 +49,7 @@ static int find_form(struct sq_node node, const struct sq_probe_form **form, str
 
 /* Its own keys and everybody's; of a probe without a kind, the keys of all kinds, so that a misspelt kind is
  * told as that. */
-static int check_keys(struct sq_node node, struct sq_error *error)
+static bool check_keys(struct sq_node node, struct sq_problems *problems)
 {
     const char *keys[PROBE_KEYS_MAX];
     size_t count = 0;
@@ -64,7 +64,7 @@ static int check_keys(struct sq_node node, struct sq_error *error)
     if (form != NULL)
         (void)snprintf(what, sizeof what, "%s %s probe", strchr("aeio", form->name[0]) ? "an" : "a",
                        form->name);
-    return sq_node_check_keys(node, what, keys, count, error);
+    return sq_problems_check_keys(problems, node, what, keys, count);
 }
 
 /* A measurement is over before the next one of its probe is due. */
@@ -102,38 +102,64 @@ static int read_max_misses(struct sq_node node, struct sq_allowance *most, struc
 }
 
 /* What is judged, and from when. */
-static int read_judgement(struct sq_node node, struct sq_probe *probe, struct sq_error *error)
+static void read_judgement(struct sq_node node, struct sq_probe *probe, struct sq_problems *problems)
 {
+    struct sq_error error;
     probe->abort_after_misses = 3;
     probe->has_lag = probe->kind != SQ_PROBE_PROMQL || sq_node_is_there(sq_node_get(node, "lag"));
-    if (sq_read_positive(node, "abort-after-misses", MISSES_MAX, &probe->abort_after_misses, error) != 0 ||
-        read_max_misses(node, &probe->max_misses, error) != 0 ||
-        sq_read_bounded_duration(node, "settle", 0, WAIT_MAX_NS, &probe->settle_ns, error) != 0)
-        return -1;
-    return sq_read_bounded_duration(node, "lag", 0, WAIT_MAX_NS, &probe->lag_ns, error);
+    (void)sq_problems_note(
+        problems,
+        sq_read_positive(node, "abort-after-misses", MISSES_MAX, &probe->abort_after_misses, &error), &error);
+    (void)sq_problems_note(problems, read_max_misses(node, &probe->max_misses, &error), &error);
+    (void)sq_problems_note(
+        problems, sq_read_bounded_duration(node, "settle", 0, WAIT_MAX_NS, &probe->settle_ns, &error),
+        &error);
+    (void)sq_problems_note(
+        problems, sq_read_bounded_duration(node, "lag", 0, WAIT_MAX_NS, &probe->lag_ns, &error), &error);
 }
 
-static int read_probe(struct sq_node node, struct sq_probe *probe, struct sq_error *error)
+static int read_name(struct sq_node node, struct sq_probe *probe, struct sq_error *error)
 {
-    const struct sq_probe_form *form = NULL;
-    if (check_keys(node, error) != 0 || find_form(node, &form, error) != 0)
-        return -1;
-    probe->line = sq_node_line(node);
-    probe->every_ns = SQ_NS_PER_SECOND;
     const char *name = "";
-    if (sq_map_text(node, "name", true, sizeof probe->name, &name, error) != 0 ||
-        sq_read_bounded_duration(node, "every", EVERY_MIN_NS, EVERY_MAX_NS, &probe->every_ns, error) != 0)
+    if (sq_map_line(node, "name", true, sizeof probe->name, &name, error) != 0)
         return -1;
-    probe->timeout_ns = probe->every_ns < TIMEOUT_DEFAULT_NS ? probe->every_ns : TIMEOUT_DEFAULT_NS;
     (void)sq_text_copy(probe->name, sizeof probe->name, name);
-    sq_text_make_printable(probe->name);
-    if (sq_read_bounded_duration(node, "timeout", SQ_PROBE_TIME_MIN_NS, EVERY_MAX_NS, &probe->timeout_ns,
-                                 error) != 0 ||
-        check_times(node, probe, error) != 0)
-        return -1;
-    if (sq_probe_form_read(form, node, probe, error) != 0)
-        return -1;
-    return read_judgement(node, probe, error);
+    return 0;
+}
+
+static void read_times(struct sq_node node, struct sq_probe *probe, struct sq_problems *problems)
+{
+    struct sq_error error;
+    probe->every_ns = SQ_NS_PER_SECOND;
+    bool is_read = sq_problems_note(
+        problems,
+        sq_read_bounded_duration(node, "every", EVERY_MIN_NS, EVERY_MAX_NS, &probe->every_ns, &error),
+        &error);
+    probe->timeout_ns = probe->every_ns < TIMEOUT_DEFAULT_NS ? probe->every_ns : TIMEOUT_DEFAULT_NS;
+    is_read = sq_problems_note(problems,
+                               sq_read_bounded_duration(node, "timeout", SQ_PROBE_TIME_MIN_NS, EVERY_MAX_NS,
+                                                        &probe->timeout_ns, &error),
+                               &error) &&
+              is_read;
+    if (is_read)
+        (void)sq_problems_note(problems, check_times(node, probe, &error), &error);
+}
+
+/* True if nothing was wrong with it. */
+static bool read_probe(struct sq_node node, struct sq_probe *probe, struct sq_problems *problems)
+{
+    struct sq_error error;
+    const struct sq_probe_form *form = NULL;
+    uint32_t before = problems->error_count;
+    if (!check_keys(node, problems) && sq_node_type(node) != SQ_NODE_MAP)
+        return false;
+    probe->line = sq_node_line(node);
+    (void)sq_problems_note(problems, read_name(node, probe, &error), &error);
+    read_times(node, probe, problems);
+    if (sq_problems_note(problems, find_form(node, &form, &error), &error))
+        sq_probe_form_read(form, node, probe, problems);
+    read_judgement(node, probe, problems);
+    return problems->error_count == before;
 }
 
 static int check_name_is_new(struct sq_node node, const struct sq_hypothesis *hypothesis,
@@ -147,23 +173,17 @@ static int check_name_is_new(struct sq_node node, const struct sq_hypothesis *hy
     return 0;
 }
 
-static int read_header(struct sq_node node, struct sq_hypothesis *hypothesis, struct sq_error *error)
+static int read_title(struct sq_node node, struct sq_hypothesis *hypothesis, struct sq_error *error)
 {
-    static const char *const keys[] = {"title", "probes", "hold-before", "recover-within"};
-    if (sq_node_check_keys(node, "the steady-state hypothesis", keys, sizeof keys / sizeof keys[0], error) !=
-        0)
-        return -1;
     const char *title = "";
-    hypothesis->recover_within_ns = 30 * SQ_NS_PER_SECOND;
-    if (sq_map_text(node, "title", false, sizeof hypothesis->title, &title, error) != 0 ||
-        sq_read_bounded_duration(node, "hold-before", 0, WAIT_MAX_NS, &hypothesis->hold_before_ns, error) !=
-            0 ||
-        sq_read_bounded_duration(node, "recover-within", RECOVER_MIN_NS, WAIT_MAX_NS,
-                                 &hypothesis->recover_within_ns, error) != 0)
+    if (sq_map_line(node, "title", false, sizeof hypothesis->title, &title, error) != 0)
         return -1;
     (void)sq_text_copy(hypothesis->title, sizeof hypothesis->title, title);
-    sq_text_make_printable(hypothesis->title);
-    struct sq_node probes = sq_node_get(node, "probes");
+    return 0;
+}
+
+static int check_probes(struct sq_node node, struct sq_node probes, struct sq_error *error)
+{
     if (!sq_node_is_there(probes))
         return sq_node_fail(node, error, SQ_BAD_INPUT, "'probes' is missing in the steady-state hypothesis");
     if (sq_node_expect(probes, SQ_NODE_LIST, "'probes'", error) != 0)
@@ -174,17 +194,31 @@ static int read_header(struct sq_node node, struct sq_hypothesis *hypothesis, st
     return 0;
 }
 
-static void give_up(struct sq_problems *problems, struct sq_probe *probe, const struct sq_error *error)
+static void read_header(struct sq_node node, struct sq_hypothesis *hypothesis, struct sq_problems *problems)
 {
-    sq_problems_add(problems, error);
-    sq_access_free(probe->access);
+    static const char *const keys[] = {"title", "probes", "hold-before", "recover-within"};
+    struct sq_error error;
+    hypothesis->recover_within_ns = 30 * SQ_NS_PER_SECOND;
+    if (!sq_problems_check_keys(problems, node, "the steady-state hypothesis", keys,
+                                sizeof keys / sizeof keys[0]) &&
+        sq_node_type(node) != SQ_NODE_MAP)
+        return;
+    (void)sq_problems_note(problems, read_title(node, hypothesis, &error), &error);
+    (void)sq_problems_note(
+        problems,
+        sq_read_bounded_duration(node, "hold-before", 0, WAIT_MAX_NS, &hypothesis->hold_before_ns, &error),
+        &error);
+    (void)sq_problems_note(problems,
+                           sq_read_bounded_duration(node, "recover-within", RECOVER_MIN_NS, WAIT_MAX_NS,
+                                                    &hypothesis->recover_within_ns, &error),
+                           &error);
+    (void)sq_problems_note(problems, check_probes(node, sq_node_get(node, "probes"), &error), &error);
 }
 
 void sq_read_hypothesis(struct sq_node node, struct sq_hypothesis *hypothesis, struct sq_problems *problems)
 {
     struct sq_error error;
-    if (read_header(node, hypothesis, &error) != 0)
-        sq_problems_add(problems, &error);
+    read_header(node, hypothesis, problems);
     struct sq_node probes = sq_node_get(node, "probes");
     size_t count = sq_node_type(probes) == SQ_NODE_LIST ? sq_node_count(probes) : 0;
     count = count < SQ_PROBES_MAX ? count : SQ_PROBES_MAX;
@@ -198,9 +232,10 @@ void sq_read_hypothesis(struct sq_node node, struct sq_hypothesis *hypothesis, s
         struct sq_probe *probe = &hypothesis->probes[hypothesis->probe_count];
         struct sq_node item = sq_node_item(probes, i);
         memset(probe, 0, sizeof *probe);
-        if (read_probe(item, probe, &error) != 0 || check_name_is_new(item, hypothesis, probe, &error) != 0)
-            give_up(problems, probe, &error);
-        else
+        if (read_probe(item, probe, problems) &&
+            sq_problems_note(problems, check_name_is_new(item, hypothesis, probe, &error), &error))
             hypothesis->probe_count++;
+        else
+            sq_access_free(probe->access);
     }
 }

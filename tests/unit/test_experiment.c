@@ -588,45 +588,6 @@ static void test_all_problems_are_told(void **state)
             fail_msg("expected '%s' in: %s", messages[i], problems.list[i]->error.text);
 }
 
-/* All of one step, not its first alone. */
-static void test_all_problems_of_a_step(void **state)
-{
-    (void)state;
-    static char text[] = "title: t\n"
-                         "method:\n"
-                         "- name: a\n"
-                         "  fault: network.latency\n"
-                         "  targets: {labels: {role: [web]}, cuont: 2, percent: 0%}\n"
-                         "  with: {dealy: 3s, jitter: soon}\n"
-                         "  duration: 10 minutes\n"
-                         "  at: never\n"
-                         "  then: stop\n"
-                         "limits: {max-hosts: none, alone: perhaps}\n";
-    static const char *const messages[] = {":5:28: a label's value is a list",
-                                           ":5:36: unknown key 'cuont' in 'targets'",
-                                           ":5:55: 'percent' is 0%",
-                                           ":6:10: network.latency has no parameter 'dealy'",
-                                           ":6:29: ",
-                                           ":7:13: ",
-                                           ":8:7: ",
-                                           ":9:3: unknown key 'then' in a step",
-                                           ":10:21: 'max-hosts' is 'none'",
-                                           ":10:34: 'alone' is 'perhaps'"};
-    static char name[] = "e.yaml";
-    struct sq_input input = {.path = name, .text = text, .length = sizeof text - 1};
-    sq_autoexperiment struct sq_experiment *experiment = NULL;
-    sq_autoproblems struct sq_problems problems = {0};
-    assert_int_equal(sq_experiment_examine(&input, NULL, 0, &experiment, &problems), -1);
-    sq_problems_sort(&problems);
-    for (uint32_t i = 0; i < problems.count && i < sizeof messages / sizeof messages[0]; i++)
-        if (strstr(problems.list[i]->error.text, messages[i]) == NULL)
-            fail_msg("expected '%s' in: %s", messages[i], problems.list[i]->error.text);
-    assert_int_equal(problems.count, sizeof messages / sizeof messages[0]);
-    assert_int_equal(problems.list[3]->line, 6);
-    assert_int_equal(problems.list[3]->column, 10);
-    assert_int_equal(strncmp(problems.list[3]->message, "network.latency has", 19), 0);
-}
-
 static void test_titles(void **state)
 {
     (void)state;
@@ -669,7 +630,6 @@ int main(void)
         cmocka_unit_test(test_collisions_without_an_inventory),
         cmocka_unit_test(test_last_step_comes_within_a_day),
         cmocka_unit_test(test_all_problems_are_told),
-        cmocka_unit_test(test_all_problems_of_a_step),
         cmocka_unit_test(test_titles),
         cmocka_unit_test(test_too_many),
     };
