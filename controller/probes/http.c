@@ -259,6 +259,18 @@ static CURLcode set_blob(CURL *easy, CURLoption option, const struct sq_blob *bl
     return blob->bytes != NULL ? curl_easy_setopt(easy, option, &value) : CURLE_OK;
 }
 
+/* They alone are trusted: the system's folder of authorities would still be asked. */
+static CURLcode set_authorities(CURL *easy, const struct sq_credentials *credentials)
+{
+    if (credentials->ca.bytes == NULL)
+        return CURLE_OK;
+    const CURLcode codes[] = {
+        set_blob(easy, CURLOPT_CAINFO_BLOB, &credentials->ca),
+        curl_easy_setopt(easy, CURLOPT_CAPATH, NULL),
+    };
+    return WORST(codes);
+}
+
 static CURLcode set_headers(struct transfer *transfer)
 {
     const struct sq_access *access = transfer->access;
@@ -302,7 +314,7 @@ static CURLcode set_credentials(struct transfer *transfer)
         code,
         set_blob(easy, CURLOPT_SSLCERT_BLOB, &credentials->certificate),
         set_blob(easy, CURLOPT_SSLKEY_BLOB, &credentials->key),
-        set_blob(easy, CURLOPT_CAINFO_BLOB, &credentials->ca),
+        set_authorities(easy, credentials),
     };
     return WORST(codes);
 }
@@ -314,7 +326,7 @@ static CURLcode forget_credentials(struct transfer *transfer)
     curl_easy_reset(transfer->easy);
     CURLcode code = set_options(transfer);
     if (code == CURLE_OK && access != NULL && access->loaded != NULL)
-        code = set_blob(transfer->easy, CURLOPT_CAINFO_BLOB, &access->loaded->ca);
+        code = set_authorities(transfer->easy, access->loaded);
     return code;
 }
 
