@@ -21,12 +21,12 @@ bool sq_text_copy(char *target, size_t size, const char *source)
 void sq_text_copy_path(char *target, size_t size, const char *source)
 {
     size_t length = strlen(source);
-    if (length < size) {
-        memcpy(target, source, length + 1);
+    if (length < size || size < 4) {
+        (void)sq_text_copy(target, size, source);
         return;
     }
-    (void)sq_text_copy(target, size, "...");
-    (void)sq_text_copy(target + 3, size - 3, source + length - (size - 4));
+    memcpy(target, "...", 3);
+    memcpy(target + 3, source + length - (size - 4), size - 3);
 }
 
 void sq_text_append(char *target, size_t size, const char *format, ...)
