@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What can be said about the sources without running them.
 #   lint.sh list           the checks, one a line: name, tab, command
-#   lint.sh CHECK          one of them: layout, tidy [FILE...], shell, lengths, includes, waiting, counting, plain
+#   lint.sh CHECK          one of them: layout, tidy [FILE...], shell, lengths, includes, circles, waiting, counting, plain
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
@@ -53,6 +53,8 @@ includes() {
     tests/unit/include_rule.sh
 }
 
+circles() { tests/unit/circles.sh; }
+
 # The controller waits in its loop alone (controller/loop/loop.h), and blocks for no name.
 waiting() {
     local found
@@ -77,6 +79,7 @@ list() {
         'shellcheck has nothing to say' shell \
         "files below $file_lines_max lines, functions $function_lines_max at most" lengths \
         'no include that the architecture forbids' includes \
+        'no circle between the files of a room' circles \
         'the controller waits in its loop alone' waiting \
         'the counting of results is right' counting \
         'clang-tidy has nothing to say' tidy \
@@ -99,9 +102,9 @@ plain() {
 }
 
 case ${1:-} in
-list | layout | tidy | shell | lengths | includes | waiting | counting | plain) "$@" ;;
+list | layout | tidy | shell | lengths | includes | circles | waiting | counting | plain) "$@" ;;
 *)
-    echo 'usage: lint.sh list, or lint.sh layout|tidy|shell|lengths|includes|waiting|counting|plain' >&2
+    echo 'usage: lint.sh list, or lint.sh layout|tidy|shell|lengths|includes|circles|waiting|counting|plain' >&2
     exit 2
     ;;
 esac

@@ -1,6 +1,5 @@
 #include "engine/run.h"
 
-#include "common/units.h"
 #include "engine/run_state.h"
 
 #include <errno.h>
@@ -49,35 +48,6 @@ bool sq_run_is_interrupted(int signal_fd, const char **name)
         return false;
     *name = sigabbrev_np((int)info.ssi_signo);
     return true;
-}
-
-/*
- * Who was stopped (SIGSTOP, a suspended machine) for longer than the leases last hears of their end from the
- * agents next; what comes first is to say whose doing it was.
- */
-void sq_run_wake(struct sq_run *run)
-{
-    char still[SQ_UNIT_TEXT_MAX];
-    char lease[SQ_UNIT_TEXT_MAX];
-    uint64_t now_boot_ns = sq_run_now(run);
-    uint64_t still_ns = sq_ns_sub(now_boot_ns, run->turned_boot_ns);
-    uint64_t lease_ns = run->experiment->lease_ns;
-    if (run->ended || still_ns <= lease_ns / 2)
-        return;
-    bool over = false;
-    for (uint32_t i = 0; i < run->host_count; i++)
-        over = over || (run->hosts[i].prepared && !run->hosts[i].finished &&
-                        sq_ns_sub(now_boot_ns, run->hosts[i].renewed_boot_ns) >= lease_ns);
-    if (!over)
-        return;
-    sq_duration_format_rounded(still_ns, still);
-    sq_duration_format(lease_ns, lease);
-    sq_run_note_ending(run, SQ_EXIT_FAILED,
-                       "squall itself stood still for %s, %s the lease of %s%s: %s ended by itself", still,
-                       still_ns > lease_ns ? "longer than" : "and", lease,
-                       still_ns > lease_ns ? "" : " ran out meanwhile",
-                       run->inject_boot_ns != 0 ? "every fault" : "what was prepared");
-    sq_run_follow_ending(run);
 }
 
 static void on_signal(void *cookie, uint32_t events)

@@ -14,45 +14,8 @@
     (1 * SQ_NS_PER_SECOND) /* states and counters are seen this often, whatever the lease                    \
                             */
 #define RETRY_LEAST_NS   (50 * SQ_NS_PER_MILLISECOND)
-#define LOOK_AFTER_NS    (20 * SQ_NS_PER_MILLISECOND) /* a moment at which something happens */
 #define LEASE_SLACK_NS   (1 * SQ_NS_PER_SECOND)
 #define ANSWERS_PER_TURN 64
-
-const struct sq_step *sq_run_step_of(const struct sq_run *run, const struct sq_run_host *host, uint32_t fault)
-{
-    return &run->experiment->steps[host->plan->steps[fault]];
-}
-
-const struct sq_fault_report *sq_run_report_of(const struct sq_run_host *host, uint32_t fault)
-{
-    for (uint32_t i = 0; i < host->report_count; i++)
-        if (host->reports[i].index == fault)
-            return &host->reports[i];
-    return NULL;
-}
-
-struct sq_request *sq_run_begin_request(struct sq_run *run, const struct sq_run_host *host, enum sq_verb verb)
-{
-    sq_request_clear(&run->request);
-    run->request.version = SQ_PROTOCOL_VERSION;
-    run->request.verb = verb;
-    run->request.experiment = run->options.id;
-    run->request.instance = host->instance;
-    run->request.token = host->token;
-    return &run->request;
-}
-
-void sq_run_send_request(struct sq_run *run, struct sq_run_host *host, uint32_t fault, uint64_t timeout_ns)
-{
-    struct sq_error error = {0};
-    const struct sq_request *request = &run->request;
-    uint32_t number = run->sequence++;
-    uint64_t tag = sq_run_tag(request->verb, number, fault);
-    if (request->verb != SQ_VERB_RENEW)
-        sq_run_tell_request(run, host, number);
-    if (sq_client_send(run->options.client, host->index, tag, request, timeout_ns, &error) != 0)
-        sq_run_note_ending(run, SQ_EXIT_FAILED, "%s: %s", host->name, error.text);
-}
 
 void sq_run_say_hello(struct sq_run *run)
 {
@@ -106,25 +69,6 @@ static uint64_t renew_interval_ns(const struct sq_run *run)
     return third_ns < RENEW_MOST_NS ? third_ns : RENEW_MOST_NS;
 }
 
-/* Just after the next moment at which one of the host's faults starts or ends: what happened is then seen at
- * once. */
-uint64_t sq_run_next_look_boot_ns(const struct sq_run *run, const struct sq_run_host *host,
-                                  uint64_t now_boot_ns)
-{
-    uint64_t next_boot_ns = UINT64_MAX;
-    for (uint32_t i = 0; run->inject_boot_ns != 0 && i < host->plan->fault_count; i++) {
-        uint32_t step = host->plan->steps[i];
-        uint64_t moments_boot_ns[] = {sq_run_step_start_boot_ns(run, step),
-                                      sq_run_step_end_boot_ns(run, step)};
-        for (size_t at = 0; at < 2; at++) {
-            uint64_t look_boot_ns = sq_ns_add(moments_boot_ns[at], LOOK_AFTER_NS);
-            if (look_boot_ns > now_boot_ns && look_boot_ns < next_boot_ns)
-                next_boot_ns = look_boot_ns;
-        }
-    }
-    return next_boot_ns;
-}
-
 void sq_run_renew_due(struct sq_run *run, uint64_t now_boot_ns)
 {
     for (uint32_t i = 0; i < run->host_count && !run->ended; i++) {
@@ -168,65 +112,6 @@ void sq_run_check_leases(struct sq_run *run, uint64_t now_boot_ns)
                            "%s did not answer for a whole lease (%s), so its faults have ended%s%s",
                            host->name, lease, host->problem.text[0] != '\0' ? ": " : "", host->problem.text);
     }
-}
-
-/* A fault that ended otherwise than by its own time or our order ends the run. */
-static void judge_report(struct sq_run *run, const struct sq_run_host *host,
-                         const struct sq_fault_report *report)
-{
-    const char *step = sq_run_step_of(run, host, report->index)->name;
-    if (report->state == SQ_STATE_FAILED) {
-        sq_run_note_ending(run, SQ_EXIT_FAILED, "%s: \"%s\" failed: %s", host->name, step, report->message);
-        return;
-    }
-    if (report->state != SQ_STATE_REVERTING && report->state != SQ_STATE_REVERTED)
-        return;
-    switch (report->end_reason) {
-    case SQ_END_HALT:
-        sq_run_note_ending(run, SQ_EXIT_ABORTED, "somebody halted %s", host->name);
-        break;
-    case SQ_END_POLICY:
-        sq_run_note_ending(run, run->inject_boot_ns == 0 ? SQ_EXIT_REFUSED : SQ_EXIT_FAILED,
-                           "%s ended \"%s\": %s: %s", host->name, step,
-                           sq_end_reason_name(report->end_reason), report->message);
-        break;
-    case SQ_END_LEASE:
-    case SQ_END_UNUSED:
-    case SQ_END_SHUTDOWN:
-    case SQ_END_FAILURE:
-    case SQ_END_RECOVERY:
-        sq_run_note_ending(run, SQ_EXIT_FAILED, "%s ended \"%s\" by itself: %s%s%s", host->name, step,
-                           sq_end_reason_name(report->end_reason), report->message[0] != '\0' ? ": " : "",
-                           report->message);
-        break;
-    default:
-        break;
-    }
-}
-
-void sq_run_note_reports(struct sq_run *run, struct sq_run_host *host, const struct sq_reply *reply)
-{
-    if (!sq_id_equal(&reply->experiment, &run->options.id))
-        return;
-    for (uint32_t i = 0; i < reply->fault_count; i++) {
-        const struct sq_fault_report *report = &reply->faults[i];
-        if (report->index >= host->plan->fault_count)
-            continue;
-        const struct sq_fault_report *known = sq_run_report_of(host, report->index);
-        bool changed = known == NULL || known->state != report->state;
-        struct sq_fault_report *kept =
-            &host->reports[known != NULL ? (uint32_t)(known - host->reports) : host->report_count++];
-        *kept = *report;
-        sq_run_tell_fault(run, host, kept, changed);
-        if (changed)
-            sq_run_watch_injected(run, host, kept);
-    }
-}
-
-void sq_run_judge_reports(struct sq_run *run, const struct sq_run_host *host)
-{
-    for (uint32_t i = 0; i < host->report_count && !run->ended; i++)
-        judge_report(run, host, &host->reports[i]);
 }
 
 static bool is_over(const struct sq_run_host *host)

@@ -1,6 +1,8 @@
 /* The ending: noted from anywhere, decided once, and followed in one place. */
 #include "engine/run_state.h"
 
+#include "common/units.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,11 +22,6 @@ void sq_run_note_ending(struct sq_run *run, enum sq_exit ending, const char *for
     run->ended = true;
     run->ending = ending;
     sq_run_tell_decision(run, sq_ending_name(ending), sq_run_why(run));
-}
-
-const char *sq_run_why(const struct sq_run *run)
-{
-    return run->why != NULL ? run->why : "there is no memory to say why";
 }
 
 static bool is_anything_ordered(const struct sq_run *run)
@@ -48,6 +45,35 @@ void sq_run_follow_ending(struct sq_run *run)
     sq_run_revert(run, sq_run_now(run));
 }
 
+/*
+ * Who was stopped (SIGSTOP, a suspended machine) for longer than the leases last hears of their end from the
+ * agents next; what comes first is to say whose doing it was.
+ */
+void sq_run_wake(struct sq_run *run)
+{
+    char still[SQ_UNIT_TEXT_MAX];
+    char lease[SQ_UNIT_TEXT_MAX];
+    uint64_t now_boot_ns = sq_run_now(run);
+    uint64_t still_ns = sq_ns_sub(now_boot_ns, run->turned_boot_ns);
+    uint64_t lease_ns = run->experiment->lease_ns;
+    if (run->ended || still_ns <= lease_ns / 2)
+        return;
+    bool over = false;
+    for (uint32_t i = 0; i < run->host_count; i++)
+        over = over || (run->hosts[i].prepared && !run->hosts[i].finished &&
+                        sq_ns_sub(now_boot_ns, run->hosts[i].renewed_boot_ns) >= lease_ns);
+    if (!over)
+        return;
+    sq_duration_format_rounded(still_ns, still);
+    sq_duration_format(lease_ns, lease);
+    sq_run_note_ending(run, SQ_EXIT_FAILED,
+                       "squall itself stood still for %s, %s the lease of %s%s: %s ended by itself", still,
+                       still_ns > lease_ns ? "longer than" : "and", lease,
+                       still_ns > lease_ns ? "" : " ran out meanwhile",
+                       run->inject_boot_ns != 0 ? "every fault" : "what was prepared");
+    sq_run_follow_ending(run);
+}
+
 void sq_run_stop(struct sq_run *run, const char *what)
 {
     sq_run_wake(run);
@@ -69,49 +95,4 @@ void sq_run_stop(struct sq_run *run, const char *what)
         sq_run_follow_ending(run);
         break;
     }
-}
-
-/* What was gone when it was to be taken away cannot have been in until then: nothing held under it. */
-static void judge_vanished(struct sq_run *run, const struct sq_run_host *host)
-{
-    for (uint32_t i = 0; i < host->report_count; i++) {
-        const struct sq_fault_report *report = &host->reports[i];
-        if (report->state == SQ_STATE_FAILED && report->code != SQ_UNCLEAN && report->injected_boot_ns != 0)
-            sq_run_note_ending(run, SQ_EXIT_FAILED, "%s: \"%s\" failed: %s", host->name,
-                               sq_run_step_of(run, host, report->index)->name, report->message);
-    }
-}
-
-static const char *summary_of(const struct sq_run *run)
-{
-    switch (run->ending) {
-    case SQ_EXIT_COMPLETED:
-        if (run->hypothesis == NULL && sq_run_expects(run))
-            return "the method ran to its end, and what was expected of its faults came; there is no "
-                   "hypothesis";
-        if (run->hypothesis == NULL)
-            return "the method ran to its end; nothing was verified, for there is no hypothesis";
-        return sq_run_watch_verified(run) ? "the hypothesis held before, during and after"
-                                          : "measured, nothing injected";
-    case SQ_EXIT_UNCLEAN:
-        return "something could not be undone, or not be confirmed as undone";
-    default:
-        return sq_run_why(run);
-    }
-}
-
-void sq_run_settle(struct sq_run *run)
-{
-    for (uint32_t i = 0; i < run->host_count; i++)
-        judge_vanished(run, &run->hosts[i]);
-    for (uint32_t i = 0; i < run->host_count; i++)
-        sq_run_judge_expectations(run, &run->hosts[i], 0);
-    for (uint32_t i = 0; i < run->host_count; i++) {
-        if (!sq_run_host_is_unclean(run, &run->hosts[i]))
-            continue;
-        run->ending = SQ_EXIT_UNCLEAN;
-        sq_run_tell_decision(run, sq_ending_name(SQ_EXIT_UNCLEAN), run->hosts[i].name);
-    }
-    run->settled = true;
-    sq_run_tell_ending(run, summary_of(run));
 }

@@ -92,15 +92,36 @@ void sq_run_tell_begin(struct sq_run *run)
     };
 }
 
-void sq_run_tell_phase(struct sq_run *run, uint64_t until_boot_ns)
+static uint64_t until_boot_ns(const struct sq_run *run)
+{
+    switch (run->phase) {
+    case SQ_PHASE_WATCH:
+        return sq_ns_add(run->inject_boot_ns, sq_experiment_length_ns(run->experiment));
+    case SQ_PHASE_STEADY:
+        return run->hypothesis != NULL ? sq_ns_add(run->phase_boot_ns, run->hypothesis->hold_before_ns) : 0;
+    case SQ_PHASE_RECOVER:
+        return sq_ns_add(run->phase_boot_ns, run->hypothesis->recover_within_ns);
+    default:
+        return 0;
+    }
+}
+
+static void tell_phase(struct sq_run *run)
 {
     struct sq_run_queued *queued = push(run, SQ_EVENT_PHASE);
     if (queued == NULL)
         return;
     queued->event.of.phase.phase = run->phase;
-    queued->event.of.phase.until_boot_ns = until_boot_ns;
+    queued->event.of.phase.until_boot_ns = until_boot_ns(run);
     if (run->phase == SQ_PHASE_WATCH)
         queued->event.of.phase.inject_boot_ns = run->inject_boot_ns;
+}
+
+void sq_run_enter(struct sq_run *run, enum sq_run_phase phase)
+{
+    run->phase = phase;
+    run->phase_boot_ns = sq_run_now(run);
+    tell_phase(run);
 }
 
 static uint32_t index_of(const struct sq_run *run, const struct sq_run_host *host)

@@ -26,11 +26,3 @@ void sq_run_judge_expectations(struct sq_run *run, const struct sq_run_host *hos
         }
     }
 }
-
-bool sq_run_expects(const struct sq_run *run)
-{
-    for (uint32_t i = 0; i < run->experiment->step_count; i++)
-        if (run->experiment->steps[i].came_back_within_ns != 0)
-            return true;
-    return false;
-}

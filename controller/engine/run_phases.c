@@ -1,31 +1,8 @@
 /* The phases of a run, and what leads from one to the next. */
 #include "engine/run_state.h"
 
-#include "common/units.h"
-
 #define METHOD_SLACK_NS                                                                                      \
     (50 * SQ_NS_PER_MILLISECOND) /* so that faults end by their own time, not by our order */
-
-static uint64_t until_boot_ns(const struct sq_run *run)
-{
-    switch (run->phase) {
-    case SQ_PHASE_WATCH:
-        return sq_ns_add(run->inject_boot_ns, sq_experiment_length_ns(run->experiment));
-    case SQ_PHASE_STEADY:
-        return run->hypothesis != NULL ? sq_ns_add(run->phase_boot_ns, run->hypothesis->hold_before_ns) : 0;
-    case SQ_PHASE_RECOVER:
-        return sq_ns_add(run->phase_boot_ns, run->hypothesis->recover_within_ns);
-    default:
-        return 0;
-    }
-}
-
-void sq_run_enter(struct sq_run *run, enum sq_run_phase phase)
-{
-    run->phase = phase;
-    run->phase_boot_ns = sq_run_now(run);
-    sq_run_tell_phase(run, until_boot_ns(run));
-}
 
 /* All have answered: go on, or say everything that stands in the way. */
 static void judge_answers(struct sq_run *run, void (*next)(struct sq_run *run))

@@ -3,7 +3,6 @@
 
 #include "common/clock.h"
 #include "common/text.h"
-#include "table/params.h"
 
 #define TRY_TIMEOUT_NS  (1 * SQ_NS_PER_SECOND)
 #define TRY_PAUSE_NS    (100 * SQ_NS_PER_MILLISECOND)
@@ -217,35 +216,6 @@ bool sq_run_is_rolled_back(struct sq_run *run, uint64_t now_boot_ns)
             done = false;
     }
     return done;
-}
-
-/* Whoever made something there to compare, and did not, or could not. */
-static bool is_not_looked_at(const struct sq_run *run, const struct sq_run_host *host,
-                             const struct sq_fault_report *report)
-{
-    const struct sq_step *step = sq_run_step_of(run, host, report->index);
-    const struct sq_fault_info *info = sq_fault_by_kind(step->spec.kind);
-    return report->prepared_boot_ns != 0 && report->removed_boot_ns != 0 && report->proof == SQ_PROOF_NONE &&
-           info != NULL && !info->instant;
-}
-
-bool sq_run_host_is_unclean(const struct sq_run *run, const struct sq_run_host *host)
-{
-    if (!host->ordered)
-        return false;
-    if (host->unconfirmed)
-        return true;
-    for (uint32_t i = 0; i < host->report_count; i++) {
-        const struct sq_fault_report *report = &host->reports[i];
-        if (report->state == SQ_STATE_FAILED && report->prepared_boot_ns != 0 && report->removed_boot_ns == 0)
-            return true;
-        if (report->proof == SQ_PROOF_LEFT || is_not_looked_at(run, host, report))
-            return true;
-        for (uint32_t line = 0; line < report->line_count; line++)
-            if (report->lines[line].kind == SQ_LINE_LEFT)
-                return true;
-    }
-    return false;
 }
 
 uint64_t sq_run_revert_next_boot_ns(const struct sq_run *run)

@@ -1,4 +1,5 @@
-/* What the parts of a run share; for run*.c alone. */
+/* What the parts of a run share; for run*.c alone. From the ground up: each file calls only those before it.
+ */
 #ifndef SQ_ENGINE_RUN_STATE_H
 #define SQ_ENGINE_RUN_STATE_H
 
@@ -151,6 +152,44 @@ static inline uint64_t sq_run_step_end_boot_ns(const struct sq_run *run, uint32_
     return sq_ns_add(run->inject_boot_ns, sq_experiment_step_end_ns(run->experiment, step));
 }
 
+/* run_state.c: what can be asked of it */
+const struct sq_step *sq_run_step_of(const struct sq_run *run, const struct sq_run_host *host,
+                                     uint32_t fault);
+const struct sq_fault_report *sq_run_report_of(const struct sq_run_host *host,
+                                               uint32_t fault); /* NULL: none yet */
+/* Just after the next moment at which one of the host's faults starts or ends. */
+uint64_t sq_run_next_look_boot_ns(const struct sq_run *run, const struct sq_run_host *host,
+                                  uint64_t now_boot_ns);
+bool sq_run_host_is_unclean(const struct sq_run *run, const struct sq_run_host *host);
+bool sq_run_expects(const struct sq_run *run);        /* any step anything? */
+bool sq_run_watch_verified(const struct sq_run *run); /* was it judged while faults were in? */
+const char *sq_run_why(const struct sq_run *run);     /* of an ending that was noted */
+
+/* run_events.c: what is told to the observers, and when */
+bool sq_run_events_open(struct sq_run *run);
+void sq_run_events_close(struct sq_run *run);
+void sq_run_hand_over(struct sq_run *run); /* after the orders of a turn left */
+void sq_run_tell_begin(struct sq_run *run);
+void sq_run_enter(struct sq_run *run, enum sq_run_phase phase); /* the phase begins, and is told */
+void sq_run_tell_request(struct sq_run *run, const struct sq_run_host *host, uint32_t number);
+void sq_run_tell_answer(struct sq_run *run, const struct sq_run_host *host, const struct sq_answer *answer);
+void sq_run_tell_fault(struct sq_run *run, const struct sq_run_host *host,
+                       const struct sq_fault_report *report, bool changed);
+void sq_run_tell_measurement(struct sq_run *run, const struct sq_run_measured *told);
+void sq_run_tell_decision(struct sq_run *run, const char *what, const char *text);
+void sq_run_tell_host(struct sq_run *run, const struct sq_run_host *host, const char *what,
+                      uint64_t since_boot_ns, const char *problem);
+void sq_run_tell_note(struct sq_run *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void sq_run_tell_ending(struct sq_run *run, const char *why);
+
+/* run_revert.c */
+void sq_run_revert(struct sq_run *run, uint64_t now_boot_ns); /* to everybody who may have something, now */
+void sq_run_revert_due(struct sq_run *run, uint64_t now_boot_ns);
+bool sq_run_is_rolled_back(struct sq_run *run, uint64_t now_boot_ns);
+void sq_run_take_revert(struct sq_run *run, struct sq_run_host *host, const struct sq_answer *answer);
+void sq_run_take_status(struct sq_run *run, struct sq_run_host *host, const struct sq_answer *answer);
+uint64_t sq_run_revert_next_boot_ns(const struct sq_run *run);
+
 /*
  * run_ending.c. Anything may note an ending: the first one stands, but for COMPLETED, in whose place may come
  * what turns out to be worse until all is over. Noting does nothing else; whoever took something in (an
@@ -160,37 +199,33 @@ static inline uint64_t sq_run_step_end_boot_ns(const struct sq_run *run, uint32_
 void sq_run_note_ending(struct sq_run *run, enum sq_exit ending, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void sq_run_follow_ending(struct sq_run *run);
-const char *sq_run_why(const struct sq_run *run); /* of an ending that was noted */
-void sq_run_settle(struct sq_run *run); /* all is over: what of clean-up and faults makes it worse? */
+void sq_run_wake(struct sq_run *run); /* what comes first whenever the run is woken */
 
-/* run_phases.c */
-void sq_run_enter(struct sq_run *run, enum sq_run_phase phase);
-void sq_run_advance(struct sq_run *run, uint64_t now_boot_ns);
-uint64_t sq_run_method_end_boot_ns(const struct sq_run *run);
-
-/* run.c: what comes first whenever the run is woken. */
-void sq_run_wake(struct sq_run *run);
-
-/* run_agents.c */
-const struct sq_step *sq_run_step_of(const struct sq_run *run, const struct sq_run_host *host,
-                                     uint32_t fault);
-const struct sq_fault_report *sq_run_report_of(const struct sq_run_host *host,
-                                               uint32_t fault); /* NULL: none yet */
-void sq_run_say_hello(struct sq_run *run);
-void sq_run_prepare(struct sq_run *run);
-void sq_run_renew_due(struct sq_run *run, uint64_t now_boot_ns);
-void sq_run_check_leases(struct sq_run *run, uint64_t now_boot_ns);
-void sq_run_take_answers(struct sq_run *run);
-uint64_t sq_run_agents_next_boot_ns(const struct sq_run *run);
-void sq_run_note_reports(struct sq_run *run, struct sq_run_host *host, const struct sq_reply *reply);
-void sq_run_judge_reports(struct sq_run *run, const struct sq_run_host *host);
-/* Just after the next moment at which one of the host's faults starts or ends. */
-uint64_t sq_run_next_look_boot_ns(const struct sq_run *run, const struct sq_run_host *host,
-                                  uint64_t now_boot_ns);
-/* The scratch request, begun; valid until the next one is. Then it is sent; `fault` goes into its tag. */
+/* run_requests.c: the scratch request, begun; valid until the next one is. Then it is sent; `fault` goes into
+ * its tag. */
 struct sq_request *sq_run_begin_request(struct sq_run *run, const struct sq_run_host *host,
                                         enum sq_verb verb);
 void sq_run_send_request(struct sq_run *run, struct sq_run_host *host, uint32_t fault, uint64_t timeout_ns);
+
+/* run_watch.c */
+void sq_run_watch_begin(struct sq_run *run, enum sq_hypothesis_phase phase, uint64_t now_boot_ns);
+int sq_run_watch_begin_during(struct sq_run *run, uint64_t now_boot_ns, struct sq_error *error);
+void sq_run_watch_injected(struct sq_run *run, const struct sq_run_host *host,
+                           const struct sq_fault_report *report); /* a fault is in, as its agent says */
+void sq_run_watch_due(struct sq_run *run, uint64_t now_boot_ns);
+/* Is nothing waited for any more that began while faults were in? */
+bool sq_run_watch_is_judged(const struct sq_run *run);
+
+/* run_reports.c */
+void sq_run_note_reports(struct sq_run *run, struct sq_run_host *host, const struct sq_reply *reply);
+void sq_run_judge_reports(struct sq_run *run, const struct sq_run_host *host);
+
+/* run_expect.c: of one host, from its latest reports; `now_boot_ns` by its agent's clock, when they were made
+ */
+void sq_run_judge_expectations(struct sq_run *run, const struct sq_run_host *host, uint64_t now_boot_ns);
+
+/* run_settle.c */
+void sq_run_settle(struct sq_run *run);
 
 /* run_inject.c */
 void sq_run_plan_injection(struct sq_run *run, uint64_t now_boot_ns);
@@ -202,45 +237,16 @@ void sq_run_take_inject(struct sq_run *run, struct sq_run_host *host, const stru
 void sq_run_ask_company(struct sq_run *run);
 void sq_run_take_company(struct sq_run *run, const struct sq_answer *answer);
 
-/* run_revert.c */
-void sq_run_revert(struct sq_run *run, uint64_t now_boot_ns); /* to everybody who may have something, now */
-void sq_run_revert_due(struct sq_run *run, uint64_t now_boot_ns);
-bool sq_run_is_rolled_back(struct sq_run *run, uint64_t now_boot_ns);
-void sq_run_take_revert(struct sq_run *run, struct sq_run_host *host, const struct sq_answer *answer);
-void sq_run_take_status(struct sq_run *run, struct sq_run_host *host, const struct sq_answer *answer);
-bool sq_run_host_is_unclean(const struct sq_run *run, const struct sq_run_host *host);
-uint64_t sq_run_revert_next_boot_ns(const struct sq_run *run);
+/* run_agents.c */
+void sq_run_say_hello(struct sq_run *run);
+void sq_run_prepare(struct sq_run *run);
+void sq_run_renew_due(struct sq_run *run, uint64_t now_boot_ns);
+void sq_run_check_leases(struct sq_run *run, uint64_t now_boot_ns);
+void sq_run_take_answers(struct sq_run *run);
+uint64_t sq_run_agents_next_boot_ns(const struct sq_run *run);
 
-/* run_expect.c: of one host, from its latest reports; `now_boot_ns` by its agent's clock, when they were made
- */
-bool sq_run_expects(const struct sq_run *run); /* any step anything? */
-void sq_run_judge_expectations(struct sq_run *run, const struct sq_run_host *host, uint64_t now_boot_ns);
-
-/* run_watch.c */
-void sq_run_watch_begin(struct sq_run *run, enum sq_hypothesis_phase phase, uint64_t now_boot_ns);
-int sq_run_watch_begin_during(struct sq_run *run, uint64_t now_boot_ns, struct sq_error *error);
-void sq_run_watch_injected(struct sq_run *run, const struct sq_run_host *host,
-                           const struct sq_fault_report *report); /* a fault is in, as its agent says */
-void sq_run_watch_due(struct sq_run *run, uint64_t now_boot_ns);
-/* Is nothing waited for any more that began while faults were in? */
-bool sq_run_watch_is_judged(const struct sq_run *run);
-bool sq_run_watch_verified(const struct sq_run *run); /* was it judged while faults were in? */
-
-/* run_events.c: what is told to the observers, and when */
-bool sq_run_events_open(struct sq_run *run);
-void sq_run_events_close(struct sq_run *run);
-void sq_run_hand_over(struct sq_run *run); /* after the orders of a turn left */
-void sq_run_tell_begin(struct sq_run *run);
-void sq_run_tell_phase(struct sq_run *run, uint64_t until_boot_ns);
-void sq_run_tell_request(struct sq_run *run, const struct sq_run_host *host, uint32_t number);
-void sq_run_tell_answer(struct sq_run *run, const struct sq_run_host *host, const struct sq_answer *answer);
-void sq_run_tell_fault(struct sq_run *run, const struct sq_run_host *host,
-                       const struct sq_fault_report *report, bool changed);
-void sq_run_tell_measurement(struct sq_run *run, const struct sq_run_measured *told);
-void sq_run_tell_decision(struct sq_run *run, const char *what, const char *text);
-void sq_run_tell_host(struct sq_run *run, const struct sq_run_host *host, const char *what,
-                      uint64_t since_boot_ns, const char *problem);
-void sq_run_tell_note(struct sq_run *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void sq_run_tell_ending(struct sq_run *run, const char *why);
+/* run_phases.c */
+void sq_run_advance(struct sq_run *run, uint64_t now_boot_ns);
+uint64_t sq_run_method_end_boot_ns(const struct sq_run *run);
 
 #endif

@@ -50,13 +50,6 @@ bool sq_run_watch_is_judged(const struct sq_run *run)
            run->watch.verdicts[SQ_HYPOTHESIS_DURING] != SQ_VERDICT_OPEN;
 }
 
-bool sq_run_watch_verified(const struct sq_run *run)
-{
-    enum sq_verdict during = run->watch.verdicts[SQ_HYPOTHESIS_DURING];
-    return run->hypothesis != NULL && run->watch.span_count > 0 &&
-           (during == SQ_VERDICT_HOLDS || during == SQ_VERDICT_BROKEN);
-}
-
 static bool is_bad(enum sq_verdict verdict)
 {
     return verdict == SQ_VERDICT_BROKEN || verdict == SQ_VERDICT_UNMEASURABLE;

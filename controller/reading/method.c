@@ -1,5 +1,6 @@
 /* `method` of an experiment file: the steps, each a fault with its parameters, targets and times. */
 #include "reading/sections.h"
+#include "reading/values.h"
 
 #include "common/nearest.h"
 #include "common/text.h"

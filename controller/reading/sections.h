@@ -12,11 +12,4 @@ void sq_read_hypothesis(struct sq_node node, struct sq_hypothesis *hypothesis, s
 /* `method`, a list; allocates experiment->steps. Goes on with the next step after a problem. */
 void sq_read_method(struct sq_node node, struct sq_experiment *experiment, struct sq_problems *problems);
 
-/* A whole number of at least one, into *value; refused with `what` in the message. */
-int sq_read_positive(struct sq_node map, const char *key, uint32_t most, uint32_t *value,
-                     struct sq_error *error);
-
-/* yes, no, true or false; absent: *value stays. */
-int sq_read_yes_or_no(struct sq_node map, const char *key, bool *value, struct sq_error *error);
-
 #endif

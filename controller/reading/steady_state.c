@@ -1,5 +1,6 @@
 /* `steady-state-hypothesis` of an experiment file. */
 #include "reading/sections.h"
+#include "reading/values.h"
 
 #include "common/clock.h"
 #include "common/text.h"
