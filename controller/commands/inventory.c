@@ -1,7 +1,9 @@
 #include "commands/inventory.h"
 
 #include "commands/options.h"
+#include "reading/input.h"
 #include "reading/inventory.h"
+#include "reading/kind.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -18,5 +20,11 @@ int sq_command_inventory(const struct sq_options *options, bool or_local, struct
             "there is no inventory: name one with --hosts FILE or in SQUALL_HOSTS, or put it where "
             "it is looked for, at %s%s; docs/inventory.md says what is in it",
             options->hosts_path, or_local ? "; or try this machine alone, with --local" : "");
-    return sq_inventory_load(options->hosts_path, inventory, error);
+    sq_autoinput struct sq_input input = {0};
+    if (sq_input_read(options->hosts_path, &input, error) != 0)
+        return -1;
+    if (sq_inventory_read(&input, inventory, error) == 0)
+        return 0;
+    sq_file_kind_explain(&input, SQ_FILE_INVENTORY, error);
+    return -1;
 }

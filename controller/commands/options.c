@@ -55,6 +55,12 @@ const struct sq_option sq_option_hosts = {
             "else " SQ_HOSTS_DEFAULT,
     .read = read_hosts,
 };
+const struct sq_option sq_option_hosts_alone = {
+    .name = "hosts",
+    .value = "FILE",
+    .help = "check experiments against this inventory too; nothing stands in for it",
+    .read = read_hosts,
+};
 const struct sq_option sq_option_local = {
     .name = "local",
     .help = "start an agent on this machine for this command alone; needs no inventory",
@@ -114,11 +120,15 @@ static size_t count_of(const struct sq_option *const *table)
     return count;
 }
 
+/* Of one name a later verb's stays, in the place of the first: validate's own are the exceptions. */
 static void add_missing(const struct sq_option **list, const struct sq_option *const *table)
 {
-    for (; *table != NULL; table++)
-        if (find(list, (*table)->name) == NULL)
-            list[count_of(list)] = *table;
+    for (; *table != NULL; table++) {
+        size_t place = 0;
+        while (list[place] != NULL && strcmp(list[place]->name, (*table)->name) != 0)
+            place++;
+        list[place] = *table;
+    }
 }
 
 const struct sq_option **sq_option_list(const struct sq_command *const *commands, size_t command_count)
@@ -346,6 +356,10 @@ static int parse(int argc, char **argv, const struct sq_command *const *commands
             apply(scan->given[i].option, scan->given[i].value, &line->options, error) != 0)
             return -1;
     line->help = line->help || line->options.help;
+    if (!line->help && line->options.local && line->options.hosts_given)
+        return sq_fail(error, SQ_BAD_INPUT,
+                       "--local has this machine alone for its inventory and --hosts names another: take one "
+                       "of them");
     line->version = line->options.version;
     if (count == 0 && !line->help && !line->version)
         return sq_fail(error, SQ_BAD_INPUT, "no verb; `squall help` lists them");

@@ -24,6 +24,7 @@ struct sq_option {
 };
 
 extern const struct sq_option sq_option_hosts;
+extern const struct sq_option sq_option_hosts_alone; /* the same, of which SQUALL_HOSTS takes no place */
 extern const struct sq_option sq_option_local;
 extern const struct sq_option sq_option_set;
 extern const struct sq_option sq_option_json;

@@ -4,6 +4,7 @@
 #include "common/text.h"
 #include "model/ending.h"
 #include "reading/experiment.h"
+#include "reading/kind.h"
 #include "screen/style.h"
 #include "json/json.h"
 
@@ -85,8 +86,11 @@ int sq_command_read_experiment(const struct sq_options *options, const struct sq
                                struct sq_experiment **experiment, struct sq_error *error)
 {
     sq_autoproblems struct sq_problems problems = {0};
-    if (sq_experiment_examine(input, options->settings, options->setting_count, experiment, &problems) != 0)
-        return sq_problems_first(&problems, error);
+    if (sq_experiment_examine(input, options->settings, options->setting_count, experiment, &problems) != 0) {
+        (void)sq_problems_first(&problems, error);
+        sq_file_kind_explain(input, SQ_FILE_EXPERIMENT, error);
+        return -1;
+    }
     sq_output_problems(options, &problems);
     return 0;
 }

@@ -143,6 +143,19 @@ static int open_record(struct session *session, struct sq_error *error)
     return -1;
 }
 
+static int refuse_unasked(const struct session *session, struct sq_error *error)
+{
+    const struct sq_options *options = session->options;
+    if (session->plan_file != NULL)
+        return sq_fail(error, SQ_BAD_INPUT,
+                       "there is no terminal to ask on: to run the plan as it was shown, give --yes");
+    return sq_fail(error, SQ_BAD_INPUT,
+                   "there is no terminal to ask on: look at the blast radius with `squall plan %s%s`%s, then "
+                   "run with --yes",
+                   options->local ? "--local " : "", options->operands[0],
+                   options->setting_count > 0 ? " and the same --set" : "");
+}
+
 /* Everything that can be wrong without an agent. */
 static int make_ready(struct session *session, struct sq_error *error)
 {
@@ -152,11 +165,7 @@ static int make_ready(struct session *session, struct sq_error *error)
         sq_plan_make(session->experiment, session->inventory, &session->plan, error) != 0)
         return -1;
     if (!session->options->yes && isatty(STDIN_FILENO) != 1)
-        return sq_fail(
-            error, SQ_BAD_INPUT,
-            "there is no terminal to ask on: look at the blast radius with `squall plan %s`, then run "
-            "with --yes",
-            session->options->operands[0]);
+        return refuse_unasked(session, error);
     /* Before any thread is started, since threads inherit the mask. */
     if (sq_run_block_signals(&session->signal_fd, error) != 0 || open_record(session, error) != 0)
         return -1;

@@ -55,8 +55,10 @@ int sq_steady_open(const struct sq_options *options, struct sq_experiment *exper
             return sq_fail(
                 error, SQ_BAD_INPUT,
                 "%s:%zu: probe \"%s\" asks Prometheus, but nobody says where it is: give --prometheus "
-                "URL, or `prometheus: {url: ...}` in %s",
-                experiment->path, hypothesis->probes[i].line, hypothesis->probes[i].name, inventory->path);
+                "URL%s%s",
+                experiment->path, hypothesis->probes[i].line, hypothesis->probes[i].name,
+                options->local ? "" : ", or `prometheus: {url: ...}` in ",
+                options->local ? "" : inventory->path);
     return sq_credentials_load(hypothesis, given ? NULL : inventory->prometheus_access, warn, NULL, error);
 }
 

@@ -1,5 +1,6 @@
 #include "agents/client_tls_check.h"
 #include "commands/command.h"
+#include "commands/inventory.h"
 #include "commands/options.h"
 #include "commands/output.h"
 #include "commands/walk.h"
@@ -296,7 +297,7 @@ static int run_validate(const struct sq_options *options)
     sq_autoinventory struct sq_inventory *inventory = NULL;
     sq_auto(sq_walk_free) struct sq_walk walk = {0};
     struct sq_error error;
-    if (options->hosts_given && sq_inventory_load(options->hosts_path, &inventory, &error) != 0)
+    if (options->hosts_given && sq_command_inventory(options, false, &inventory, &error) != 0)
         return sq_command_fail(options, &error);
     for (uint32_t i = 0; i < options->operand_count; i++)
         if (sq_walk_add(&walk, options->operands[i], &error) != 0)
@@ -307,8 +308,8 @@ static int run_validate(const struct sq_options *options)
     return judge_all(&judge, &walk);
 }
 
-static const struct sq_option *const option_table[] = {&sq_option_hosts, &sq_option_set, &sq_option_json,
-                                                       NULL};
+static const struct sq_option *const option_table[] = {&sq_option_hosts_alone, &sq_option_set,
+                                                       &sq_option_json, NULL};
 
 const struct sq_command sq_command_validate = {
     .name = "validate",

@@ -88,7 +88,8 @@ static int split_authority(const char *text, size_t length, struct authority *au
 static int parse_port(const char *url, const char *text, uint64_t *port, struct sq_error *error)
 {
     if (sq_count_parse(text, 65535, port, NULL) != 0 || *port == 0)
-        return sq_fail(error, SQ_BAD_INPUT, "'%.100s' has no valid port; expected 1 to 65535", url);
+        return sq_fail(error, SQ_BAD_INPUT, "'%.100s' has no valid port; expected 1 to 65535%s", url,
+                       strchr(text, ':') != NULL ? ", and an IPv6 address in []" : "");
     return 0;
 }
 

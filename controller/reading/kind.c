@@ -12,12 +12,13 @@ static const struct {
     enum sq_file_kind kind;
     const char *const *keys;
     const char *name;
+    const char *phrase;
 } kinds[] = {
-    {SQ_FILE_EXPERIMENT, sq_experiment_keys, "experiment"},
-    {SQ_FILE_INVENTORY, sq_inventory_keys, "inventory"},
-    {SQ_FILE_POLICY, sq_policy_keys, "policy"},
-    {SQ_FILE_AGENT, sq_agent_config_keys, "agent-configuration"},
-    {SQ_FILE_CONTROLLER, sq_controller_keys, "controller-settings"},
+    {SQ_FILE_EXPERIMENT, sq_experiment_keys, "experiment", "an experiment"},
+    {SQ_FILE_INVENTORY, sq_inventory_keys, "inventory", "an inventory"},
+    {SQ_FILE_POLICY, sq_policy_keys, "policy", "a host's policy"},
+    {SQ_FILE_AGENT, sq_agent_config_keys, "agent-configuration", "an agent's configuration"},
+    {SQ_FILE_CONTROLLER, sq_controller_keys, "controller-settings", "the controller's settings"},
 };
 #define KINDS (sizeof kinds / sizeof kinds[0])
 
@@ -59,4 +60,27 @@ const char *sq_file_kind_name(enum sq_file_kind kind)
         if (kinds[k].kind == kind)
             return kinds[k].name;
     return "unknown";
+}
+
+static const char *phrase_of(enum sq_file_kind kind)
+{
+    for (size_t k = 0; k < KINDS; k++)
+        if (kinds[k].kind == kind)
+            return kinds[k].phrase;
+    return "a file";
+}
+
+void sq_file_kind_explain(const struct sq_input *input, enum sq_file_kind expected, struct sq_error *error)
+{
+    sq_autodocument struct sq_document *document = NULL;
+    if (error == NULL || error->code != SQ_BAD_INPUT || sq_input_document(input, &document, NULL) != 0)
+        return;
+    enum sq_file_kind kind = sq_file_kind_of(document);
+    /* An inventory that lacks its hosts looks like the controller's settings; its reader says what it lacks.
+     */
+    if (kind == expected || kind == SQ_FILE_UNKNOWN ||
+        (kind == SQ_FILE_CONTROLLER && expected == SQ_FILE_INVENTORY))
+        return;
+    (void)sq_fail(error, SQ_BAD_INPUT, "%s is %s, where %s is expected", input->path, phrase_of(kind),
+                  phrase_of(expected));
 }

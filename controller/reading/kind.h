@@ -4,6 +4,7 @@
 #define SQ_READING_KIND_H
 
 #include "common/document.h"
+#include "reading/input.h"
 
 enum sq_file_kind {
     SQ_FILE_UNKNOWN,
@@ -16,6 +17,13 @@ enum sq_file_kind {
 
 /* A list is file_sd; an empty file, a scalar and a map without any known key are unknown. */
 enum sq_file_kind sq_file_kind_of(struct sq_document *document);
+
+/*
+ * After a file was refused that was read as an experiment or as an inventory: where it is plainly another
+ * kind of file, its first unknown key says less than that, and `error` becomes "FILE is ..., where ... is
+ * expected".
+ */
+void sq_file_kind_explain(const struct sq_input *input, enum sq_file_kind expected, struct sq_error *error);
 
 const char *sq_file_kind_name(enum sq_file_kind kind); /* "experiment", "agent-configuration", ... */
 

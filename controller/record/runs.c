@@ -173,8 +173,11 @@ int sq_runs_find(const char *runs, const char *run, char *path, size_t size, str
     if (!last && (strcmp(run, "-") == 0 || access(run, F_OK) == 0))
         return find_path(run, path, size, error);
     if (!last && !is_beginning_of_id(run))
-        return sq_fail(error, SQ_BAD_INPUT,
-                       "there is no run record %s; expected a path, the beginning of an id, or `last`", run);
+        return sq_fail(
+            error, SQ_BAD_INPUT,
+            "there is no run record '%s'; expected a path, the beginning of an id (of those in %s), "
+            "or `last`",
+            run, runs);
     if (search_runs(runs, last ? "" : run, &found, error) != 0)
         return -1;
     if (found.count == 0 && last)

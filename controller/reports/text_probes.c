@@ -44,7 +44,7 @@ static void print_worst(struct sq_text_report *text, const struct sq_probe_summa
     if (probe->by_value)
         format_value(worst->value, value, sizeof(value));
     else
-        (void)snprintf(value, sizeof(value), "answer after %.3f s", worst->took_s);
+        (void)snprintf(value, sizeof(value), "%safter %.3f s", worst->within ? "answer " : "", worst->took_s);
     (void)fprintf(text->stream, "      the worst: %s at %s", value, sq_shown_time(text, worst->real_ns));
     if (!worst->within && worst->reason[0] != '\0')
         (void)fprintf(text->stream, ": %s", sq_shown_text(text, worst->reason));

@@ -222,6 +222,14 @@ static void print_sum(const struct printer *printer, bool offline)
     (void)fputs(".\n", printer->stream);
 }
 
+static void print_hypothesis(FILE *stream, const struct sq_hypothesis *hypothesis)
+{
+    const char *title = hypothesis->title;
+    uint32_t count = hypothesis->probe_count;
+    (void)fprintf(stream, "  steady   %s%s%u probe%s%s\n", title, title[0] == '\0' ? "" : " (", count,
+                  plural(count), title[0] == '\0' ? "" : ")");
+}
+
 static void print_head(const struct printer *printer)
 {
     const struct sq_experiment *experiment = printer->plan->experiment;
@@ -245,8 +253,7 @@ static void print_head(const struct printer *printer)
     if (experiment->limits.alone)
         (void)fprintf(printer->stream, "  limit    nobody else at work in the inventory\n");
     if (experiment->has_hypothesis)
-        (void)fprintf(printer->stream, "  steady   %s (%u probe%s)\n", experiment->hypothesis.title,
-                      experiment->hypothesis.probe_count, plural(experiment->hypothesis.probe_count));
+        print_hypothesis(printer->stream, &experiment->hypothesis);
     else
         (void)fprintf(printer->stream, "  steady   no hypothesis: nothing will be measured\n");
 }

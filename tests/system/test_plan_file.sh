@@ -59,7 +59,9 @@ verdict 'a plan that was written again, in another order, is run from a pipe' 0
 sq run "$work/nope.yaml"
 verdict 'without a terminal, a file that is not there is told first' 2 'nope.yaml: No such file'
 sq run "$experiment"
-verdict 'without a terminal nobody can be asked' 2 'no terminal to ask on'
+verdict 'without a terminal nobody can be asked' 2 'no terminal to ask on' "squall plan $experiment"
+sq run "$plan"
+verdict 'so for a plan, which is not planned again' 2 'no terminal to ask on' 'as it was shown'
 
 # The file may be gone, the plan holds it all.
 mv "$experiment" "$work/elsewhere.yaml"

@@ -111,6 +111,8 @@ static void test_plan(void **state)
     (void)state;
     struct sq_step step = {.name = "cut", .spec.kind = SQ_NETWORK_PARTITION, .duration_ns = 1};
     struct sq_experiment experiment = {.title = "t", .path = "t.yaml", .step_count = 1, .steps = &step};
+    experiment.has_hypothesis = true;
+    experiment.hypothesis.probe_count = 2;
     struct sq_plan plan = {.experiment = &experiment, .inventory = &inventory, .host_count = HOSTS};
     struct sq_error *problems = calloc(HOSTS, sizeof(*problems));
     plan.hosts = calloc(HOSTS, sizeof(*plan.hosts));
@@ -126,6 +128,7 @@ static void test_plan(void **state)
     (void)sq_fail(&problems[98], SQ_POLICY, "web99 refuses: forbidden");
     (void)sq_fail(&problems[99], SQ_TIMEOUT, "web100 (%s): hangs", hosts[99].agent);
     sq_plan_print(&plan, problems, NULL, false, false, stream);
+    expect("  steady   2 probes\n");
     expect("  hosts    100 of 100 that match (every host): web1" TO "web100\n");
     expect("\n50 hosts: web1" TO "web50\n  step 1: cut\n    warning  eth0\n");
     expect("\n48 hosts: web51" TO "web98\n  step 1: cut\n    spares   eth0\n");

@@ -35,7 +35,8 @@ static const struct sq_option offline = {
     .name = "offline", .help = "ask nobody", .place = offsetof(struct sq_options, offline)};
 
 static const struct sq_option *const of_check[] = {&sq_option_hosts, &sq_option_set, &sq_option_json, NULL};
-static const struct sq_option *const of_go[] = {&yes, &output, &record, &offline, &sq_option_local, NULL};
+static const struct sq_option *const of_go[] = {
+    &yes, &output, &record, &offline, &sq_option_local, &sq_option_hosts, NULL};
 
 static const struct sq_command check = {.name = "check",
                                         .synopsis = "check FILE...",
@@ -176,6 +177,7 @@ static void test_refused(void **state)
         {"check a b c d", "`squall check` does not take 'd'"},
         {"go a", "`squall go` does not take 'a'"},
         {"check a --json=1", "'--json' takes no value"},
+        {"go --local --hosts x.yaml", "take one of them"},
         {"check a --hosts", "'--hosts' needs a value: --hosts FILE"},
         {"check a --hosts=", "'--hosts' has an empty value"},
         {"check a --set x", "'--set x' is no setting"},
@@ -290,6 +292,26 @@ static void test_tables(void **state)
     free(list);
 }
 
+/* What stands in for --hosts is told where something does. */
+static void test_help_on_hosts(void **state)
+{
+    (void)state;
+    struct sq_error error;
+    char *text[2] = {NULL, NULL};
+    size_t size;
+    FILE *stream = open_memstream(&text[0], &size);
+    sq_help_print(stream, sq_commands, sq_command_count);
+    (void)fclose(stream);
+    stream = open_memstream(&text[1], &size);
+    assert_int_equal(sq_help_print_topic(stream, "validate", sq_commands, sq_command_count, &error), 0);
+    (void)fclose(stream);
+    assert_non_null(strstr(text[0], "without it SQUALL_HOSTS"));
+    assert_non_null(strstr(text[1], "--hosts FILE"));
+    assert_null(strstr(text[1], "SQUALL_HOSTS"));
+    free(text[0]);
+    free(text[1]);
+}
+
 /* The help on a fault kind names every parameter that its table has. */
 static void test_help_on_faults(void **state)
 {
@@ -353,6 +375,7 @@ int main(void)
         cmocka_unit_test(test_help),
         cmocka_unit_test(test_width),
         cmocka_unit_test(test_tables),
+        cmocka_unit_test(test_help_on_hosts),
         cmocka_unit_test(test_help_on_faults),
         cmocka_unit_test(test_exit_statuses),
         cmocka_unit_test(test_color),

@@ -315,7 +315,8 @@ static void test_finding_a_run(void **state)
     expect_none(runs, "a", "2 runs");
     expect_none(runs, "0b", "2 runs");
     expect_none(runs, "77", "no run");
-    expect_none(runs, "web1", "expected a path");
+    expect_none(runs, "web1", "'web1'; expected a path");
+    expect_none(runs, "web1", runs);
     (void)snprintf(file, sizeof(file), "%s/20251120T023111Z-0bcdef01", runs);
     expect_found(runs, file, "20251120T023111Z-0bcdef01/run.jsonl");
     (void)strcat(file, "/run.jsonl");

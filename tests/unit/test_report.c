@@ -164,6 +164,18 @@ static void test_record_that_is_not_whole(void **state)
     assert_null(strstr(text, "record: FILE"));
 }
 
+/* What gave no answer is not said to have answered. */
+static void test_worst_without_an_answer(void **state)
+{
+    (void)state;
+    struct sq_error error = {0};
+    tell_beginning(observer);
+    tell_measurement(observer, 2500, 1, SQ_PHASE_WATCH, 0, "no answer within 500ms");
+    assert_int_equal(sq_record_finish(record, &error), 0);
+    print(sq_record_summary(record), "FILE", NULL);
+    expect_said("      the worst: after 0.011 s at 03:31:09.623: no answer within 500ms\n");
+}
+
 static void see_nothing(void *cookie, const struct sq_run_event *event)
 {
     (void)cookie;
@@ -307,6 +319,7 @@ int main(void)
         REPORT_TEST(test_controller_was_killed),
         REPORT_TEST(test_ended_before_it_began),
         REPORT_TEST(test_record_that_is_not_whole),
+        REPORT_TEST(test_worst_without_an_answer),
         REPORT_TEST(test_hosts_that_differ),
         REPORT_TEST(test_many_unconfirmed),
         REPORT_TEST(test_document),

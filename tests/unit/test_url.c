@@ -53,7 +53,7 @@ static void test_agent_refused(void **state)
         {"tls+tcp://[2001:db8::1", "no valid host"},
         {"tls+tcp://[10.0.0.1]:7433", "no valid host"},
         {"tls+tcp://2001:db8::1", "no valid host"},
-        {"tls+tcp://fe80::1", "no valid port"},
+        {"tls+tcp://fe80::1", "an IPv6 address in []"},
         {"tls+tcp://a/b:7433", "no valid host"},
         {"tls+tcp://*:7433", "no valid host"},
         {"tls+tcp://web1:0", "no valid port"},

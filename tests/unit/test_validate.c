@@ -1,5 +1,7 @@
 /* libraries: sq_commands PkgConfig::JANSSON */
-#include "commands/command.h"
+#include "commands/inventory.h"
+#include "commands/output.h"
+#include "reading/input.h"
 
 #include "common/file.h"
 #include "model/ending.h"
@@ -147,6 +149,37 @@ static void test_against_an_inventory(void **state)
     path_of("twice.yaml", path);
     assert_int_equal(validate("good.yaml", NULL, &options), SQ_EXIT_WRONG);
     expect_output("stands here twice");
+}
+
+/* The first key that is not known says less than what the file is. */
+static void test_another_kind_of_file(void **state)
+{
+    (void)state;
+    struct sq_experiment *experiment = NULL;
+    struct sq_inventory *read = NULL;
+    struct sq_input input = {0};
+    struct sq_error error = {0};
+    struct sq_options options = {0};
+    char path[128];
+    path_of("good.yaml", path);
+    options.hosts_path = path;
+    options.hosts_given = true;
+    assert_int_equal(sq_command_inventory(&options, false, &read, &error), -1);
+    assert_int_equal(error.code, SQ_BAD_INPUT);
+    assert_non_null(strstr(error.text, "good.yaml is an experiment, where an inventory is expected"));
+    assert_int_equal(validate("good.yaml", NULL, &options), SQ_EXIT_WRONG);
+    expect_output("good.yaml is an experiment, where an inventory is expected");
+    path_of("hosts.yaml", path);
+    assert_int_equal(sq_input_read(path, &input, &error), 0);
+    assert_int_equal(sq_command_read_experiment(&options, &input, &experiment, &error), -1);
+    assert_non_null(strstr(error.text, "hosts.yaml is an inventory, where an experiment is expected"));
+    sq_input_free(&input);
+    /* One with a slip in it is still an experiment. */
+    path_of("bad.yaml", path);
+    assert_int_equal(sq_input_read(path, &input, &error), 0);
+    assert_int_equal(sq_command_read_experiment(&options, &input, &experiment, &error), -1);
+    assert_non_null(strstr(error.text, "unknown key 'titel'"));
+    sq_input_free(&input);
 }
 
 static void test_json(void **state)
@@ -314,6 +347,7 @@ int main(void)
         cmocka_unit_test(test_valid),
         cmocka_unit_test(test_invalid),
         cmocka_unit_test(test_against_an_inventory),
+        cmocka_unit_test(test_another_kind_of_file),
         cmocka_unit_test(test_json),
         cmocka_unit_test(test_policies_and_agents),
         cmocka_unit_test(test_other_kinds),
