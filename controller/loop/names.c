@@ -20,6 +20,12 @@
 #define ROUNDS        4
 #define NAME_MAX_TEXT 256
 
+/*
+ * Some name servers, and firewalls before them, never answer for one of the two families. c-ares keeps the
+ * other one's answer back until it has given up, so each family is asked by itself once this has passed.
+ */
+#define ASK_APART_NS (250 * SQ_NS_PER_MILLISECOND)
+
 struct sq_names_query {
     struct sq_names *names;
     struct sq_names_query *next;
@@ -27,8 +33,10 @@ struct sq_names_query {
     sq_names_call call; /* NULL: nobody waits any more, but c-ares still holds it */
     void *cookie;
     uint64_t until_boot_ns;
-    bool held;  /* by c-ares */
-    int status; /* when no longer held */
+    uint64_t apart_boot_ns; /* when each family is asked by itself; 0: it was */
+    unsigned held;          /* so often by c-ares */
+    bool answered;          /* by both families or none, or with addresses of one */
+    int status;             /* when answered */
     struct sq_addresses *addresses;
     char host[NAME_MAX_TEXT];
 };
@@ -71,7 +79,9 @@ static void arm(struct sq_names *names)
     for (const struct sq_names_query *query = names->queries; query != NULL; query = query->next) {
         if (query->call == NULL)
             continue;
-        uint64_t due_boot_ns = query->held ? query->until_boot_ns : now_boot_ns;
+        uint64_t due_boot_ns = query->answered ? now_boot_ns : query->until_boot_ns;
+        if (query->apart_boot_ns != 0 && query->apart_boot_ns < due_boot_ns)
+            due_boot_ns = query->apart_boot_ns;
         at_boot_ns = due_boot_ns < at_boot_ns ? due_boot_ns : at_boot_ns;
     }
     if (at_boot_ns == UINT64_MAX) {
@@ -102,7 +112,7 @@ static void tell(struct sq_names_query *query)
 {
     struct sq_error error = {0};
     if (query->addresses == NULL) {
-        if (query->held)
+        if (!query->answered)
             (void)sq_fail(&error, SQ_TIMEOUT, "the name %s was not resolved in time", query->host);
         else if (query->status == ARES_ENOTFOUND || query->status == ARES_ENODATA ||
                  query->status == ARES_ENONAME)
@@ -119,7 +129,8 @@ static void tell(struct sq_names_query *query)
 static struct sq_names_query *next_to_tell(const struct sq_names *names, uint64_t now_boot_ns)
 {
     for (struct sq_names_query *query = names->queries; query != NULL; query = query->next)
-        if (!query->held || (query->call != NULL && query->until_boot_ns <= now_boot_ns))
+        if (query->held == 0 ||
+            (query->call != NULL && (query->answered || query->until_boot_ns <= now_boot_ns)))
             return query;
     return NULL;
 }
@@ -133,7 +144,7 @@ static void tell_all(struct sq_names *names)
     while (!names->closed && (query = next_to_tell(names, now_boot_ns)) != NULL) {
         if (query->call != NULL)
             tell(query);
-        if (!query->held)
+        if (query->held == 0)
             query_free(query);
     }
     names->calling = false;
@@ -151,14 +162,6 @@ static void on_socket_ready(void *cookie, uint32_t events)
     bool in = (events & (EPOLLIN | EPOLLERR | EPOLLHUP)) != 0;
     ares_process_fd(names->channel, in ? fd : ARES_SOCKET_BAD,
                     (events & EPOLLOUT) != 0 ? fd : ARES_SOCKET_BAD);
-    tell_all(names);
-}
-
-static void on_time(void *cookie)
-{
-    struct sq_names *names = cookie;
-    if (names->open)
-        ares_process_fd(names->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
     tell_all(names);
 }
 
@@ -188,6 +191,82 @@ static void on_socket_state(void *cookie, ares_socket_t fd, int readable, int wr
         }
         names->sockets = socket;
     }
+}
+
+static void keep(struct sq_addresses *addresses, const struct sockaddr *address, size_t bytes)
+{
+    if (addresses->count < SQ_ADDRESSES_MAX && bytes <= sizeof(addresses->addresses[0]))
+        memcpy(&addresses->addresses[addresses->count++], address, bytes);
+}
+
+static void take(struct sq_names_query *query, const struct ares_addrinfo *answer)
+{
+    query->status = ARES_ENODATA;
+    query->addresses = calloc(1, sizeof(*query->addresses));
+    if (query->addresses == NULL)
+        query->status = ARES_ENOMEM;
+    for (const struct ares_addrinfo_node *node = answer->nodes; query->addresses != NULL && node != NULL;
+         node = node->ai_next)
+        keep(query->addresses, node->ai_addr, node->ai_addrlen);
+    if (query->addresses != NULL && query->addresses->count == 0) {
+        free(query->addresses);
+        query->addresses = NULL;
+    }
+}
+
+static void on_answer(void *cookie, int status, int timeouts, struct ares_addrinfo *answer)
+{
+    (void)timeouts;
+    struct sq_names_query *query = cookie;
+    query->held--;
+    if (!query->answered) {
+        query->answered = true;
+        query->status = status;
+        if (status == ARES_SUCCESS && query->call != NULL)
+            take(query, answer);
+    }
+    if (answer != NULL)
+        ares_freeaddrinfo(answer);
+}
+
+/* Of one family: what it does not know the other may. */
+static void on_family_answer(void *cookie, int status, int timeouts, struct ares_addrinfo *answer)
+{
+    (void)timeouts;
+    struct sq_names_query *query = cookie;
+    query->held--;
+    if (!query->answered && status == ARES_SUCCESS && query->call != NULL) {
+        take(query, answer);
+        query->answered = query->addresses != NULL;
+    }
+    if (answer != NULL)
+        ares_freeaddrinfo(answer);
+}
+
+static void ask_apart(const struct sq_names *names)
+{
+    static const int families[] = {AF_INET, AF_INET6};
+    uint64_t now_boot_ns = sq_loop_now_boot_ns(names->loop);
+    for (struct sq_names_query *query = names->queries; query != NULL; query = query->next) {
+        if (query->apart_boot_ns == 0 || query->apart_boot_ns > now_boot_ns)
+            continue;
+        query->apart_boot_ns = 0;
+        for (size_t i = 0; i < 2 && query->call != NULL && !query->answered; i++) {
+            const struct ares_addrinfo_hints hints = {.ai_family = families[i], .ai_socktype = SOCK_STREAM};
+            query->held++;
+            ares_getaddrinfo(names->channel, query->host, NULL, &hints, on_family_answer, query);
+        }
+    }
+}
+
+static void on_time(void *cookie)
+{
+    struct sq_names *names = cookie;
+    if (names->open) {
+        ares_process_fd(names->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+        ask_apart(names);
+    }
+    tell_all(names);
 }
 
 int sq_names_open(struct sq_loop *loop, struct sq_names **names_out, struct sq_error *error)
@@ -255,35 +334,6 @@ static int channel_make_ready(struct sq_names *names, struct sq_error *error)
     return status == ARES_SUCCESS ? 0 : sq_fail(error, SQ_SYSTEM, "resolver: %s", ares_strerror(status));
 }
 
-static void keep(struct sq_addresses *addresses, const struct sockaddr *address, size_t bytes)
-{
-    if (addresses->count < SQ_ADDRESSES_MAX && bytes <= sizeof(addresses->addresses[0]))
-        memcpy(&addresses->addresses[addresses->count++], address, bytes);
-}
-
-static void on_answer(void *cookie, int status, int timeouts, struct ares_addrinfo *answer)
-{
-    (void)timeouts;
-    struct sq_names_query *query = cookie;
-    query->held = false;
-    query->status = status;
-    if (status == ARES_SUCCESS && query->call != NULL) {
-        query->status = ARES_ENODATA;
-        query->addresses = calloc(1, sizeof(*query->addresses));
-        if (query->addresses == NULL)
-            query->status = ARES_ENOMEM;
-        for (const struct ares_addrinfo_node *node = answer->nodes; query->addresses != NULL && node != NULL;
-             node = node->ai_next)
-            keep(query->addresses, node->ai_addr, node->ai_addrlen);
-        if (query->addresses != NULL && query->addresses->count == 0) {
-            free(query->addresses);
-            query->addresses = NULL;
-        }
-    }
-    if (answer != NULL)
-        ares_freeaddrinfo(answer);
-}
-
 /* getaddrinfo(3) asks nobody when told that the host is numeric, and knows zones. */
 static bool read_numeric(const char *host, struct sq_addresses *addresses)
 {
@@ -328,7 +378,8 @@ int sq_names_resolve(struct sq_names *names, const char *host, uint64_t timeout_
     query->call = call;
     query->cookie = cookie;
     query->until_boot_ns = sq_ns_add(sq_loop_now_boot_ns(names->loop), timeout_ns);
-    query->held = true;
+    query->apart_boot_ns = sq_ns_add(sq_loop_now_boot_ns(names->loop), ASK_APART_NS);
+    query->held = 1;
     memcpy(query->host, host, strlen(host) + 1);
     query->next = names->queries;
     if (query->next != NULL)
@@ -346,6 +397,6 @@ void sq_names_cancel(struct sq_names_query *query)
     if (query == NULL)
         return;
     query->call = NULL;
-    if (!query->held)
+    if (query->held == 0)
         query_free(query);
 }

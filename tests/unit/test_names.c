@@ -141,6 +141,39 @@ static void waits_for_a_server_that_is_slow(void **state)
     assert_loopback(&told);
 }
 
+/* c-ares would keep the answer for IPv4 back for its 7.5 s. */
+static void takes_one_family_where_the_other_is_not_answered(void **state)
+{
+    struct told told = {0};
+    uint64_t began_boot_ns = sq_boot_ns();
+    ask_for(*state, "half.example", PATIENCE_NS, &told);
+    wait_for(*state, &told);
+    assert_loopback(&told);
+    assert_true(sq_boot_ns() - began_boot_ns < 4 * SQ_NS_PER_SECOND);
+}
+
+/* Each question for one family is cancelled, or closed, with its whole. */
+static void forgets_what_was_asked_by_family(void **state)
+{
+    struct world *world = *state;
+    struct told silent = {0};
+    struct told cancelled = {0};
+    struct told half = {0};
+    ask_for(world, "silent.example", PATIENCE_NS, &silent);
+    ask_for(world, "half.cancelled.example", PATIENCE_NS, &cancelled);
+    ask_for(world, "half.example", PATIENCE_NS, &half);
+    sq_names_cancel(cancelled.query);
+    wait_for(world, &half);
+    assert_loopback(&half);
+    sq_names_cancel(silent.query);
+    struct told here = {0};
+    ask_for(world, "here.example", PATIENCE_NS, &here);
+    wait_for(world, &here);
+    assert_loopback(&here);
+    assert_int_equal(silent.calls + cancelled.calls, 0);
+    assert_int_equal(half.calls, 1);
+}
+
 static void says_that_there_is_no_such_name(void **state)
 {
     struct told told = {0};
@@ -275,6 +308,8 @@ int main(void)
         TEST(resolves_a_name),
         TEST(asks_anew_each_time),
         TEST(waits_for_a_server_that_is_slow),
+        TEST(takes_one_family_where_the_other_is_not_answered),
+        TEST(forgets_what_was_asked_by_family),
         TEST(says_that_there_is_no_such_name),
         TEST(gives_a_silent_server_up_in_time),
         TEST(tells_at_once_that_no_server_is_there),
