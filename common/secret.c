@@ -141,8 +141,12 @@ void sq_secret_hide(char *text, size_t size)
     const char *secret;
     bool in_url = false;
     size_t length = 0;
-    while ((secret = next_secret(&at, &in_url, &length)) != NULL)
+    while ((secret = next_secret(&at, &in_url, &length)) != NULL) {
+        /* Of a text that was hidden before, "...?token=***: refused", the colon is the sentence's. */
+        if (length == STARS + 1 && memcmp(secret, stars, STARS) == 0)
+            length = STARS;
         at = hide(text, size, (size_t)(secret - text), length);
+    }
     unsigned count = atomic_load_explicit(&secret_count, memory_order_acquire);
     for (unsigned i = 0; i < count; i++)
         hide_known(text, size, secrets[i]);

@@ -60,6 +60,8 @@ static void test_urls(void **state)
         {"tls+tcp://host:7433 ipc:///run/x", "tls+tcp://host:7433 ipc:///run/x"},
         {"://", "://"},
         {"", ""},
+        /* What was hidden before stays as it is, with the sentence that follows. */
+        {"asked http://h/?token=***: refused", "asked http://h/?token=***: refused"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char text[120];
