@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define HEAD_PATIENCE_MS 5000
@@ -27,6 +28,9 @@ struct sq_record {
     int first_fd; /* while the first line is written; then -1 */
     bool stream;
     bool finished;
+    char *path;
+    struct stat file;        /* as it was opened */
+    uint64_t bytes;          /* of all its lines */
     struct sq_error failure; /* why it is not whole */
 };
 
@@ -65,6 +69,7 @@ static void take(void *cookie, const json_t *line)
     struct sq_record *record = cookie;
     size_t length = format(record, line);
     sq_summary_take(record->summary, line, length);
+    record->bytes += length;
     if (length == 0) {
         record->maker.lost = true;
         return;
@@ -102,7 +107,10 @@ int sq_record_open(const struct sq_record_head *head, const char *path, struct s
     static const struct sq_output_form form = {
         .what = "run record", .mode = 0600, .is_own = sq_record_is_own};
     struct sq_record *record = calloc(1, sizeof(*record));
-    if (record == NULL || (record->summary = sq_summary_new()) == NULL) {
+    if (record == NULL || (record->summary = sq_summary_new()) == NULL ||
+        (record->path = strdup(path)) == NULL) {
+        if (record != NULL)
+            sq_summary_free(record->summary);
         free(record);
         return fail_memory(error);
     }
@@ -110,6 +118,7 @@ int sq_record_open(const struct sq_record_head *head, const char *path, struct s
     record->head = *head;
     record->maker = (struct sq_line_maker){.head = &record->head, .take = take, .cookie = record};
     if (sq_output_open(path, &form, &record->first_fd, &record->stream, error) != 0 ||
+        (fstat(record->first_fd, &record->file) != 0 && sq_fail_errno(error, errno, "cannot look at it")) ||
         write_head(record, error) != 0) {
         sq_record_close(record);
         return sq_fail_in(error, "run record %s", path);
@@ -146,6 +155,22 @@ bool sq_record_wait(struct sq_record *record, uint64_t most_ns)
     return record->writer == NULL || sq_writer_wait(record->writer, most_ns);
 }
 
+/* Somebody may have removed, moved or emptied it meanwhile: what was written is then not where it is said to
+ * be. */
+static int check_file(const struct sq_record *record, struct sq_error *error)
+{
+    struct stat status;
+    if (record->stream)
+        return 0;
+    if (stat(record->path, &status) != 0)
+        return sq_fail_errno(error, errno, "it was taken away while it was written");
+    if (status.st_dev != record->file.st_dev || status.st_ino != record->file.st_ino)
+        return sq_fail(error, SQ_SYSTEM, "another file has taken its place while it was written");
+    if ((uint64_t)status.st_size < record->bytes)
+        return sq_fail(error, SQ_SYSTEM, "somebody cut it short while it was written");
+    return 0;
+}
+
 int sq_record_finish(struct sq_record *record, struct sq_error *error)
 {
     if (!record->finished) {
@@ -154,7 +179,8 @@ int sq_record_finish(struct sq_record *record, struct sq_error *error)
         record->finished = true;
         if (record->maker.lost || record->summary->lost)
             sq_writer_lose(writer, "memory ran out for some of it");
-        (void)sq_writer_close(writer, patience_ns(record), &record->failure);
+        if (sq_writer_close(writer, patience_ns(record), &record->failure) == 0)
+            (void)check_file(record, &record->failure);
     }
     if (record->failure.code == SQ_OK)
         return 0;
@@ -175,6 +201,7 @@ void sq_record_close(struct sq_record *record)
         (void)close(record->first_fd);
     (void)sq_writer_close(record->writer, patience_ns(record), NULL);
     sq_summary_free(record->summary);
+    free(record->path);
     free(record->text);
     free(record);
 }

@@ -274,6 +274,48 @@ static void limit_file(rlim_t bytes)
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
 }
 
+/* What is done to the file while it is written: `path` is no whole record in the end, and that is said. */
+static void finish_not_whole(void (*disturb)(void), const char *why)
+{
+    struct sq_error error = {0};
+    struct sq_record *record = open_record(path);
+    assert_true(sq_record_wait(record, 10 * SQ_NS_PER_SECOND));
+    disturb();
+    tell_run(sq_record_observer(record));
+    assert_int_equal(sq_record_finish(record, &error), -1);
+    assert_non_null(strstr(error.text, why));
+    assert_int_equal(sq_summary_exit_status(sq_record_summary(record)), 0);
+    sq_record_close(record);
+}
+
+static void take_away(void)
+{
+    assert_int_equal(unlink(path), 0);
+}
+
+static void put_another(void)
+{
+    char other[140];
+    (void)snprintf(other, sizeof(other), "%s.1", path);
+    assert_int_equal(rename(path, other), 0);
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    (void)close(fd);
+}
+
+static void cut_short(void)
+{
+    assert_int_equal(truncate(path, 0), 0);
+}
+
+static void test_file_that_is_not_there_any_more(void **state)
+{
+    (void)state;
+    finish_not_whole(take_away, "it was taken away while it was written: No such file or directory");
+    finish_not_whole(put_another, "another file has taken its place");
+    finish_not_whole(cut_short, "somebody cut it short");
+}
+
 /* After a line that was cut by a full disk the next one stands alone. */
 static void test_lines_after_a_torn_one(void **state)
 {
@@ -334,6 +376,7 @@ int main(void)
         RECORD_TEST(test_places_that_cannot_be_written),
         RECORD_TEST(test_device),
         RECORD_TEST(test_reader_that_does_not_read),
+        RECORD_TEST(test_file_that_is_not_there_any_more),
         RECORD_TEST(test_lines_after_a_torn_one),
         RECORD_TEST(test_what_finds_no_room_is_lost_and_told),
     };
