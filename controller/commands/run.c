@@ -294,8 +294,7 @@ static void on_hang_up(void *cookie, uint32_t events)
 static int open_screen(struct session *session, struct sq_error *error)
 {
     int fd = fileno(session->progress);
-    const char *terminal = getenv("TERM");
-    bool live = isatty(fd) == 1 && terminal != NULL && strcmp(terminal, "dumb") != 0;
+    bool live = isatty(fd) == 1 && sq_style_terminal_is_capable();
     if (sq_console_open(fd, live, &session->console, error) != 0)
         return -1;
     struct sq_run_screen_options options = {.loop = session->loop,

@@ -4,13 +4,18 @@
 #include <string.h>
 #include <unistd.h>
 
+bool sq_style_terminal_is_capable(void)
+{
+    const char *terminal = getenv("TERM");
+    return terminal != NULL && terminal[0] != '\0' && strcmp(terminal, "dumb") != 0;
+}
+
 bool sq_style_is_wanted(enum sq_color color, FILE *stream)
 {
     if (color != SQ_COLOR_AUTO)
         return color == SQ_COLOR_ALWAYS;
     const char *no_color = getenv("NO_COLOR");
-    const char *terminal = getenv("TERM");
-    return (no_color == NULL || no_color[0] == '\0') && terminal != NULL && strcmp(terminal, "dumb") != 0 &&
+    return (no_color == NULL || no_color[0] == '\0') && sq_style_terminal_is_capable() &&
            isatty(fileno(stream)) == 1;
 }
 

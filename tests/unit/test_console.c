@@ -1,5 +1,6 @@
 /* libraries: sq_commands sq_common */
 #include "screen/console.h"
+#include "screen/style.h"
 
 #include "common/clock.h"
 
@@ -188,6 +189,20 @@ static void test_a_full_disk_is_no_lost_reader(void **state)
     (void)close(full);
 }
 
+/* A view without escape sequences would be a heap of lines: none at all is better. */
+static void test_what_no_terminal_is_said_to_be(void **state)
+{
+    (void)state;
+    assert_int_equal(setenv("TERM", "xterm", 1), 0);
+    assert_true(sq_style_terminal_is_capable());
+    assert_int_equal(setenv("TERM", "dumb", 1), 0);
+    assert_false(sq_style_terminal_is_capable());
+    assert_int_equal(setenv("TERM", "", 1), 0);
+    assert_false(sq_style_terminal_is_capable());
+    assert_int_equal(unsetenv("TERM"), 0);
+    assert_false(sq_style_terminal_is_capable());
+}
+
 int main(void)
 {
     (void)signal(SIGPIPE, SIG_IGN);
@@ -198,6 +213,7 @@ int main(void)
         cmocka_unit_test(test_a_lost_terminal_is_noticed),
         cmocka_unit_test(test_the_view_is_redrawn_in_place),
         cmocka_unit_test(test_a_full_disk_is_no_lost_reader),
+        cmocka_unit_test(test_what_no_terminal_is_said_to_be),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
