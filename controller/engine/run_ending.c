@@ -43,6 +43,8 @@ void sq_run_follow_ending(struct sq_run *run)
     /* The orders to revert leave before anything is told. */
     sq_run_enter(run, SQ_PHASE_REVERT);
     sq_run_revert(run, sq_run_now(run));
+    if (run->hypothesis != NULL)
+        sq_watch_stop(&run->watch, sq_run_now(run));
 }
 
 /*

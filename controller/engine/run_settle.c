@@ -13,6 +13,19 @@ static void judge_vanished(struct sq_run *run, const struct sq_run_host *host)
     }
 }
 
+/* Ordered in time, or so it seemed, and never obeyed: whatever was measured was measured without it. */
+static void judge_never_injected(struct sq_run *run, const struct sq_run_host *host)
+{
+    for (uint32_t i = 0; run->inject_boot_ns != 0 && i < host->plan->fault_count; i++) {
+        const struct sq_fault_report *report = sq_run_report_of(host, i);
+        if (report == NULL || report->injected_boot_ns == 0)
+            sq_run_note_ending(run, SQ_EXIT_FAILED, "%s never injected \"%s\", ordered %u time%s%s%s",
+                               host->name, sq_run_step_of(run, host, i)->name, host->injections[i].tries,
+                               host->injections[i].tries == 1 ? "" : "s",
+                               host->problem.text[0] != '\0' ? ": " : "", host->problem.text);
+    }
+}
+
 static const char *summary_of(const struct sq_run *run)
 {
     switch (run->ending) {
@@ -35,6 +48,8 @@ void sq_run_settle(struct sq_run *run)
 {
     for (uint32_t i = 0; i < run->host_count; i++)
         judge_vanished(run, &run->hosts[i]);
+    for (uint32_t i = 0; i < run->host_count; i++)
+        judge_never_injected(run, &run->hosts[i]);
     for (uint32_t i = 0; i < run->host_count; i++)
         sq_run_judge_expectations(run, &run->hosts[i], 0);
     for (uint32_t i = 0; i < run->host_count; i++) {

@@ -39,7 +39,7 @@ void sq_run_watch_injected(struct sq_run *run, const struct sq_run_host *host,
                            const struct sq_fault_report *report)
 {
     uint64_t at_boot_ns = sq_agent_clock_to_ours(&host->clock, report->injected_boot_ns);
-    if (run->hypothesis != NULL && report->state == SQ_STATE_INJECTED && report->injected_boot_ns != 0)
+    if (run->hypothesis != NULL && report->injected_boot_ns != 0)
         sq_watch_injected(&run->watch, host->plan->steps[report->index],
                           sq_ns_add(at_boot_ns, host->clock.uncertainty_ns));
 }

@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 #include "common/units.h"
+#include "model/probe_form.h"
 
 #define DEFAULT_PERCENT    10
 #define DEFAULT_LEAST_PART 3 /* never more than a third */
@@ -44,6 +45,34 @@ uint64_t sq_probe_allowed(const struct sq_probe *probe, uint64_t judged)
     if (probe->abort_after_misses > allowed + 1)
         allowed = probe->abort_after_misses - 1;
     return allowed < judged / DEFAULT_LEAST_PART ? allowed : judged / DEFAULT_LEAST_PART;
+}
+
+static bool is_worse(const struct sq_probe *probe, const struct sq_measurement *a,
+                     const struct sq_measurement *b)
+{
+    if (a->within != b->within)
+        return b->within;
+    if (a->has_value != b->has_value)
+        return b->has_value;
+    const struct sq_probe_form *form = sq_probe_form_of(probe->kind);
+    return form->margin(probe, a) < form->margin(probe, b);
+}
+
+void sq_tally_add(struct sq_tally *tally, const struct sq_probe *probe,
+                  const struct sq_measurement *measurement, enum sq_judged judged)
+{
+    tally->measured++;
+    tally->evidence += judged == SQ_JUDGED_EVIDENCE;
+    if (judged == SQ_JUDGED_EVIDENCE && measurement->started_boot_ns > tally->last_evidence_boot_ns)
+        tally->last_evidence_boot_ns = measurement->started_boot_ns;
+    tally->misses += judged == SQ_JUDGED_MISS;
+    tally->misses_measured += judged == SQ_JUDGED_MISS && measurement->measured;
+    tally->too_soon += judged == SQ_JUDGED_LAG;
+    tally->settling += judged == SQ_JUDGED_SETTLE;
+    if (measurement->measured && (!tally->has_worst || is_worse(probe, measurement, &tally->worst))) {
+        tally->has_worst = true;
+        tally->worst = *measurement;
+    }
 }
 
 /* False: it is too short. */

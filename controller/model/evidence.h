@@ -1,12 +1,13 @@
 /*
  * Can an experiment's steps show that its hypothesis held? Pure; for `validate`, and for `plan` and `run`
- * once Prometheus has said how far its values look back.
+ * once Prometheus has said how far its values look back. And what is counted of one that was measured.
  */
 #ifndef SQ_MODEL_EVIDENCE_H
 #define SQ_MODEL_EVIDENCE_H
 
 #include "common/error.h"
 #include "model/experiment.h"
+#include "model/hypothesis.h"
 
 #include <stdbool.h>
 
@@ -23,6 +24,10 @@ uint64_t sq_probe_evidence_ns(const struct sq_probe *probe);
 
 /* How many of `judged` measurements in a span may miss. */
 uint64_t sq_probe_allowed(const struct sq_probe *probe, uint64_t judged);
+
+/* Count a measurement that was judged, and keep it if it is the worst so far. */
+void sq_tally_add(struct sq_tally *tally, const struct sq_probe *probe,
+                  const struct sq_measurement *measurement, enum sq_judged judged);
 
 /* Called with "file:line:column: ...", code SQ_BAD_INPUT. */
 typedef void (*sq_evidence_tell)(void *cookie, bool is_warning, const struct sq_error *error);

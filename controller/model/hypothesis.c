@@ -4,7 +4,6 @@
 #include "common/text.h"
 #include "common/units.h"
 #include "model/evidence.h"
-#include "model/probe_form.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -14,6 +13,7 @@
 /* Whoever measures answers within the timeout, or with a failure; this much later it is not waited for. */
 #define GRACE_NS           (2 * SQ_NS_PER_SECOND)
 #define AFTER_EVERY_MAX_NS (1 * SQ_NS_PER_SECOND)
+#define NOBODY_LOOKED      "nobody measured then, because squall itself stood still"
 
 static uint64_t least_of(uint64_t a, uint64_t b)
 {
@@ -241,10 +241,14 @@ static uint64_t next_beat_boot_ns(const struct sq_watch *watch, uint32_t probe, 
     return next_boot_ns;
 }
 
+static void miss_beats(struct sq_watch *watch, uint32_t probe, uint64_t now_boot_ns);
+
 bool sq_watch_due(struct sq_watch *watch, uint64_t now_boot_ns, uint32_t *probe)
 {
     for (uint32_t i = 0; i < watch->hypothesis->probe_count; i++) {
         struct sq_probe_state *state = &watch->probes[i];
+        watch->asked = true;
+        miss_beats(watch, i, now_boot_ns);
         if (state->flight_count == SQ_FLIGHTS_MAX)
             continue;
         bool forced = is_forced(watch, i, now_boot_ns);
@@ -465,34 +469,6 @@ static void judge_before(struct sq_watch *watch)
 
 /* --- taking --- */
 
-static bool is_worse(const struct sq_probe *probe, const struct sq_measurement *a,
-                     const struct sq_measurement *b)
-{
-    if (a->within != b->within)
-        return b->within;
-    if (a->has_value != b->has_value)
-        return b->has_value;
-    const struct sq_probe_form *form = sq_probe_form_of(probe->kind);
-    return form->margin(probe, a) < form->margin(probe, b);
-}
-
-static void add(struct sq_tally *tally, const struct sq_probe *probe,
-                const struct sq_measurement *measurement, enum sq_judged judged)
-{
-    tally->measured++;
-    tally->evidence += judged == SQ_JUDGED_EVIDENCE;
-    if (judged == SQ_JUDGED_EVIDENCE && measurement->started_boot_ns > tally->last_evidence_boot_ns)
-        tally->last_evidence_boot_ns = measurement->started_boot_ns;
-    tally->misses += judged == SQ_JUDGED_MISS;
-    tally->misses_measured += judged == SQ_JUDGED_MISS && measurement->measured;
-    tally->too_soon += judged == SQ_JUDGED_LAG;
-    tally->settling += judged == SQ_JUDGED_SETTLE;
-    if (measurement->measured && (!tally->has_worst || is_worse(probe, measurement, &tally->worst))) {
-        tally->has_worst = true;
-        tally->worst = *measurement;
-    }
-}
-
 static bool is_settling(const struct sq_watch *watch, const struct sq_probe *probe, uint64_t boot_ns)
 {
     for (uint32_t i = 0; i < watch->span_count; i++)
@@ -547,7 +523,7 @@ static void take_during(struct sq_watch *watch, const struct sq_measurement *mea
         if (!is_in(&watch->spans[span], measurement->started_boot_ns) || tally_of(watch, span, i)->closed)
             continue;
         enum sq_judged judged = judge_in(watch, &watch->spans[span], measurement);
-        add(tally_of(watch, span, i), probe, measurement, judged);
+        sq_tally_add(tally_of(watch, span, i), probe, measurement, judged);
         state->judged = weightier(state->judged, judged);
     }
     struct sq_row *row = &state->rows[SQ_HYPOTHESIS_DURING];
@@ -570,7 +546,7 @@ static void take_before(struct sq_watch *watch, const struct sq_measurement *mea
     struct sq_probe_state *state = &watch->probes[measurement->probe];
     state->judged = measurement->within ? SQ_JUDGED_EVIDENCE : SQ_JUDGED_MISS;
     note_row(&state->rows[SQ_HYPOTHESIS_BEFORE], state->judged, measurement);
-    add(&state->before, &watch->hypothesis->probes[measurement->probe], measurement, state->judged);
+    sq_tally_add(&state->before, &watch->hypothesis->probes[measurement->probe], measurement, state->judged);
     if (!measurement->within && watch->verdicts[SQ_HYPOTHESIS_BEFORE] == SQ_VERDICT_OPEN)
         decide(watch, SQ_HYPOTHESIS_BEFORE, measurement->probe, measurement->measured,
                "probe \"%s\" %s before anything was injected: %s", name_of(watch, measurement->probe),
@@ -582,13 +558,14 @@ static void take_after(struct sq_watch *watch, const struct sq_measurement *meas
     struct sq_probe_state *state = &watch->probes[measurement->probe];
     state->judged = measurement->within ? SQ_JUDGED_EVIDENCE : SQ_JUDGED_MISS;
     note_row(&state->rows[SQ_HYPOTHESIS_AFTER], state->judged, measurement);
-    add(&state->after, &watch->hypothesis->probes[measurement->probe], measurement, state->judged);
+    sq_tally_add(&state->after, &watch->hypothesis->probes[measurement->probe], measurement, state->judged);
 }
 
 /* False: it was given up, and counted as a miss then. */
-static bool land(struct sq_probe_state *state, uint64_t started_boot_ns)
+static bool land(struct sq_probe_state *state, uint64_t started_boot_ns, uint64_t free_boot_ns)
 {
     uint32_t found = state->flight_count;
+    state->free_boot_ns = most_of(state->free_boot_ns, free_boot_ns);
     for (uint32_t i = 0; i < state->flight_count; i++)
         if (state->flights[i] <= started_boot_ns)
             found = i;
@@ -629,7 +606,7 @@ static void give_up_hanging(struct sq_watch *watch, uint64_t now_boot_ns)
             struct sq_measurement lost = {
                 .probe = i, .started_boot_ns = state->flights[0], .ended_boot_ns = now_boot_ns};
             (void)sq_text_copy(lost.reason, sizeof(lost.reason), "the measurement itself was never finished");
-            (void)land(state, state->flights[0]);
+            (void)land(state, lost.started_boot_ns, give_up_boot_ns(watch, i, 0) - GRACE_NS);
             state->given_up++;
             state->judged = SQ_JUDGED_NOT;
             take(watch, &lost);
@@ -637,11 +614,62 @@ static void give_up_hanging(struct sq_watch *watch, uint64_t now_boot_ns)
     }
 }
 
+static void miss(struct sq_watch *watch, uint32_t probe, uint64_t at_boot_ns)
+{
+    struct sq_measurement missed = {
+        .probe = probe, .started_boot_ns = at_boot_ns, .ended_boot_ns = at_boot_ns};
+    (void)sq_text_copy(missed.reason, sizeof(missed.reason), NOBODY_LOOKED);
+    watch->probes[probe].judged = SQ_JUDGED_NOT;
+    take(watch, &missed);
+}
+
+/*
+ * What was not measured, though nothing was under way: whoever should have done it stood still (SIGSTOP, a
+ * machine that was suspended). It is a miss, or a step in which nobody looked would hold.
+ */
+static void miss_beats(struct sq_watch *watch, uint32_t probe, uint64_t now_boot_ns)
+{
+    struct sq_probe_state *state = &watch->probes[probe];
+    const struct sq_probe *form = &watch->hypothesis->probes[probe];
+    uint64_t until_boot_ns = least_of(now_boot_ns, watch->beats_until_boot_ns);
+    const enum sq_verdict *verdict = &watch->verdicts[SQ_HYPOTHESIS_DURING];
+    if (watch->phase != SQ_HYPOTHESIS_DURING || !watch->asked || state->flight_count > 0)
+        return;
+    while (*verdict == SQ_VERDICT_OPEN) {
+        uint64_t beat_boot_ns = most_of(state->next_boot_ns, state->free_boot_ns);
+        uint64_t next_boot_ns = sq_ns_add(beat_boot_ns, most_of(form->every_ns, 1));
+        if (next_boot_ns > until_boot_ns)
+            break;
+        state->next_boot_ns = next_boot_ns;
+        miss(watch, probe, beat_boot_ns);
+    }
+    for (uint32_t i = 0; i < watch->span_count && *verdict == SQ_VERDICT_OPEN; i++) {
+        const struct sq_span *span = &watch->spans[i];
+        struct sq_tally *tally = tally_of(watch, i, probe);
+        uint64_t at_boot_ns = last_boot_ns(watch, span, form);
+        if (tally->asked_last || tally->closed || at_boot_ns >= span->end_boot_ns ||
+            until_boot_ns < span->end_boot_ns)
+            continue;
+        tally->asked_last = true;
+        miss(watch, probe, at_boot_ns);
+    }
+}
+
+void sq_watch_stop(struct sq_watch *watch, uint64_t now_boot_ns)
+{
+    watch->beats_until_boot_ns = least_of(watch->beats_until_boot_ns, now_boot_ns);
+}
+
 enum sq_verdict sq_watch_take(struct sq_watch *watch, const struct sq_measurement *measurement)
 {
     struct sq_probe_state *state = &watch->probes[measurement->probe];
+    uint64_t timeout_ns = sq_probe_timeout_ns(&watch->hypothesis->probes[measurement->probe]);
+    bool is_awaited =
+        land(state, measurement->started_boot_ns,
+             least_of(measurement->ended_boot_ns, sq_ns_add(measurement->started_boot_ns, timeout_ns)));
+    miss_beats(watch, measurement->probe, measurement->ended_boot_ns);
     state->judged = SQ_JUDGED_NOT;
-    if (land(state, measurement->started_boot_ns))
+    if (is_awaited)
         take(watch, measurement);
     return sq_watch_check(watch, measurement->ended_boot_ns);
 }
@@ -651,6 +679,8 @@ enum sq_verdict sq_watch_check(struct sq_watch *watch, uint64_t now_boot_ns)
     if (watch->hypothesis->probe_count == 0)
         return watch->verdicts[watch->phase];
     give_up_hanging(watch, now_boot_ns);
+    for (uint32_t i = 0; i < watch->hypothesis->probe_count; i++)
+        miss_beats(watch, i, now_boot_ns);
     judge_spans(watch, now_boot_ns);
     if (watch->phase == SQ_HYPOTHESIS_BEFORE)
         judge_before(watch);

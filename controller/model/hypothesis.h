@@ -3,7 +3,8 @@
  * the measurements, and says what they mean. Times are the controller's boot-time nanoseconds, given by the
  * caller.
  *
- * A probe misses when its value is out of tolerance, or cannot be measured: no data is not good news. A
+ * A probe misses when its value is out of tolerance, or cannot be measured: no data is not good news. So
+ * does while faults are in what was due and not begun, because whoever should have begun it stood still. A
  * measurement belongs to the moment at which it began, whenever it is answered.
  *
  *   before   One miss of any probe ends it. It holds when every probe was in tolerance from the beginning
@@ -101,6 +102,7 @@ struct sq_row {
 
 struct sq_probe_state {
     uint64_t next_boot_ns; /* its next beat; UINT64_MAX: none in this phase */
+    uint64_t free_boot_ns; /* nothing hindered it any more from being measured again */
     uint32_t flight_count;
     uint64_t flights[SQ_FLIGHTS_MAX]; /* when what is under way began, in this order */
     uint32_t given_up;                /* measurements that were not waited for any longer */
@@ -128,6 +130,7 @@ struct sq_watch {
     struct sq_tally *tallies; /* span by span, one per probe; owned */
     uint64_t slack_ns;
     uint64_t beats_until_boot_ns; /* nothing is due any more in this phase */
+    bool asked;                   /* somebody asks what is due, so what he does not begin is missed */
 };
 
 int sq_watch_init(struct sq_watch *watch, const struct sq_hypothesis *hypothesis, struct sq_error *error);
@@ -148,6 +151,9 @@ int sq_watch_begin_during(struct sq_watch *watch, const struct sq_span *spans, u
  * than was planned, what was measured before it shows nothing, and is measured again.
  */
 void sq_watch_injected(struct sq_watch *watch, uint32_t span, uint64_t at_boot_ns);
+
+/* Nothing more is measured in DURING: the run is being rolled back. What is under way still counts. */
+void sq_watch_stop(struct sq_watch *watch, uint64_t now_boot_ns);
 
 /* The next probe to measure at `now`; marks it as under way and sets its next time. False: none. */
 bool sq_watch_due(struct sq_watch *watch, uint64_t now_boot_ns, uint32_t *probe);

@@ -118,6 +118,39 @@ static void test_every_other_one_is_too_many(void **state)
     assert_int_equal(watch.tallies[0].measured, 30);
 }
 
+/* Nobody began the measurements that were due (SIGSTOP): they miss, at the end of the step and within it. */
+static void test_what_nobody_measured_is_a_miss(void **state)
+{
+    (void)state;
+    set_up(1);
+    play_anew();
+    begin_step(8 * S);
+    (void)play(T0, T0 + 1500 * MS, always_good, SQ_HYPOTHESIS_DURING);
+    (void)play(T0 + 9 * S, T0 + 10 * S, always_good, SQ_HYPOTHESIS_DURING);
+    assert_int_equal(watch.verdicts[SQ_HYPOTHESIS_DURING], SQ_VERDICT_UNMEASURABLE);
+    expect_explained(SQ_HYPOTHESIS_DURING, "it could not be measured: nobody measured then");
+    play_anew();
+    begin_step(20 * S);
+    (void)play(T0, T0 + 5500 * MS, always_good, SQ_HYPOTHESIS_DURING);
+    (void)play(T0 + 12 * S, T0 + 30 * S, always_good, SQ_HYPOTHESIS_DURING);
+    assert_int_equal(watch.verdicts[SQ_HYPOTHESIS_DURING], SQ_VERDICT_UNMEASURABLE);
+    /* Little enough, and what is behind time by less than a beat, may be missed. */
+    play_anew();
+    begin_step(20 * S);
+    (void)play(T0, T0 + 5500 * MS, always_good, SQ_HYPOTHESIS_DURING);
+    (void)play(T0 + 7900 * MS, T0 + 30 * S, always_good, SQ_HYPOTHESIS_DURING);
+    assert_int_equal(watch.verdicts[SQ_HYPOTHESIS_DURING], SQ_VERDICT_HOLDS);
+    assert_int_equal(watch.tallies[0].misses, 1);
+    /* After a rollback began nothing is due. */
+    play_anew();
+    begin_step(20 * S);
+    (void)play(T0, T0 + 5500 * MS, always_good, SQ_HYPOTHESIS_DURING);
+    sq_watch_stop(&watch, T0 + 5500 * MS);
+    (void)sq_watch_check(&watch, T0 + 15 * S);
+    assert_int_equal(watch.verdicts[SQ_HYPOTHESIS_DURING], SQ_VERDICT_OPEN);
+    assert_int_equal(watch.tallies[0].misses, 0);
+}
+
 /* A long quiet step does not thin out a short bad one. */
 static void test_steps_are_judged_one_by_one(void **state)
 {
@@ -224,6 +257,7 @@ static void test_a_late_answer_is_of_its_own_row(void **state)
     hypothesis.probes[0].max_misses = (struct sq_allowance){.given = true, .count = 100};
     begin_step(10 * S);
     uint32_t due;
+    watch.probes[0].next_boot_ns = T0 + 9 * S;
     assert_true(sq_watch_due(&watch, T0 + 9 * S, &due)); /* it is under way */
     (void)take(0, T0, GOOD);
     (void)take(0, T0 + 7 * S, BAD);
@@ -425,6 +459,7 @@ int main(void)
         cmocka_unit_test(test_the_allowance),
         cmocka_unit_test(test_a_row_that_never_comes_saves_nobody),
         cmocka_unit_test(test_every_other_one_is_too_many),
+        cmocka_unit_test(test_what_nobody_measured_is_a_miss),
         cmocka_unit_test(test_steps_are_judged_one_by_one),
         cmocka_unit_test(test_a_slow_probe_is_measured_at_both_ends_of_a_step),
         cmocka_unit_test(test_every_injection_is_measured_at_once),

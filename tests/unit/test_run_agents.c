@@ -71,6 +71,20 @@ static void test_one_is_halted(void **state)
     expect_why("somebody halted web3");
 }
 
+/* The order is lost until the step is over, and renewals are answered: what held, held without the fault. */
+static void test_one_never_hears_the_order(void **state)
+{
+    (void)state;
+    agents[1].requests_to_lose[SQ_VERB_INJECT] = 1000;
+    assert_int_equal(run(http_hypothesis, "1s"), SQ_EXIT_FAILED);
+    expect_all_clean();
+    expect_why("web2 never injected \"cut\", ordered ");
+    agents_reset();
+    agents[1].requests_to_lose[SQ_VERB_INJECT] = 1000;
+    assert_int_equal(run(no_hypothesis, "400ms"), SQ_EXIT_FAILED);
+    expect_why("web2 never injected \"cut\"");
+}
+
 /* A host's policy is read again: before anything was injected that is a refusal, after it a failure. */
 static void test_one_forbids(void **state)
 {
@@ -199,6 +213,7 @@ int main(void)
         RUN_TEST(test_one_goes_away),
         RUN_TEST(test_one_restarts),
         RUN_TEST(test_one_is_halted),
+        RUN_TEST(test_one_never_hears_the_order),
         RUN_TEST(test_one_forbids),
         RUN_TEST(test_one_forbids_beforehand),
         RUN_TEST(test_something_is_left),
