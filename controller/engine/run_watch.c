@@ -98,7 +98,7 @@ static void judge_after(struct sq_run *run)
 
 static void judge(struct sq_run *run)
 {
-    if (run->phase == SQ_PHASE_STEADY && !run->before_held)
+    if (run->phase == SQ_PHASE_STEADY)
         judge_before(run);
     if (run->phase >= SQ_PHASE_WATCH)
         judge_during(run);

@@ -547,7 +547,9 @@ static void take_before(struct sq_watch *watch, const struct sq_measurement *mea
     state->judged = measurement->within ? SQ_JUDGED_EVIDENCE : SQ_JUDGED_MISS;
     note_row(&state->rows[SQ_HYPOTHESIS_BEFORE], state->judged, measurement);
     sq_tally_add(&state->before, &watch->hypothesis->probes[measurement->probe], measurement, state->judged);
-    if (!measurement->within && watch->verdicts[SQ_HYPOTHESIS_BEFORE] == SQ_VERDICT_OPEN)
+    enum sq_verdict verdict = watch->verdicts[SQ_HYPOTHESIS_BEFORE];
+    /* Also when it held, as long as nothing is injected: something else may be waited for. */
+    if (!measurement->within && (verdict == SQ_VERDICT_OPEN || verdict == SQ_VERDICT_HOLDS))
         decide(watch, SQ_HYPOTHESIS_BEFORE, measurement->probe, measurement->measured,
                "probe \"%s\" %s before anything was injected: %s", name_of(watch, measurement->probe),
                measurement->measured ? "is out of tolerance" : "could not be measured", measurement->reason);

@@ -67,15 +67,38 @@ static void test_without_limits(void **state)
     assert_int_equal(run_beside(SQ_STATE_NONE, ""), SQ_EXIT_COMPLETED);
 }
 
+static void break_it_after_three(const struct sq_run_event *event)
+{
+    (void)event;
+    if (count_events(SQ_EVENT_MEASUREMENT, "front page") >= 3)
+        page.status = 503;
+}
+
+/* What held before goes bad while a host that is gone is still waited for: nothing is injected into that. */
+static void test_the_steady_state_is_watched_while_others_are_asked(void **state)
+{
+    (void)state;
+    limits = "limits: {max-hosts: 4}\n";
+    agents[HOSTS].mood = GONE;
+    on_event = break_it_after_three;
+    assert_int_equal(run(http_hypothesis, "1s"), SQ_EXIT_REFUSED);
+    expect_nothing_injected();
+    expect_all_clean();
+    expect_why("probe \"front page\" is out of tolerance before anything was injected: status 503");
+}
+
 int main(void)
 {
     struct sq_error error;
     if (sq_run_block_signals(&signal_fd, &error) != 0)
         return 1;
     const struct CMUnitTest tests[] = {
-        RUN_TEST(test_what_is_prepared_counts), RUN_TEST(test_who_is_alone_bears_nobody),
-        RUN_TEST(test_silence_counts),          RUN_TEST(test_within_the_limits),
+        RUN_TEST(test_what_is_prepared_counts),
+        RUN_TEST(test_who_is_alone_bears_nobody),
+        RUN_TEST(test_silence_counts),
+        RUN_TEST(test_within_the_limits),
         RUN_TEST(test_without_limits),
+        RUN_TEST(test_the_steady_state_is_watched_while_others_are_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
