@@ -193,13 +193,18 @@ static void add_note(char note[SQ_NOTE_MAX], const char *text)
     sq_text_make_printable(note);
 }
 
-/* Remarks on the query are no flaw of the answer; every other warning is taken for one. */
+/*
+ * Remarks on the query are no flaw of the answer; every other warning is taken for one. VictoriaMetrics warns
+ * in a word of its own when not all of its stores have answered.
+ */
 static int read_warnings(const json_t *root, char note[SQ_NOTE_MAX], struct sq_error *error)
 {
     static const char remark[] = "PromQL info:";
     size_t index;
     json_t *item;
     note[0] = '\0';
+    if (json_is_true(json_object_get(root, "isPartial")))
+        return sq_fail(error, SQ_NO_DATA, "the answer is incomplete, as it says itself (\"isPartial\")");
     json_array_foreach(json_object_get(root, "warnings"), index, item)
     {
         const char *text = json_string_value(item);

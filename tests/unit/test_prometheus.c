@@ -106,6 +106,9 @@ static void test_notes(void **state)
                    "mix of histograms and floats\"]," SCALAR,
                    "incomplete: PromQL warning: encountered a mix");
     expect_no_data(200, "{\"status\":\"success\",\"warnings\":[7]," SCALAR, "incomplete");
+    /* VictoriaMetrics */
+    expect_no_data(200, "{\"status\":\"success\",\"isPartial\":true," SCALAR, "incomplete");
+    assert_true(value_of("{\"status\":\"success\",\"isPartial\":false," SCALAR) == 1);
     assert_true(value_of("{\"status\":\"success\"," SCALAR) == 1);
     assert_string_equal(note, "");
 }
