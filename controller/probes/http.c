@@ -62,6 +62,7 @@ struct transfer {
     size_t body_bytes;
     size_t body_max;
     bool whole;
+    bool fresh;
     bool too_large;
     char detail[CURL_ERROR_SIZE];
 };
@@ -271,15 +272,23 @@ static CURLcode set_authorities(CURL *easy, const struct sq_credentials *credent
     return WORST(codes);
 }
 
+static CURLcode add_header(struct transfer *transfer, const char *header)
+{
+    struct curl_slist *longer = curl_slist_append(transfer->headers, header);
+    if (longer == NULL)
+        return CURLE_OUT_OF_MEMORY;
+    transfer->headers = longer;
+    return CURLE_OK;
+}
+
 static CURLcode set_headers(struct transfer *transfer)
 {
     const struct sq_access *access = transfer->access;
-    for (uint32_t i = 0; access != NULL && i < access->header_count; i++) {
-        struct curl_slist *longer = curl_slist_append(transfer->headers, access->headers[i]);
-        if (longer == NULL)
-            return CURLE_OUT_OF_MEMORY;
-        transfer->headers = longer;
-    }
+    CURLcode code = transfer->fresh ? add_header(transfer, "Cache-Control: no-cache, no-store") : CURLE_OK;
+    for (uint32_t i = 0; code == CURLE_OK && access != NULL && i < access->header_count; i++)
+        code = add_header(transfer, access->headers[i]);
+    if (code != CURLE_OK)
+        return code;
     return curl_easy_setopt(transfer->easy, CURLOPT_HTTPHEADER, transfer->headers);
 }
 
@@ -446,6 +455,7 @@ static struct transfer *transfer_new(struct sq_http *http, const struct sq_http_
     transfer->redirects_left = request->access != NULL ? request->access->redirects : 0;
     transfer->body_max = request->body_max;
     transfer->whole = request->whole;
+    transfer->fresh = request->fresh;
     transfer->started_boot_ns = sq_loop_now_boot_ns(http->loop);
     transfer->timeout_ns = request->timeout_ns;
     transfer->next = http->transfers;

@@ -27,6 +27,7 @@ struct sq_http_request {
     const struct sq_access *access; /* loaded (credentials.h), borrowed until done; NULL: nothing */
     size_t body_max;                /* so much of the body is kept */
     bool whole;                     /* a larger one is a failure; else the rest is read and forgotten */
+    bool fresh;                     /* ask caches on the way not to answer */
 };
 
 enum sq_http_failure {

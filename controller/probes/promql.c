@@ -23,7 +23,8 @@ static int start(struct sq_http *http, const struct sq_probe *probe, const struc
                                             .timeout_ns = timeout_ns,
                                             .access = prometheus->access,
                                             .body_max = BODY_MAX,
-                                            .whole = true};
+                                            .whole = true,
+                                            .fresh = true};
     return sq_http_get(http, &request, done, cookie, error);
 }
 

@@ -324,6 +324,8 @@ static void test_promql(void **state)
     assert_true(measurement.within);
     assert_true(measurement.value == 0.5);
     assert_non_null(strstr(last_request, "query=a%7Bb%3D%22c%22%7D%20%3E%201 HTTP/1"));
+    /* An answer out of a cache would be of a time before. */
+    assert_non_null(strstr(last_request, "Cache-Control: no-cache, no-store\r\n"));
     measurement = measure_query("> 0.5", base);
     expect_miss(&measurement, true, "0.5 where > 0.5 is tolerated");
 }
