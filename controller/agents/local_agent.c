@@ -196,10 +196,10 @@ static int make_directory(struct sq_local_agent *agent, struct sq_error *error)
             return -1;
         (void)snprintf(own_policy, sizeof(own_policy), "%s/policy.yaml", agent->directory);
         policy = own_policy;
-        (void)sq_text_copy(
-            agent->note, sizeof(agent->note),
-            "an agent of our own runs on this machine; there is no policy in " HOST_POLICY
-            ", so it allows network faults but to port 22, and stress, for 10m at most, and nothing else");
+        (void)sq_text_copy(agent->note, sizeof(agent->note),
+                           "an agent of our own runs on this machine; there is no policy in " HOST_POLICY
+                           ", so it allows network faults but to port 22, and stress, for 10m at most, and "
+                           "nothing else; a policy there takes its place");
     } else {
         (void)sq_text_copy(agent->note, sizeof(agent->note),
                            "an agent of our own runs on this machine, under the policy in " HOST_POLICY);

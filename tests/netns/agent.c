@@ -102,7 +102,7 @@ int run_without_admin(const char *argument)
     return exit_status(pid);
 }
 
-void assert_output_says(const char *name, const char *text)
+static const char *output_of(const char *name)
 {
     char path[128];
     static char content[8192];
@@ -111,8 +111,24 @@ void assert_output_says(const char *name, const char *text)
     assert_non_null(file);
     content[fread(content, 1, sizeof content - 1, file)] = '\0';
     assert_int_equal(fclose(file), 0);
+    return content;
+}
+
+void assert_output_says(const char *name, const char *text)
+{
+    const char *content = output_of(name);
     if (strstr(content, text) == NULL)
         fail_msg("'%s' is not in:\n%s", text, content);
+}
+
+void assert_output_fits(const char *name, size_t columns)
+{
+    for (const char *line = output_of(name); *line != '\0'; line += strspn(line, "\n")) {
+        size_t length = strcspn(line, "\n");
+        if (length > columns)
+            fail_msg("%zu columns: %.*s", length, (int)length, line);
+        line += length;
+    }
 }
 
 static int exchange(nng_socket socket, const uint8_t *bytes, size_t length, struct sq_error *error)

@@ -41,6 +41,7 @@ int run(const char *argument);
 /* The same without CAP_SYS_ADMIN, as in a container. */
 int run_without_admin(const char *argument);
 void assert_output_says(const char *name, const char *text);
+void assert_output_fits(const char *name, size_t columns); /* no line is longer */
 
 /* Send `request` and wait for the answer in `reply`; false if there is none. */
 bool try_ask(enum sq_verb verb, uint8_t experiment);

@@ -454,6 +454,7 @@ static void test_wrong_use(void **state)
     assert_int_equal(run("surplus"), 2);
     assert_int_equal(run("--help"), 0);
     assert_output_says("output", "--recover");
+    assert_output_fits("output", 80);
     assert_int_equal(run("--version"), 0);
     assert_int_equal(run("--check"), 0);
     assert_output_says("output", "network.partition");
