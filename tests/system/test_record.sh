@@ -42,6 +42,15 @@ SQUALL_RUNS=$work/elsewhere sq run --yes "$experiment"
 verdict 'SQUALL_RUNS names the folder' 0 "record: $work/elsewhere/"
 report --runs "$work/elsewhere" last
 verdict '--runs names the folder' 0 '^completed: '
+{ echo "runs: $work/named"; sed "s|certificates/|$LAB_DIR/certificates/|g" "$SQUALL_HOSTS"; } >"$work/hosts.yaml"
+sq run --yes --hosts "$work/hosts.yaml" "$experiment"
+verdict "the inventory's runs names the folder" 0 "record: $work/named/"
+report --hosts "$work/hosts.yaml" last
+verdict 'report looks there as well' 0 '^completed: ' "record: $work/named/"
+SQUALL_RUNS=$work/elsewhere report --hosts "$work/hosts.yaml" last
+verdict 'but SQUALL_RUNS comes first' 0 '^completed: ' "record: $work/elsewhere/"
+SQUALL_RUNS=$work/elsewhere report --hosts "$work/hosts.yaml" --runs "$work/named" last
+verdict 'and --runs before it' 0 '^completed: ' "record: $work/named/"
 report nothing
 verdict 'report of nothing' 2 'expected a path, the beginning of an id'
 sq run --yes --record "$work/no/such/folder/run.jsonl" "$experiment"
