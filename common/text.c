@@ -53,6 +53,12 @@ static bool reserve(struct sq_string *string, size_t more)
     return true;
 }
 
+char *sq_text_print(const char *format, va_list arguments)
+{
+    char *text = NULL;
+    return vasprintf(&text, format, arguments) < 0 ? NULL : text;
+}
+
 void sq_string_add(struct sq_string *string, const char *format, ...)
 {
     va_list arguments;

@@ -4,6 +4,7 @@
 
 #include "common/cleanup.h"
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -17,6 +18,9 @@ void sq_text_copy_path(char *target, size_t size, const char *source);
 
 /* Append printf-formatted text to a terminated string in `target` of `size` bytes; cuts at the end. */
 void sq_text_append(char *target, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* printf-formatted text in memory of its own, which the caller frees; NULL: there is no memory. */
+char *sq_text_print(const char *format, va_list arguments) __attribute__((format(printf, 1, 0)));
 
 /* Text that grows as it is printed to, so that nothing is cut silently. Empty: all zero. */
 struct sq_string {

@@ -61,8 +61,7 @@ static void conclude(struct verdict *verdict, json_t *facts, const char *format,
 {
     va_list arguments;
     va_start(arguments, format);
-    if (vasprintf(&verdict->summary, format, arguments) < 0)
-        verdict->summary = NULL;
+    verdict->summary = sq_text_print(format, arguments);
     va_end(arguments);
     verdict->facts = facts;
 }

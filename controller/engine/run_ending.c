@@ -1,21 +1,19 @@
 /* The ending: noted from anywhere, decided once, and followed in one place. */
 #include "engine/run_state.h"
 
+#include "common/text.h"
 #include "common/units.h"
 
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 void sq_run_note_ending(struct sq_run *run, enum sq_exit ending, const char *format, ...)
 {
     if (run->settled || (run->ended && (run->ending != SQ_EXIT_COMPLETED || ending == SQ_EXIT_COMPLETED)))
         return;
-    char *why = NULL;
     va_list arguments;
     va_start(arguments, format);
-    if (vasprintf(&why, format, arguments) < 0)
-        why = NULL;
+    char *why = sq_text_print(format, arguments);
     va_end(arguments);
     free(run->why);
     run->why = why;

@@ -4,8 +4,9 @@
  */
 #include "engine/run_state.h"
 
+#include "common/text.h"
+
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -237,11 +238,9 @@ void sq_run_tell_host(struct sq_run *run, const struct sq_run_host *host, const 
 
 void sq_run_tell_note(struct sq_run *run, const char *format, ...)
 {
-    char *text = NULL;
     va_list arguments;
     va_start(arguments, format);
-    if (vasprintf(&text, format, arguments) < 0)
-        text = NULL;
+    char *text = sq_text_print(format, arguments);
     va_end(arguments);
     struct sq_run_queued *queued = text != NULL ? push(run, SQ_EVENT_NOTE) : NULL;
     if (queued == NULL) {

@@ -1,5 +1,7 @@
 #include "screen/text_table.h"
 
+#include "common/text.h"
+
 #include "screen/width.h"
 
 #include <stdarg.h>
@@ -41,11 +43,9 @@ void sq_text_table_add(struct sq_text_table *table, const char *format, ...)
         table->cells = cells;
         table->cell_room = room;
     }
-    char *text = NULL;
     va_list arguments;
     va_start(arguments, format);
-    if (vasprintf(&text, format, arguments) < 0)
-        text = NULL;
+    char *text = sq_text_print(format, arguments);
     va_end(arguments);
     table->cells[table->cell_count++] = text;
 }
