@@ -16,6 +16,20 @@ static bool find_counter(const struct sq_fault_report *report, const char *name,
     return false;
 }
 
+/* Whoever starts and dies again and again came back each time, and does not run. Only the last look is
+ * judged: in between, a service may well be between two starts. */
+static bool runs_in_the_end(const struct sq_fault_report *report, uint64_t signalled, const char *within,
+                            char *why, size_t size)
+{
+    uint64_t running = 0;
+    bool over = report->state == SQ_STATE_REVERTED || report->state == SQ_STATE_FAILED;
+    if (!over || !find_counter(report, "matching-now", &running) || running >= signalled)
+        return true;
+    sq_text_append(why, size, "came back within %s and did not stay: %llu of %llu ran when last looked at",
+                   within, (unsigned long long)running, (unsigned long long)signalled);
+    return false;
+}
+
 static enum sq_expectation judge_return(const struct sq_step *step, const struct sq_fault_report *report,
                                         uint64_t known_for_ns, char *why, size_t size)
 {
@@ -34,7 +48,7 @@ static enum sq_expectation judge_return(const struct sq_step *step, const struct
     (void)find_counter(report, "came-back", &came_back);
     bool all_back = signalled > 0 && came_back >= signalled;
     if (all_back && (knows_time ? after_ms * SQ_NS_PER_MILLISECOND <= within_ns : known_for_ns <= within_ns))
-        return SQ_EXPECT_MET;
+        return runs_in_the_end(report, signalled, within, why, size) ? SQ_EXPECT_MET : SQ_EXPECT_MISSED;
     if (all_back && knows_time) {
         sq_duration_format_rounded(after_ms * SQ_NS_PER_MILLISECOND, after);
         sq_text_append(why, size, "came back after %s only, where %s was expected", after, within);
