@@ -13,6 +13,7 @@
 /* Whoever measures answers within the timeout, or with a failure; this much later it is not waited for. */
 #define GRACE_NS           (2 * SQ_NS_PER_SECOND)
 #define AFTER_EVERY_MAX_NS (1 * SQ_NS_PER_SECOND)
+#define STILL_NS           (1 * SQ_NS_PER_SECOND)
 #define NOBODY_LOOKED      "nobody measured then, because squall itself stood still"
 
 static uint64_t least_of(uint64_t a, uint64_t b)
@@ -635,10 +636,16 @@ static void miss_beats(struct sq_watch *watch, uint32_t probe, uint64_t now_boot
     const struct sq_probe *form = &watch->hypothesis->probes[probe];
     uint64_t until_boot_ns = least_of(now_boot_ns, watch->beats_until_boot_ns);
     const enum sq_verdict *verdict = &watch->verdicts[SQ_HYPOTHESIS_DURING];
-    if (watch->phase != SQ_HYPOTHESIS_DURING || !watch->asked || state->flight_count > 0)
+    uint64_t beat_boot_ns = most_of(state->next_boot_ns, state->free_boot_ns);
+    if (!watch->asked || state->flight_count > 0)
+        return;
+    if (watch->phase == SQ_HYPOTHESIS_BEFORE &&
+        now_boot_ns >= sq_ns_add(beat_boot_ns, most_of(form->every_ns, STILL_NS)))
+        watch->began_boot_ns[SQ_HYPOTHESIS_BEFORE] = now_boot_ns; /* it has to hold anew */
+    if (watch->phase != SQ_HYPOTHESIS_DURING)
         return;
     while (*verdict == SQ_VERDICT_OPEN) {
-        uint64_t beat_boot_ns = most_of(state->next_boot_ns, state->free_boot_ns);
+        beat_boot_ns = most_of(state->next_boot_ns, state->free_boot_ns);
         uint64_t next_boot_ns = sq_ns_add(beat_boot_ns, most_of(form->every_ns, 1));
         if (next_boot_ns > until_boot_ns)
             break;

@@ -35,6 +35,19 @@ static void test_before_holds_for_its_time_and_is_measured_at_its_end(void **sta
     assert_int_equal(before(0, S), 1);
 }
 
+/* Nobody looked (SIGSTOP): what was seen before that is not held on to. */
+static void test_before_holds_anew_where_nobody_looked(void **state)
+{
+    (void)state;
+    set_up(1);
+    hypothesis.hold_before_ns = 5 * S;
+    play_anew();
+    sq_watch_begin(&watch, SQ_HYPOTHESIS_BEFORE, T0);
+    (void)play(T0, T0 + 1500 * MS, always_good, SQ_HYPOTHESIS_BEFORE);
+    assert_true(play(T0 + 9 * S, T0 + 30 * S, always_good, SQ_HYPOTHESIS_BEFORE) == T0 + 14010 * MS);
+    assert_int_equal(watch.verdicts[SQ_HYPOTHESIS_BEFORE], SQ_VERDICT_HOLDS);
+}
+
 static void test_before_one_miss_ends_it(void **state)
 {
     (void)state;
@@ -201,6 +214,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_before_needs_one_measurement_of_each),
         cmocka_unit_test(test_before_holds_for_its_time_and_is_measured_at_its_end),
+        cmocka_unit_test(test_before_holds_anew_where_nobody_looked),
         cmocka_unit_test(test_before_one_miss_ends_it),
         cmocka_unit_test(test_every_probe_has_its_own_clock),
         cmocka_unit_test(test_a_late_loop_starts_a_new_beat),
