@@ -19,7 +19,8 @@
 #define PATIENCE_NS       (30 * SQ_NS_PER_SECOND)
 #define ASK_AGAIN_NS      (100 * SQ_NS_PER_MILLISECOND)
 
-enum outcome { NOTHING_THERE, UNDER_WAY, ALL_REMOVED, LEFT_BEHIND, UNREACHABLE };
+/* Of whom nothing was heard is unreachable, and not well. */
+enum outcome { UNREACHABLE, NOTHING_THERE, UNDER_WAY, ALL_REMOVED, LEFT_BEHIND };
 
 /* What became of one host. */
 struct halted {
@@ -173,7 +174,7 @@ static void print_host(const struct sq_host *host, const struct halted *halted,
 static json_t *host_json(const struct sq_host *host, const struct halted *halted,
                          const struct sq_answer *answer)
 {
-    static const char *const words[] = {"nothing", "under way", "removed", "unclean", "unreachable"};
+    static const char *const words[] = {"unreachable", "nothing", "under way", "removed", "unclean"};
     json_t *entry = json_pack("{s:o, s:s, s:i}", "name", sq_json_text(host->name), "outcome",
                               words[halted->outcome], "ended", (int)halted->ended_count);
     if (halted->error.code != SQ_OK)
@@ -288,9 +289,17 @@ static int halt_all(struct halting *halting, struct sq_error *error)
             (halting->left > 0 && sq_client_wait(everybody->client, -1, next_boot_ns, error) != 0))
             return -1;
     }
-    for (uint32_t i = 0; i < everybody->inventory->host_count; i++)
-        if (!halting->halted[i].told)
-            tell(halting, i);
+    for (uint32_t i = 0; i < everybody->inventory->host_count; i++) {
+        const struct sq_host *host = &everybody->inventory->hosts[i];
+        struct halted *halted = &halting->halted[i];
+        if (halted->told)
+            continue;
+        if (everybody->answers[i] == NULL)
+            (void)sq_fail(&halted->error, SQ_TIMEOUT,
+                          "%s (%s): not even asked within %u s, for too many before it do not answer",
+                          host->name, host->agent, (unsigned)(PATIENCE_NS / SQ_NS_PER_SECOND));
+        tell(halting, i);
+    }
     return 0;
 }
 
