@@ -340,14 +340,17 @@ static uint64_t still_to_come(const struct sq_watch *watch, uint32_t span, uint3
     const struct sq_span *window = &watch->spans[span];
     const struct sq_tally *tally = tally_of(watch, span, probe);
     const struct sq_probe *form = &watch->hypothesis->probes[probe];
-    uint64_t from = most_of(now_boot_ns, evidence_from_boot_ns(window, form));
+    uint64_t from = evidence_from_boot_ns(window, form);
     uint64_t until = evidence_until_boot_ns(watch, window);
+    if (now_boot_ns >= until)
+        return 0;
+    /* A beat that is due and not begun yet, as when a miss took all of its time-out, is still to come. */
     uint64_t next = tally->asked_first ? watch->probes[probe].next_boot_ns : window->in_boot_ns;
     if (next < from)
         next += sq_probe_beats_between(form, next, from) * form->every_ns;
     if (tally->asked_last)
         return sq_probe_beats_between(form, next, until);
-    uint64_t last = most_of(from, last_boot_ns(watch, window, form));
+    uint64_t last = most_of(now_boot_ns, last_boot_ns(watch, window, form));
     return sq_probe_beats_between(form, next, last) + sq_probe_beats_between(form, last, until);
 }
 

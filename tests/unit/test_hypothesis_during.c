@@ -151,6 +151,33 @@ static void test_what_nobody_measured_is_a_miss(void **state)
     assert_int_equal(watch.tallies[0].misses, 0);
 }
 
+/* A miss that took all of its time-out is answered just when the next beat is due: that one comes, and
+ * counts. */
+static void test_what_is_due_now_is_still_to_come(void **state)
+{
+    (void)state;
+    const enum sample what[] = {GOOD, BAD, GOOD, BAD, GOOD};
+    struct sq_measurement under_way = {0};
+    uint32_t due;
+    set_up(1);
+    begin_step(6 * S);
+    for (uint32_t i = 0; i < 6; i++) {
+        uint64_t now_boot_ns = T0 + i * S + (i == 0 ? 0 : MS);
+        under_way.ended_boot_ns = now_boot_ns;
+        if (i > 0)
+            (void)sq_watch_take(&watch, &under_way);
+        /* Of six, two may miss. */
+        assert_int_equal(sq_watch_check(&watch, now_boot_ns), SQ_VERDICT_OPEN);
+        while (sq_watch_due(&watch, now_boot_ns, &due))
+            under_way = sample(due, now_boot_ns, what[i < 5 ? i : 0]);
+    }
+    (void)sq_watch_take(&watch, &under_way);
+    (void)sq_watch_check(&watch, T0 + 7 * S);
+    assert_int_equal(watch.verdicts[SQ_HYPOTHESIS_DURING], SQ_VERDICT_HOLDS);
+    assert_int_equal(watch.tallies[0].measured, 6);
+    assert_int_equal(watch.tallies[0].misses, 2);
+}
+
 /* A long quiet step does not thin out a short bad one. */
 static void test_steps_are_judged_one_by_one(void **state)
 {
@@ -460,6 +487,7 @@ int main(void)
         cmocka_unit_test(test_a_row_that_never_comes_saves_nobody),
         cmocka_unit_test(test_every_other_one_is_too_many),
         cmocka_unit_test(test_what_nobody_measured_is_a_miss),
+        cmocka_unit_test(test_what_is_due_now_is_still_to_come),
         cmocka_unit_test(test_steps_are_judged_one_by_one),
         cmocka_unit_test(test_a_slow_probe_is_measured_at_both_ends_of_a_step),
         cmocka_unit_test(test_every_injection_is_measured_at_once),
