@@ -333,7 +333,7 @@ static const char *plural(uint64_t count)
     return count == 1 ? "" : "s";
 }
 
-/* Measurements that can still begin in a span where they count, at most. */
+/* Measurements that can still begin in a span where they count, at most; what is due now is among them. */
 static uint64_t still_to_come(const struct sq_watch *watch, uint32_t span, uint32_t probe,
                               uint64_t now_boot_ns)
 {
@@ -344,13 +344,10 @@ static uint64_t still_to_come(const struct sq_watch *watch, uint32_t span, uint3
     uint64_t until = evidence_until_boot_ns(watch, window);
     if (now_boot_ns >= until)
         return 0;
-    /* A beat that is due and not begun yet, as when a miss took all of its time-out, is still to come. */
     uint64_t next = tally->asked_first ? watch->probes[probe].next_boot_ns : window->in_boot_ns;
     if (next < from)
         next += sq_probe_beats_between(form, next, from) * form->every_ns;
-    if (tally->asked_last)
-        return sq_probe_beats_between(form, next, until);
-    uint64_t last = most_of(now_boot_ns, last_boot_ns(watch, window, form));
+    uint64_t last = tally->asked_last ? next : most_of(now_boot_ns, last_boot_ns(watch, window, form));
     return sq_probe_beats_between(form, next, last) + sq_probe_beats_between(form, last, until);
 }
 

@@ -122,8 +122,9 @@ int sq_credentials_load(struct sq_hypothesis *hypothesis, struct sq_access *prom
                         void *cookie, struct sq_error *error)
 {
     for (uint32_t i = 0; i < hypothesis->probe_count; i++) {
-        char whose[SQ_TITLE_MAX + 16];
-        (void)snprintf(whose, sizeof(whose), "probe \"%s\"", hypothesis->probes[i].name);
+        char whose[SQ_TITLE_MAX + 48];
+        (void)snprintf(whose, sizeof(whose), "probe \"%s\" on line %zu", hypothesis->probes[i].name,
+                       hypothesis->probes[i].line);
         if (sq_access_load(hypothesis->probes[i].access, whose, warn, cookie, error) != 0)
             return -1;
     }

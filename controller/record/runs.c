@@ -24,7 +24,8 @@
 static int fail_folder(struct sq_error *error, const char *path)
 {
     int number = errno;
-    (void)sq_fail_errno(error, number, "cannot make the folder %s", path);
+    (void)sq_fail_errno(error, number, "cannot make the folder %s for the run record (--runs names another)",
+                        path);
     if (error != NULL && number != ENOSPC && number != EDQUOT && number != EIO)
         error->code = SQ_BAD_INPUT;
     return -1;

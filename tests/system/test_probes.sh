@@ -93,7 +93,7 @@ passwords() {
         "basic: {user: ali, password: {file: $work/nothing}}" "probe \"the probe\": .*nothing"
     chmod 644 "$work/password"
     probe 'a password file that others may read' 0 'http: http://127.0.0.1:8080/locked' "$basic" \
-        'warning: .*everybody on this machine may read'
+        'warning: .* on line [0-9]*: everybody on this machine may read'
     chmod 600 "$work/password"
 }
 

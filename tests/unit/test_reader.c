@@ -326,6 +326,7 @@ static void test_finding_a_run(void **state)
     (void)snprintf(runs, sizeof(runs), "%s/no/runs", folder);
     assert_int_equal(sq_runs_make(runs, TOLD_REAL_NS, &told.head.id, file, sizeof(file), &error), -1);
     assert_int_equal(error.code, SQ_BAD_INPUT);
+    assert_non_null(strstr(error.text, "--runs names another"));
 }
 
 #define READER_TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
