@@ -90,7 +90,7 @@ passwords() {
     probe 'a redirect that is not asked for' 3 'http: http://127.0.0.1:8080/moved' "$basic" 'status 302'
     probe 'a redirect that is' 0 'http: http://127.0.0.1:8080/moved' "$basic, redirects: 2" 'status 200 in'
     probe 'a password file that is not there' 2 'http: http://127.0.0.1:8080/' \
-        "basic: {user: ali, password: {file: $work/nothing}}" "probe \"the probe\": .*nothing"
+        "basic: {user: ali, password: {file: $work/nothing}}" "probe \"the probe\" on line [0-9]*: .*nothing"
     chmod 644 "$work/password"
     probe 'a password file that others may read' 0 'http: http://127.0.0.1:8080/locked' "$basic" \
         'warning: .* on line [0-9]*: everybody on this machine may read'
