@@ -6,6 +6,8 @@
 /* An agent's timer fires and its fault is in so soon after the moment that was ordered. */
 #define INJECTED_WITHIN_NS (10 * SQ_NS_PER_MILLISECOND)
 
+static void on_missed(void *cookie, const struct sq_measurement *missed);
+
 void sq_run_watch_begin(struct sq_run *run, enum sq_hypothesis_phase phase, uint64_t now_boot_ns)
 {
     if (run->hypothesis != NULL)
@@ -27,6 +29,8 @@ int sq_run_watch_begin_during(struct sq_run *run, uint64_t now_boot_ns, struct s
     const struct sq_experiment *experiment = run->experiment;
     if (run->hypothesis == NULL)
         return 0;
+    run->watch.missed = on_missed;
+    run->watch.missed_cookie = run;
     for (uint32_t i = 0; i < experiment->step_count; i++)
         spans[i] = (struct sq_span){.name = experiment->steps[i].name,
                                     .begin_boot_ns = sq_run_step_start_boot_ns(run, i),
@@ -112,25 +116,36 @@ static enum sq_run_phase phase_of(const struct sq_run *run, const struct sq_meas
     return phases[sq_watch_phase_at(&run->watch, measurement->started_boot_ns)];
 }
 
-static void on_measured(void *cookie, const struct sq_measurement *measurement)
+static void tell(struct sq_run *run, const struct sq_measurement *measurement, bool was_open)
 {
-    struct sq_run *run = cookie;
     const struct sq_probe_state *state = &run->watch.probes[measurement->probe];
-    bool open = run->watch.verdicts[SQ_HYPOTHESIS_DURING] == SQ_VERDICT_OPEN;
-    sq_run_wake(run);
-    (void)sq_watch_take(&run->watch, measurement);
     struct sq_run_measured told = {
         .probe = &run->hypothesis->probes[measurement->probe],
         .measurement = measurement,
         .phase = phase_of(run, measurement),
         .misses_in_a_row = state->rows[sq_watch_phase_at(&run->watch, measurement->started_boot_ns)].misses,
-        .deciding = open && is_bad(run->watch.verdicts[SQ_HYPOTHESIS_DURING]) &&
+        .deciding = was_open && is_bad(run->watch.verdicts[SQ_HYPOTHESIS_DURING]) &&
                     (!run->ended || run->ending == SQ_EXIT_COMPLETED),
         .judged = sq_judged_name(state->judged),
     };
     sq_run_tell_measurement(run, &told);
+}
+
+static void on_measured(void *cookie, const struct sq_measurement *measurement)
+{
+    struct sq_run *run = cookie;
+    bool open = run->watch.verdicts[SQ_HYPOTHESIS_DURING] == SQ_VERDICT_OPEN;
+    sq_run_wake(run);
+    (void)sq_watch_take(&run->watch, measurement);
+    tell(run, measurement, open);
     judge(run);
     sq_run_follow_ending(run);
+}
+
+/* What counts stands in the record: else the verdict counts more misses than the report. */
+static void on_missed(void *cookie, const struct sq_measurement *missed)
+{
+    tell(cookie, missed, true);
 }
 
 void sq_run_watch_due(struct sq_run *run, uint64_t now_boot_ns)

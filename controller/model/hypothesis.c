@@ -242,28 +242,6 @@ static uint64_t next_beat_boot_ns(const struct sq_watch *watch, uint32_t probe, 
     return next_boot_ns;
 }
 
-static void miss_beats(struct sq_watch *watch, uint32_t probe, uint64_t now_boot_ns);
-
-bool sq_watch_due(struct sq_watch *watch, uint64_t now_boot_ns, uint32_t *probe)
-{
-    for (uint32_t i = 0; i < watch->hypothesis->probe_count; i++) {
-        struct sq_probe_state *state = &watch->probes[i];
-        watch->asked = true;
-        miss_beats(watch, i, now_boot_ns);
-        if (state->flight_count == SQ_FLIGHTS_MAX)
-            continue;
-        bool forced = is_forced(watch, i, now_boot_ns);
-        if (!forced && !is_beat(watch, state, now_boot_ns))
-            continue;
-        state->next_boot_ns = next_beat_boot_ns(watch, i, forced, now_boot_ns);
-        state->flights[state->flight_count++] = now_boot_ns;
-        note_asked(watch, i, now_boot_ns);
-        *probe = i;
-        return true;
-    }
-    return false;
-}
-
 static uint64_t next_of_span_boot_ns(const struct sq_watch *watch, uint32_t span, uint32_t probe)
 {
     const struct sq_span *window = &watch->spans[span];
@@ -606,9 +584,10 @@ static void give_up_hanging(struct sq_watch *watch, uint64_t now_boot_ns)
     for (uint32_t i = 0; i < watch->hypothesis->probe_count; i++) {
         struct sq_probe_state *state = &watch->probes[i];
         while (state->flight_count > 0 && now_boot_ns >= give_up_boot_ns(watch, i, 0)) {
-            struct sq_measurement lost = {
-                .probe = i, .started_boot_ns = state->flights[0], .ended_boot_ns = now_boot_ns};
-            (void)sq_text_copy(lost.reason, sizeof(lost.reason), "the measurement itself was never finished");
+            struct sq_measurement lost = {.probe = i,
+                                          .started_boot_ns = state->flights[0],
+                                          .ended_boot_ns = now_boot_ns,
+                                          .reason = "the measurement itself was never finished"};
             (void)land(state, lost.started_boot_ns, give_up_boot_ns(watch, i, 0) - GRACE_NS);
             state->given_up++;
             state->judged = SQ_JUDGED_NOT;
@@ -619,11 +598,12 @@ static void give_up_hanging(struct sq_watch *watch, uint64_t now_boot_ns)
 
 static void miss(struct sq_watch *watch, uint32_t probe, uint64_t at_boot_ns)
 {
-    struct sq_measurement missed = {
-        .probe = probe, .started_boot_ns = at_boot_ns, .ended_boot_ns = at_boot_ns};
-    (void)sq_text_copy(missed.reason, sizeof(missed.reason), NOBODY_LOOKED);
+    struct sq_measurement missed = {.probe = probe, .started_boot_ns = at_boot_ns, .reason = NOBODY_LOOKED};
+    missed.ended_boot_ns = at_boot_ns;
     watch->probes[probe].judged = SQ_JUDGED_NOT;
     take(watch, &missed);
+    if (watch->missed != NULL)
+        watch->missed(watch->missed_cookie, &missed);
 }
 
 /*
@@ -639,8 +619,8 @@ static void miss_beats(struct sq_watch *watch, uint32_t probe, uint64_t now_boot
     uint64_t beat_boot_ns = most_of(state->next_boot_ns, state->free_boot_ns);
     if (!watch->asked || state->flight_count > 0)
         return;
-    if (watch->phase == SQ_HYPOTHESIS_BEFORE &&
-        now_boot_ns >= sq_ns_add(beat_boot_ns, most_of(form->every_ns, STILL_NS)))
+    bool still = now_boot_ns >= sq_ns_add(beat_boot_ns, most_of(form->every_ns, STILL_NS));
+    if (watch->phase == SQ_HYPOTHESIS_BEFORE && still)
         watch->began_boot_ns[SQ_HYPOTHESIS_BEFORE] = now_boot_ns; /* it has to hold anew */
     if (watch->phase != SQ_HYPOTHESIS_DURING)
         return;
@@ -662,6 +642,26 @@ static void miss_beats(struct sq_watch *watch, uint32_t probe, uint64_t now_boot
         tally->asked_last = true;
         miss(watch, probe, at_boot_ns);
     }
+}
+
+bool sq_watch_due(struct sq_watch *watch, uint64_t now_boot_ns, uint32_t *probe)
+{
+    for (uint32_t i = 0; i < watch->hypothesis->probe_count; i++) {
+        struct sq_probe_state *state = &watch->probes[i];
+        watch->asked = true;
+        miss_beats(watch, i, now_boot_ns);
+        if (state->flight_count == SQ_FLIGHTS_MAX)
+            continue;
+        bool forced = is_forced(watch, i, now_boot_ns);
+        if (!forced && !is_beat(watch, state, now_boot_ns))
+            continue;
+        state->next_boot_ns = next_beat_boot_ns(watch, i, forced, now_boot_ns);
+        state->flights[state->flight_count++] = now_boot_ns;
+        note_asked(watch, i, now_boot_ns);
+        *probe = i;
+        return true;
+    }
+    return false;
 }
 
 void sq_watch_stop(struct sq_watch *watch, uint64_t now_boot_ns)

@@ -131,6 +131,9 @@ struct sq_watch {
     uint64_t slack_ns;
     uint64_t beats_until_boot_ns; /* nothing is due any more in this phase */
     bool asked;                   /* somebody asks what is due, so what he does not begin is missed */
+    /* Told of what was due in DURING, still undecided then, and not measured: a miss. NULL: nobody. */
+    void (*missed)(void *cookie, const struct sq_measurement *missed);
+    void *missed_cookie;
 };
 
 int sq_watch_init(struct sq_watch *watch, const struct sq_hypothesis *hypothesis, struct sq_error *error);

@@ -195,6 +195,32 @@ static void test_a_short_stop_is_nothing(void **state)
     expect_all_clean();
 }
 
+static unsigned deciding;
+
+static void count_deciding(const struct sq_run_event *event)
+{
+    deciding += event->kind == SQ_EVENT_MEASUREMENT && event->of.measurement.deciding;
+}
+
+/* A miss that decides is told like each other one, or the record counts fewer than the verdict. */
+static void test_what_nobody_measured_is_told(void **state)
+{
+    unsigned missed = 0;
+    (void)state;
+    deciding = 0;
+    on_event = count_deciding;
+    later(950 * MS, set_status, 500);
+    later(1050 * MS, stand_still, 330);
+    assert_int_equal(run(http_hypothesis, "5s"), SQ_EXIT_DEVIATED);
+    expect_why("missed 3 times in a row");
+    for (size_t i = 0; i < seen_count; i++)
+        missed +=
+            seen[i].kind == SQ_EVENT_MEASUREMENT && strstr(seen[i].text, "nobody measured then") != NULL;
+    assert_int_equal(missed, 2);
+    assert_int_equal(deciding, 1);
+    expect_all_clean();
+}
+
 int main(void)
 {
     struct sq_error error;
@@ -213,6 +239,7 @@ int main(void)
         RUN_TEST(test_who_stood_still_says_so),
         RUN_TEST(test_also_before_anything_is_injected),
         RUN_TEST(test_a_short_stop_is_nothing),
+        RUN_TEST(test_what_nobody_measured_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
