@@ -125,6 +125,16 @@ done
 for header in screen/style.h engine/run.h planning/plan.h agents/client.h loop/loop.h; do
     try controller/reports/text.c $header no
 done
+for header in model/plan.h events/event.h agents/client.h engine/run.h; do
+    try controller/loop/loop.c $header no
+done
+for header in loop/loop.h engine/run.h record/record.h screen/view.h; do
+    try controller/events/event.c $header no
+done
+for room in model/plan.c reading/inventory.c record/record.c; do
+    try controller/$room loop/loop.h no
+done
+try controller/model/plan.c events/event.h no
 try controller/record/record.c reports/report.h no
 try controller/engine/run.c reports/report.h no
 for header in agents/client.h probes/table.h record/record.h reading/inventory.h engine/run.h; do
