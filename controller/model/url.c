@@ -151,6 +151,8 @@ bool sq_agent_url_is_tls(const char *url)
     return starts_with(url, tls_scheme);
 }
 
+static const char dots[] = "..."; /* for what has no room */
+
 void sq_url_show(const char *url, char *text, size_t size)
 {
     size_t room = strlen(url) + SQ_SECRET_MORE;
@@ -161,7 +163,8 @@ void sq_url_show(const char *url, char *text, size_t size)
     }
     (void)sq_text_copy(whole, room, url);
     sq_secret_hide(whole, room);
-    (void)sq_text_copy(text, size, whole);
+    if (!sq_text_copy(text, size, whole) && size > sizeof dots)
+        memcpy(text + size - sizeof dots, dots, sizeof dots);
 }
 
 /* Nobody knows which part of a broken URL is secret: whatever stands before an '@' may be. */

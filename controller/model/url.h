@@ -13,7 +13,9 @@
  * What is secret in it is remembered. */
 int sq_http_url_check(const char *text, struct sq_error *error);
 
-/* A URL as it may be shown: whole what is secret in it is hidden, and then it is cut at `size`. */
+/* A URL as it may be shown: while it is whole what is secret in it is hidden, and then it is cut at `size`,
+ * with
+ * "..." at its end. */
 void sq_url_show(const char *url, char *text, size_t size);
 
 /*

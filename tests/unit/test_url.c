@@ -126,12 +126,25 @@ static void test_refusals_tell_no_secret(void **state)
     assert_null(strstr(error.text, "den"));
 }
 
+static void test_shown(void **state)
+{
+    (void)state;
+    char text[25];
+    sq_url_show("http://shop.example/page", text, sizeof(text));
+    assert_string_equal(text, "http://shop.example/page");
+    sq_url_show("http://shop.example/pages", text, 24);
+    assert_string_equal(text, "http://shop.example/...");
+    /* No part of a password is left where a cut takes the '@' away. */
+    sq_url_show("http://ann:a-password-of-some-length@shop.example/", text, 24);
+    assert_string_equal(text, "http://ann:***@shop....");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_agent_canonical),         cmocka_unit_test(test_agent_refused),
         cmocka_unit_test(test_agent_lengths),           cmocka_unit_test(test_http),
-        cmocka_unit_test(test_refusals_tell_no_secret),
+        cmocka_unit_test(test_refusals_tell_no_secret), cmocka_unit_test(test_shown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
