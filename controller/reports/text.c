@@ -14,6 +14,13 @@ struct moment {
     char text[MOMENT_TEXT_MAX];
 };
 
+/* Times that an agent told are whole milliseconds in the record, others finer: within one, what came first is
+ * known by what leads to what. */
+static bool is_later(uint64_t real_ns, uint64_t than_real_ns)
+{
+    return real_ns / SQ_NS_PER_MILLISECOND > than_real_ns / SQ_NS_PER_MILLISECOND;
+}
+
 /* What they are called, and those that came, in the order of their time. */
 static uint32_t list_moments(const struct sq_summary *summary, struct moment list[SQ_MOMENTS])
 {
@@ -27,7 +34,7 @@ static uint32_t list_moments(const struct sq_summary *summary, struct moment lis
         if (real_ns == 0)
             continue;
         uint32_t at = count++;
-        for (; at > 0 && list[at - 1].real_ns > real_ns; at--)
+        for (; at > 0 && is_later(list[at - 1].real_ns, real_ns); at--)
             list[at] = list[at - 1];
         list[at].real_ns = real_ns;
         bool over = i == SQ_MOMENT_ROLLBACK && sq_summary_exit_status(summary) == SQ_EXIT_COMPLETED;

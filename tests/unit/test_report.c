@@ -221,6 +221,22 @@ static void test_hosts_that_differ(void **state)
 }
 
 /* Of many hosts the same is said once. */
+/* The order to revert comes before what it brings about. */
+static void test_what_is_of_one_millisecond(void **state)
+{
+    struct sq_error error = {0};
+    (void)state;
+    tell_beginning(observer);
+    struct sq_run_event event = {.kind = SQ_EVENT_PHASE, .boot_ns = told_at(6042) + 400000};
+    event.of.phase.phase = SQ_PHASE_REVERT;
+    tell(observer, event);
+    tell_ending(observer, 6122, SQ_EXIT_ABORTED, "stopped by SIGINT");
+    assert_int_equal(sq_record_finish(record, &error), 0);
+    print(sq_record_summary(record), "FILE", NULL);
+    expect_said("  03:31:13.165     +5.002 s  the rollback began\n"
+                "  03:31:13.165     +5.002 s  every host was clean\n");
+}
+
 static void test_many_unconfirmed(void **state)
 {
     struct sq_error error = {0};
@@ -321,6 +337,7 @@ int main(void)
         REPORT_TEST(test_record_that_is_not_whole),
         REPORT_TEST(test_worst_without_an_answer),
         REPORT_TEST(test_hosts_that_differ),
+        REPORT_TEST(test_what_is_of_one_millisecond),
         REPORT_TEST(test_many_unconfirmed),
         REPORT_TEST(test_document),
         REPORT_TEST(test_document_without_an_ending),
