@@ -303,12 +303,12 @@ static void print_sum(const struct sq_everybody *everybody, uint32_t warnings, F
                 is_possible(ability_of(&everybody->answers[i]->reply.hello, sq_fault_table[kind]->kind));
         everywhere += possible;
     }
-    (void)fprintf(
-        stream,
-        "%u host%s: %u answered, %u refused, %u did not answer; %u of %zu kinds of fault on all that "
-        "answered; %u warning%s\n",
-        count, count == 1 ? "" : "s", answered, count - answered - silent, silent, everywhere,
-        sq_fault_table_count, warnings, warnings == 1 ? "" : "s");
+    (void)fprintf(stream, "%u host%s: %u answered, %u refused, %u did not answer; ", count,
+                  count == 1 ? "" : "s", answered, count - answered - silent, silent);
+    if (answered > 0)
+        (void)fprintf(stream, "%u of %zu kinds of fault on all that answered; ", everywhere,
+                      sq_fault_table_count);
+    (void)fprintf(stream, "%u warning%s\n", warnings, warnings == 1 ? "" : "s");
 }
 
 int sq_hosts_print(const struct sq_everybody *everybody, bool colored, FILE *stream)

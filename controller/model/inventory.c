@@ -30,5 +30,7 @@ const char *sq_host_label(const struct sq_host *host, const char *name)
 bool sq_host_name_is_valid(const char *name)
 {
     static const char characters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_";
-    return name[0] != '\0' && strlen(name) < SQ_HOST_NAME_MAX && name[strspn(name, characters)] == '\0';
+    /* Dots and dashes alone are nobody's name. */
+    return name[strspn(name, ".-_")] != '\0' && strlen(name) < SQ_HOST_NAME_MAX &&
+           name[strspn(name, characters)] == '\0';
 }

@@ -106,6 +106,20 @@ static void test_hosts(void **state)
     (void)fclose(stream);
 }
 
+static void test_nobody_answers(void **state)
+{
+    (void)state;
+    struct sq_answer *answers[HOSTS];
+    struct sq_answer answer = {.failed = true};
+    for (uint32_t i = 0; i < HOSTS; i++)
+        answers[i] = &answer;
+    (void)sq_fail(&answer.error, SQ_UNREACHABLE, "connection refused");
+    struct sq_everybody everybody = {.inventory = &inventory, .answers = answers};
+    assert_int_equal(sq_hosts_print(&everybody, false, stream), 0);
+    expect("\n100 hosts: 0 answered, 0 refused, 100 did not answer; 0 warnings\n");
+    (void)fclose(stream);
+}
+
 static void test_plan(void **state)
 {
     (void)state;
@@ -146,6 +160,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_hosts, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_nobody_answers, setup, teardown),
         cmocka_unit_test_setup_teardown(test_plan, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

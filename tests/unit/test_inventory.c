@@ -73,6 +73,7 @@ static void test_refused(void **state)
         {TLS "hosts:\n- {name: a}\n", "h.yaml:3:3: 'agent' is missing"},
         {TLS "hosts:\n- {name: a, agnet: x}\n",
          "h.yaml:3:13: unknown key 'agnet' in a host; did you mean 'agent'?"},
+        {TLS "hosts:\n- {name: ., agent: \"tls+tcp://a\"}\n", "h.yaml:3:3: '.' is no name for a host"},
         {TLS "hosts:\n- {name: a b, agent: \"tls+tcp://a\"}\n", "h.yaml:3:3: 'a b' is no name for a host"},
         {TLS "hosts:\n- {name: a, agent: \"tcp://a:7433\"}\n",
          "h.yaml:3:3: host 'a': 'tcp://a:7433': an agent is "
