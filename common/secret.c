@@ -1,5 +1,7 @@
 #include "secret.h"
 
+#include "cleanup.h"
+
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -125,6 +127,38 @@ int sq_secret_remember_url(const char *text, struct sq_error *error)
         if ((secret[-1] != '/' || length >= TOKEN_LEAST) && sq_secret_remember(secret, length, error) != 0)
             return -1;
     return 0;
+}
+
+static void write_base64(const char *text, size_t length, char *base64)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (size_t i = 0; i < length; i += 3) {
+        size_t left = length - i;
+        unsigned group = (unsigned)(unsigned char)text[i] << 16;
+        group |= left > 1 ? (unsigned)(unsigned char)text[i + 1] << 8 : 0;
+        group |= left > 2 ? (unsigned)(unsigned char)text[i + 2] : 0;
+        *base64++ = digits[group >> 18];
+        *base64++ = digits[group >> 12 & 63];
+        *base64++ = digits[group >> 6 & 63];
+        *base64++ = digits[group & 63];
+        if (left < 3)
+            (void)memset(base64 - (3 - left), '=', 3 - left);
+    }
+    *base64 = '\0';
+}
+
+int sq_secret_remember_basic(const char *user, const char *password, struct sq_error *error)
+{
+    size_t length = strlen(user) + 1 + strlen(password);
+    sq_autofree char *both = malloc(length + 1);
+    sq_autofree char *base64 = malloc((length + 2) / 3 * 4 + 1);
+    if (both == NULL || base64 == NULL)
+        return sq_fail(error, SQ_SYSTEM, "out of memory");
+    (void)stpcpy(stpcpy(stpcpy(both, user), ":"), password);
+    write_base64(both, length, base64);
+    if (sq_secret_remember(password, strlen(password), error) != 0)
+        return -1;
+    return sq_secret_remember(base64, strlen(base64), error);
 }
 
 static void hide_known(char *text, size_t size, const char *secret)

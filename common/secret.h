@@ -26,6 +26,10 @@ int sq_secret_remember(const char *text, size_t length, struct sq_error *error);
 /* Remember what is secret in the URLs of a text. */
 int sq_secret_remember_url(const char *text, struct sq_error *error);
 
+/* Remember what basic authentication sends, for whoever is asked may repeat it: the password, not as a URL
+ * spells it, and both in base64. */
+int sq_secret_remember_basic(const char *user, const char *password, struct sq_error *error);
+
 /* Hide, in place, in a text that has room for `size` bytes; what no longer fits is cut. */
 void sq_secret_hide(char *text, size_t size);
 

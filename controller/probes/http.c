@@ -302,6 +302,8 @@ static CURLcode set_credentials(struct transfer *transfer)
     const char *password =
         credentials != NULL && access->user != NULL ? credentials->password : transfer->password;
     CURLcode code = set_headers(transfer);
+    if (user != NULL && sq_secret_remember_basic(user, password != NULL ? password : "", NULL) != 0)
+        return CURLE_OUT_OF_MEMORY;
     if (code == CURLE_OK && user != NULL) {
         const CURLcode codes[] = {
             curl_easy_setopt(easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC),

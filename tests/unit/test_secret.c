@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -80,9 +81,27 @@ static void test_urls(void **state)
     }
 }
 
+/* Whoever is asked may repeat what he was sent. */
+static void test_basic(void **state)
+{
+    (void)state;
+    static const char *const cases[][3] = {{"bob", "s3cr@t", "Ym9iOnMzY3JAdA=="},
+                                           {"bo", "s3cr@t", "Ym86czNjckB0"},
+                                           {"eve", "s3cr@", "ZXZlOnMzY3JA"},
+                                           {"longtokenasuser", "", "bG9uZ3Rva2VuYXN1c2VyOg=="}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[120];
+        assert_int_equal(sq_secret_remember_basic(cases[i][0], cases[i][1], NULL), 0);
+        (void)snprintf(text, sizeof text, "not allowed: Basic %s, %s", cases[i][2], cases[i][1]);
+        sq_secret_hide(text, sizeof text);
+        assert_string_equal(text, cases[i][1][0] != '\0' ? "not allowed: Basic ***, ***"
+                                                         : "not allowed: Basic ***, ");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_urls), cmocka_unit_test(test_hidden),
-                                       cmocka_unit_test(test_errors_and_json)};
+                                       cmocka_unit_test(test_basic), cmocka_unit_test(test_errors_and_json)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
