@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 
 /*
@@ -53,7 +54,10 @@ struct sq_names {
     struct sq_loop_source *timer;
     bool open; /* the channel is there */
     ares_channel channel;
-    char *servers; /* NULL: those of /etc/resolv.conf */
+    char *servers;        /* NULL: those of /etc/resolv.conf */
+    struct stat resolver; /* that file, when the channel was opened */
+    bool renew;           /* other servers were set since */
+    bool asking_anew;     /* a channel goes whose questions another one takes over */
     struct socket_source *sockets;
     struct sq_names_query *queries;
     bool calling; /* somebody; may not be freed now */
@@ -219,7 +223,7 @@ static void on_answer(void *cookie, int status, int timeouts, struct ares_addrin
     (void)timeouts;
     struct sq_names_query *query = cookie;
     query->held--;
-    if (!query->answered) {
+    if (!query->answered && !query->names->asking_anew) {
         query->answered = true;
         query->status = status;
         if (status == ARES_SUCCESS && query->call != NULL)
@@ -243,6 +247,13 @@ static void on_family_answer(void *cookie, int status, int timeouts, struct ares
         ares_freeaddrinfo(answer);
 }
 
+static void ask(struct sq_names_query *query, int family, ares_addrinfo_callback call)
+{
+    const struct ares_addrinfo_hints hints = {.ai_family = family, .ai_socktype = SOCK_STREAM};
+    query->held++;
+    ares_getaddrinfo(query->names->channel, query->host, NULL, &hints, call, query);
+}
+
 static void ask_apart(const struct sq_names *names)
 {
     static const int families[] = {AF_INET, AF_INET6};
@@ -251,11 +262,8 @@ static void ask_apart(const struct sq_names *names)
         if (query->apart_boot_ns == 0 || query->apart_boot_ns > now_boot_ns)
             continue;
         query->apart_boot_ns = 0;
-        for (size_t i = 0; i < 2 && query->call != NULL && !query->answered; i++) {
-            const struct ares_addrinfo_hints hints = {.ai_family = families[i], .ai_socktype = SOCK_STREAM};
-            query->held++;
-            ares_getaddrinfo(names->channel, query->host, NULL, &hints, on_family_answer, query);
-        }
+        for (size_t i = 0; i < 2 && query->call != NULL && !query->answered; i++)
+            ask(query, families[i], on_family_answer);
     }
 }
 
@@ -306,18 +314,42 @@ int sq_names_set_servers(struct sq_names *names, const char *servers, struct sq_
         return sq_fail_errno(error, ENOMEM, "resolver");
     free(names->servers);
     names->servers = copy;
+    names->renew = true;
     return 0;
 }
 
-/* Anew whenever nobody waits: what /etc/resolv.conf says now counts, and no old socket is asked. */
+static bool somebody_waits(const struct sq_names *names)
+{
+    const struct sq_names_query *query = names->queries;
+    while (query != NULL && query->call == NULL)
+        query = query->next;
+    return query != NULL;
+}
+
+static bool is_same(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+/*
+ * Anew whenever nobody waits, so that no old socket is asked, and when /etc/resolv.conf changed: with some
+ * server silent there may always be somebody who waits. What waits is then asked again, within its time.
+ */
 static int channel_make_ready(struct sq_names *names, struct sq_error *error)
 {
-    for (const struct sq_names_query *query = names->queries; query != NULL; query = query->next)
-        if (query->call != NULL && names->open)
-            return 0;
+    struct stat resolver;
+    if (stat("/etc/resolv.conf", &resolver) != 0)
+        memset(&resolver, 0, sizeof(resolver));
+    if (names->open && somebody_waits(names) && !names->renew && is_same(&resolver, &names->resolver))
+        return 0;
+    names->asking_anew = true;
     if (names->open)
         ares_destroy(names->channel);
+    names->asking_anew = false;
     names->open = false;
+    names->renew = false;
+    names->resolver = resolver;
     struct ares_options options = {
         .timeout = ASK_AGAIN_MS,
         .tries = ROUNDS,
@@ -331,7 +363,12 @@ static int channel_make_ready(struct sq_names *names, struct sq_error *error)
         if (names->servers != NULL)
             status = ares_set_servers_ports_csv(names->channel, names->servers);
     }
-    return status == ARES_SUCCESS ? 0 : sq_fail(error, SQ_SYSTEM, "resolver: %s", ares_strerror(status));
+    if (status != ARES_SUCCESS)
+        return sq_fail(error, SQ_SYSTEM, "resolver: %s", ares_strerror(status));
+    for (struct sq_names_query *query = names->queries; query != NULL; query = query->next)
+        if (query->call != NULL && !query->answered)
+            ask(query, AF_UNSPEC, on_answer);
+    return 0;
 }
 
 /* getaddrinfo(3) asks nobody when told that the host is numeric, and knows zones. */
@@ -379,14 +416,12 @@ int sq_names_resolve(struct sq_names *names, const char *host, uint64_t timeout_
     query->cookie = cookie;
     query->until_boot_ns = sq_ns_add(sq_loop_now_boot_ns(names->loop), timeout_ns);
     query->apart_boot_ns = sq_ns_add(sq_loop_now_boot_ns(names->loop), ASK_APART_NS);
-    query->held = 1;
     memcpy(query->host, host, strlen(host) + 1);
     query->next = names->queries;
     if (query->next != NULL)
         query->next->previous = query;
     names->queries = query;
-    const struct ares_addrinfo_hints hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-    ares_getaddrinfo(names->channel, host, NULL, &hints, on_answer, query);
+    ask(query, AF_UNSPEC, on_answer);
     arm(names); /* what /etc/hosts knew is told in the next turn, too */
     *query_out = query;
     return 0;

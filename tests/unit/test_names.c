@@ -174,6 +174,30 @@ static void forgets_what_was_asked_by_family(void **state)
     assert_int_equal(half.calls, 1);
 }
 
+/* As when /etc/resolv.conf names another server: nobody goes on waiting for the one before. */
+static void asks_other_servers_though_somebody_waits(void **state)
+{
+    struct world *world = *state;
+    struct told first = {0};
+    struct told second = {0};
+    char servers[64];
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t bytes = sizeof(address);
+    int mute = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(mute, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(getsockname(mute, (struct sockaddr *)&address, &bytes), 0);
+    (void)snprintf(servers, sizeof(servers), "127.0.0.1:%u", ntohs(address.sin_port));
+    assert_int_equal(sq_names_set_servers(world->names, servers, NULL), 0);
+    ask_for(world, "here.example", PATIENCE_NS, &first);
+    assert_int_equal(sq_names_set_servers(world->names, world->server.servers, NULL), 0);
+    ask_for(world, "here.second.example", PATIENCE_NS, &second);
+    wait_for(world, &second);
+    assert_loopback(&second);
+    wait_for(world, &first);
+    assert_loopback(&first);
+    (void)close(mute);
+}
+
 static void says_that_there_is_no_such_name(void **state)
 {
     struct told told = {0};
@@ -310,6 +334,7 @@ int main(void)
         TEST(waits_for_a_server_that_is_slow),
         TEST(takes_one_family_where_the_other_is_not_answered),
         TEST(forgets_what_was_asked_by_family),
+        TEST(asks_other_servers_though_somebody_waits),
         TEST(says_that_there_is_no_such_name),
         TEST(gives_a_silent_server_up_in_time),
         TEST(tells_at_once_that_no_server_is_there),
