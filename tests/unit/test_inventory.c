@@ -349,6 +349,16 @@ static void test_ipv6_targets(void **state)
                    "h.yaml:1:15: the target 'fd00::1:9100' has several colons and no brackets");
     expect_refused("[{\"targets\": [\"[web1]:9100\"]}]",
                    "h.yaml:1:15: the target '[web1]:9100' has no IPv6 address in its brackets");
+    /* No address is a name that a certificate could carry. */
+    expect_refused("[{\"targets\": [\"[fd00::1]:9100\"]}]", "h.yaml:1:15: 'fd00::1' is no name for a host");
+    write_file("sd.json", "[{\"targets\": [\"[fd00::1]:9100\"], \"labels\": {\"squall_name\": \"web1\"}}]");
+    write_file("hosts.yaml", TLS "file_sd: [sd.json]\n");
+    sq_autoinventory struct sq_inventory *inventory = NULL;
+    struct sq_error error = {0};
+    if (load("hosts.yaml", &inventory, &error) != 0)
+        fail_msg("%s", error.text);
+    assert_string_equal(inventory->hosts[0].name, "web1");
+    assert_string_equal(inventory->hosts[0].agent, "tls+tcp://[fd00::1]:7433");
 }
 
 static void test_long_names(void **state)
@@ -401,7 +411,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_files_refused, make_folder, remove_folder),
         cmocka_unit_test(test_ten_thousand_hosts),
         cmocka_unit_test(test_all_problems),
-        cmocka_unit_test(test_ipv6_targets),
+        cmocka_unit_test_setup_teardown(test_ipv6_targets, make_folder, remove_folder),
         cmocka_unit_test(test_long_names),
         cmocka_unit_test(test_a_trailing_dot),
     };
