@@ -23,10 +23,13 @@ tidied() { sources | grep '\.c$' | grep -vE '^(agent/bpf|tests)/'; }
 tidy() {
     local files=("$@")
     [[ ${#files[@]} -gt 0 ]] || mapfile -t files < <(tidied)
+    mapfile -t files < <(python3 tests/tidy_cache.py ask build/dev "${files[@]}" || printf '%s\n' "${files[@]}")
+    [[ ${#files[@]} -gt 0 ]] || return 0
     # GCC's own warnings are unknown to clang, and what clang warns of beyond them is for a build with clang.
     printf '%s\n' "${files[@]}" | xargs -P2 -n4 clang-tidy --quiet -p build/dev \
         --extra-arg=-Wno-unknown-warning-option --extra-arg=-Wno-sign-conversion \
         2> >(grep -vE 'warnings? (and [0-9]+ errors? )?generated|^Suppressed' >&2 || true)
+    python3 tests/tidy_cache.py keep build/dev "${files[@]}"
 }
 
 shell() { scripts | xargs shellcheck -x -P .; }

@@ -93,6 +93,7 @@ int sq_client_open(const struct sq_inventory *inventory, struct sq_loop *loop, s
         return sq_fail(error, SQ_SYSTEM, "out of memory");
     client->inventory = inventory;
     client->loop = loop;
+    client->asking_ns = SQ_ASKING_NS;
     client->names = names;
     client->event_fd = client->wake_fd = -1;
     (void)pthread_mutex_init(&client->mutex, NULL);

@@ -10,6 +10,7 @@
 #ifndef SQ_AGENTS_CLIENT_H
 #define SQ_AGENTS_CLIENT_H
 
+#include "common/clock.h"
 #include "common/error.h"
 #include "loop/names.h"
 #include "model/inventory.h"
@@ -65,8 +66,12 @@ typedef void (*sq_answer_call)(void *cookie, uint32_t i, const struct sq_answer 
 
 /*
  * For the verbs that ask everybody once: send the same request to `host_count` hosts at once, and call once
- * for each, as they answer. Returns when all have answered or failed; interruptible as sq_client_wait.
+ * for each, as they answer. Returns when all have answered or failed; interruptible as sq_client_wait. A TLS
+ * host's own time begins when its turn for a handshake comes, so there is a limit for all of them together,
+ * SQ_ASKING_NS: who did not come to be asked within it has failed by that (SQ_TIMEOUT).
  */
+#define SQ_ASKING_NS (30 * SQ_NS_PER_SECOND)
+void sq_client_limit_asking(struct sq_client *client, uint64_t most_ns); /* instead of SQ_ASKING_NS */
 int sq_client_ask(struct sq_client *client, const uint32_t *hosts, uint32_t host_count,
                   const struct sq_request *request, uint64_t timeout_ns, int interrupt_fd,
                   sq_answer_call call, void *cookie, struct sq_error *error);

@@ -1,6 +1,8 @@
 /* For those who ask and wait: in the client's own loop. */
 #include "agents/client_state.h"
 #include "common/cleanup.h"
+#include "common/clock.h"
+#include "common/units.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -34,14 +36,40 @@ int sq_client_wait(struct sq_client *client, int interrupt_fd, uint64_t until_bo
 /* Tags of sq_client_ask, apart from a caller's own small numbers. */
 #define ASK_TAG (UINT64_C(1) << 63)
 
+void sq_client_limit_asking(struct sq_client *client, uint64_t most_ns)
+{
+    client->asking_ns = most_ns;
+}
+
+/* Time is over for those that have not answered yet. */
+static void give_up(const struct sq_client *client, const uint32_t *hosts, uint32_t host_count,
+                    const bool *answered, struct sq_answer *answer, sq_answer_call call, void *cookie)
+{
+    char most[SQ_UNIT_TEXT_MAX];
+    sq_duration_format(client->asking_ns, most);
+    memset(answer, 0, sizeof(*answer));
+    answer->failed = true;
+    for (uint32_t i = 0; i < host_count; i++) {
+        if (answered[i])
+            continue;
+        const struct sq_host *host = &client->inventory->hosts[hosts[i]];
+        answer->host = hosts[i];
+        (void)sq_fail(&answer->error, SQ_TIMEOUT,
+                      "%s (%s): not even asked within %s, for too many before it do not answer", host->name,
+                      host->agent, most);
+        call(cookie, i, answer);
+    }
+}
+
 int sq_client_ask(struct sq_client *client, const uint32_t *hosts, uint32_t host_count,
                   const struct sq_request *request, uint64_t timeout_ns, int interrupt_fd,
                   sq_answer_call call, void *cookie, struct sq_error *error)
 {
     sq_autofree uint8_t *bytes = NULL;
     sq_autofree struct sq_answer *answer = malloc(sizeof(*answer));
+    sq_autofree bool *answered = calloc(host_count + 1, sizeof(*answered));
     size_t length = 0;
-    if (answer == NULL)
+    if (answer == NULL || answered == NULL)
         return sq_fail(error, SQ_SYSTEM, "out of memory");
     if (sq_client_encode(request, &bytes, &length, error) != 0)
         return -1;
@@ -50,9 +78,15 @@ int sq_client_ask(struct sq_client *client, const uint32_t *hosts, uint32_t host
         if (sq_client_send_bytes(client, hosts[i], tag | i, request->verb, bytes, length, timeout_ns,
                                  error) != 0)
             return -1;
+    uint64_t most_ns = client->asking_ns > timeout_ns ? client->asking_ns : timeout_ns;
+    uint64_t until_boot_ns = sq_ns_add(sq_loop_now_boot_ns(client->loop), most_ns);
     for (uint32_t left = host_count; left > 0;) {
         if (!sq_client_next(client, answer)) {
-            if (sq_client_wait(client, interrupt_fd, UINT64_MAX, error) != 0)
+            if (sq_loop_now_boot_ns(client->loop) >= until_boot_ns) {
+                give_up(client, hosts, host_count, answered, answer, call, cookie);
+                return 0;
+            }
+            if (sq_client_wait(client, interrupt_fd, until_boot_ns, error) != 0)
                 return sq_fail_in(error, "while waiting for %u of %u hosts", left, host_count);
             continue;
         }
@@ -60,6 +94,7 @@ int sq_client_ask(struct sq_client *client, const uint32_t *hosts, uint32_t host
         if ((answer->tag & ~UINT64_C(0xffffffff)) != tag || i >= host_count)
             continue; /* of an earlier, interrupted round */
         call(cookie, i, answer);
+        answered[i] = true;
         left--;
     }
     return 0;

@@ -84,7 +84,8 @@ struct sq_client {
     uint32_t greeting;         /* how many agents shake hands now */
     struct sq_client_tls *tls; /* NULL: no TLS host */
     struct sq_diagnoser *diagnoser;
-    uint32_t rounds; /* of sq_client_ask */
+    uint32_t rounds;    /* of sq_client_ask */
+    uint64_t asking_ns; /* what asking everybody may take */
     int event_fd;
     pthread_mutex_t mutex; /* guards the lists, `closing`, and of agents what callbacks change */
     bool closing;

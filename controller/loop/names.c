@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 
@@ -394,14 +395,32 @@ static bool read_numeric(const char *host, struct sq_addresses *addresses)
     return addresses->count > 0;
 }
 
+/* RFC 6761, 6.3: always this machine, whether /etc/hosts has it or not. What listens here listens on IPv4. */
+static bool read_localhost(const char *host, struct sq_addresses *addresses)
+{
+    static const char localhost[] = "localhost";
+    const struct sockaddr_in four = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    size_t length = strlen(host);
+    if (length > 0 && host[length - 1] == '.')
+        length--;
+    size_t before = length - (sizeof(localhost) - 1);
+    if (length < sizeof(localhost) - 1 || strncasecmp(host + before, localhost, sizeof(localhost) - 1) != 0 ||
+        (before > 0 && host[before - 1] != '.'))
+        return false;
+    keep(addresses, (const struct sockaddr *)&four, sizeof(four));
+    keep(addresses, (const struct sockaddr *)&six, sizeof(six));
+    return true;
+}
+
 int sq_names_resolve(struct sq_names *names, const char *host, uint64_t timeout_ns, sq_names_call call,
                      void *cookie, struct sq_names_query **query_out, struct sq_error *error)
 {
-    struct sq_addresses numeric = {0};
+    struct sq_addresses known = {0};
     *query_out = NULL;
-    if (read_numeric(host, &numeric)) {
+    if (read_numeric(host, &known) || read_localhost(host, &known)) {
         static const struct sq_error none = {0};
-        call(cookie, &numeric, &none);
+        call(cookie, &known, &none);
         return 0;
     }
     if (strlen(host) >= NAME_MAX_TEXT)

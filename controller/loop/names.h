@@ -35,9 +35,10 @@ void sq_names_close(struct sq_names *names); /* forgets what is under way, calls
 int sq_names_set_servers(struct sq_names *names, const char *servers, struct sq_error *error);
 
 /*
- * Resolve `host` within `timeout_ns`. A numeric address (IPv6 also in brackets, with a zone) waits for nobody
- * and is told from within this call; everybody else in a turn of the loop, from where all of these functions
- * may be called. `query` is what cancels it, NULL if it is through already. -1: nobody will be called.
+ * Resolve `host` within `timeout_ns`. A numeric address (IPv6 also in brackets, with a zone) and "localhost"
+ * (RFC 6761) wait for nobody and are told from within this call; everybody else in a turn of the loop, from
+ * where all of these functions may be called. `query` is what cancels it, NULL if it is through already. -1:
+ * nobody will be called.
  */
 int sq_names_resolve(struct sq_names *names, const char *host, uint64_t timeout_ns, sq_names_call call,
                      void *cookie, struct sq_names_query **query, struct sq_error *error);

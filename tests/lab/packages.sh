@@ -27,8 +27,8 @@ packages_for() {
         ;;
     uml) echo user-mode-linux kmod ;;
     check)
-        echo libcmocka-dev clang-format clang-tidy libclang-rt-14-dev shellcheck strace user-mode-linux bsdutils \
-            libcap2-bin diffutils e2fsprogs git kmod python3-jsonschema
+        echo libcmocka-dev ccache clang-format clang-tidy libclang-rt-14-dev shellcheck strace user-mode-linux bsdutils \
+            libcap2-bin diffutils e2fsprogs git kmod python3 python3-jsonschema
         ;;
     bench)
         echo prometheus-node-exporter stress-ng jq curl libnng-dev user-mode-linux iproute2 strace

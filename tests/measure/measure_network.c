@@ -35,7 +35,6 @@
 #define LOSS_GAP_US       100u
 #define CONFIDENCE_999    3.29 /* standard deviations on either side, for 99.9 % */
 
-static struct fixture lab;
 static struct impairment fault;
 static unsigned out_of_bounds;
 
@@ -192,13 +191,6 @@ static void test_loss(void **state)
     }
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    fixture_open(&lab);
-    return 0;
-}
-
 static int tear_down(void **state)
 {
     (void)state;
@@ -221,9 +213,9 @@ int main(int argc, char **argv)
            system.release, strstr(system.machine, "86") != NULL ? "x86" : system.machine,
            sysconf(_SC_NPROCESSORS_ONLN), sysconf(_SC_NPROCESSORS_ONLN) == 1 ? "" : "s");
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_delays, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_jitter, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_loss, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_delays, fixture_set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_jitter, fixture_set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_loss, fixture_set_up, tear_down),
     };
     int failures = cmocka_run_group_tests(tests, NULL, NULL);
     if (out_of_bounds > 0)

@@ -32,7 +32,6 @@
 
 #define TIMEOUT_MS 5000
 
-struct fixture lab;
 char directory[64];
 char config_path[128];
 char url[128];

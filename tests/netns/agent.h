@@ -15,7 +15,6 @@
 
 #define SQUALLD SQ_BINARY_DIR "/agent/squalld"
 
-extern struct fixture lab;
 extern char directory[64];
 extern char config_path[128];
 extern char url[128];

@@ -159,6 +159,22 @@ void fixture_close(struct fixture *fixture)
     close(fixture->original);
 }
 
+struct fixture lab;
+
+int fixture_set_up(void **state)
+{
+    (void)state;
+    fixture_open(&lab);
+    return 0;
+}
+
+int fixture_tear_down(void **state)
+{
+    (void)state;
+    fixture_close(&lab);
+    return 0;
+}
+
 void fixture_add_link(struct fixture *fixture, const char *name, unsigned n)
 {
     fixture_must(

@@ -29,6 +29,12 @@ bool fixture_has_netem(void);
 void fixture_open(struct fixture *fixture); /* leaves the process in `host` */
 void fixture_close(struct fixture *fixture);
 
+/* The one of this test program, and a test that begins with opening it and ends with closing it. */
+extern struct fixture lab;
+int fixture_set_up(void **state);
+int fixture_tear_down(void **state);
+#define fixture_test(test) cmocka_unit_test_setup_teardown(test, fixture_set_up, fixture_tear_down)
+
 /* A second pair of interfaces: `name` on the host with 10.8.N.1/24, the other end with 10.8.N.2. */
 void fixture_add_link(struct fixture *fixture, const char *name, unsigned n);
 

@@ -50,7 +50,6 @@ void *realloc(void *pointer, size_t size)
 }
 #endif
 
-static struct fixture lab;
 static struct sq_undo_log undo_log;
 static struct sq_undo_content content;
 static struct sq_policy policy;

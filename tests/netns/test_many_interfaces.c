@@ -22,7 +22,6 @@
 #define PREVIEW_MOST   100.0 /* milliseconds */
 #define PREVIEW_ROUNDS 5     /* the quickest counts: others share this machine */
 
-static struct fixture lab;
 static struct impairment fault;
 
 static int set_up(void **state)
@@ -30,13 +29,6 @@ static int set_up(void **state)
     (void)state;
     fixture_open(&lab);
     impairment_init(&fault, SQ_DIRECTION_BOTH, NULL);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    fixture_close(&lab);
     return 0;
 }
 
@@ -164,8 +156,8 @@ int main(void)
 {
     fixture_require_root();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_preview_is_quick, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_queueing_disciplines, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_preview_is_quick, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_queueing_disciplines, set_up, fixture_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,22 +14,7 @@
 
 #include <cmocka.h>
 
-static struct fixture lab;
 static struct impairment fault;
-
-static int set_up(void **state)
-{
-    (void)state;
-    fixture_open(&lab);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    fixture_close(&lab);
-    return 0;
-}
 
 static void test_check_says_what_is_missing(void **state)
 {
@@ -68,8 +53,8 @@ int main(void)
 {
     fixture_require_netem(false);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_check_says_what_is_missing, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_prepare_fails_and_leaves_nothing, set_up, tear_down),
+        fixture_test(test_check_says_what_is_missing),
+        fixture_test(test_prepare_fails_and_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -24,7 +24,6 @@
 
 #include <cmocka.h>
 
-static struct fixture lab;
 static struct impairment fault;
 
 static int set_up(void **state)
@@ -34,13 +33,6 @@ static int set_up(void **state)
     impairment_init_kind(&fault, SQ_NETWORK_LATENCY, SQ_DIRECTION_BOTH, "eth0");
     fault.order.spec.latency.delay_ns = 10 * SQ_NS_PER_MILLISECOND;
     impairment_to(&fault, "10.9.0.2");
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    fixture_close(&lab);
     return 0;
 }
 
@@ -197,9 +189,9 @@ int main(void)
 {
     fixture_require_root();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_stacked_interfaces, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_firewall_at_ingress, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_firewall_that_comes_later, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_stacked_interfaces, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_firewall_at_ingress, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_firewall_that_comes_later, set_up, fixture_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

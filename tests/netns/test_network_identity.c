@@ -25,7 +25,6 @@
 
 #include <cmocka.h>
 
-static struct fixture lab;
 static struct impairment *shared; /* by the process that dies and the one that looks at what is left */
 
 static int set_up(void **state)

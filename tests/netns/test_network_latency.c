@@ -28,7 +28,6 @@
 #define LARGE_COUNT 30
 #define LARGE_SIZE  8000 /* in fragments */
 
-static struct fixture lab;
 static struct impairment fault;
 static char *before;
 

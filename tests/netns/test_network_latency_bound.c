@@ -18,22 +18,7 @@
 
 #define PACKET_BYTES 65536u
 
-static struct fixture lab;
 static struct impairment faults[SQ_FAULTS_MAX];
-
-static int set_up(void **state)
-{
-    (void)state;
-    fixture_open(&lab);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    fixture_close(&lab);
-    return 0;
-}
 
 static unsigned long sum_of_limits(unsigned *queues)
 {
@@ -97,8 +82,8 @@ int main(void)
 {
     fixture_require_netem(true);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_eight_share_one_bound, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_too_little_memory_is_refused, set_up, tear_down),
+        fixture_test(test_eight_share_one_bound),
+        fixture_test(test_too_little_memory_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -22,7 +22,6 @@
 #define ROUNDS   20
 #define DELAY_MS 100
 
-static struct fixture lab;
 static struct impairment *shared; /* by the process that dies and the one that looks at what is left */
 static char *before;
 

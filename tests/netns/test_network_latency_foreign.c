@@ -25,7 +25,6 @@
 #define DROP_9999                                                                                            \
     "bytecode '6,48 0 0 23,21 0 3 17,40 0 0 36,21 0 1 9999,6 0 0 2,6 0 0 4294967295' direct-action"
 
-static struct fixture lab;
 static struct impairment fault;
 
 static int set_up(void **state)
@@ -35,13 +34,6 @@ static int set_up(void **state)
     impairment_init_kind(&fault, SQ_NETWORK_LATENCY, SQ_DIRECTION_BOTH, "eth0");
     fault.order.spec.latency.delay_ns = DELAY_MS * SQ_NS_PER_MILLISECOND;
     impairment_to(&fault, "10.9.0.2");
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    fixture_close(&lab);
     return 0;
 }
 
@@ -153,10 +145,10 @@ int main(void)
 {
     fixture_require_netem(true);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_foreign_tree_stays, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_foreign_drops_are_not_bypassed, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_late_packets_do_not_bypass, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_accepting_filters_are_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_foreign_tree_stays, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_foreign_drops_are_not_bypassed, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_late_packets_do_not_bypass, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_accepting_filters_are_refused, set_up, fixture_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

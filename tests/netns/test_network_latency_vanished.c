@@ -14,7 +14,6 @@
 
 #include <cmocka.h>
 
-static struct fixture lab;
 static struct impairment fault;
 
 static int set_up(void **state)
@@ -24,13 +23,6 @@ static int set_up(void **state)
     impairment_init_kind(&fault, SQ_NETWORK_LATENCY, SQ_DIRECTION_BOTH, "eth0");
     fault.order.spec.latency.delay_ns = 20 * SQ_NS_PER_MILLISECOND;
     impairment_to(&fault, "10.9.0.2");
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    fixture_close(&lab);
     return 0;
 }
 
@@ -88,8 +80,8 @@ int main(void)
 {
     fixture_require_netem(true);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_every_part_of_a_detour, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_detour_moved, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_every_part_of_a_detour, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_detour_moved, set_up, fixture_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,7 +11,6 @@
 
 #include <cmocka.h>
 
-static struct fixture lab;
 static struct impairment fault;
 
 static int set_up(void **state)
@@ -20,13 +19,6 @@ static int set_up(void **state)
     fixture_open(&lab);
     fixture_must(lab.host, "ip addr add 10.6.1.1/32 dev lo && ip addr add 10.6.2.1/32 dev lo && "
                            "ip addr add 10.6.3.1/32 dev lo");
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    fixture_close(&lab);
     return 0;
 }
 
@@ -129,10 +121,10 @@ int main(void)
 {
     fixture_require_root();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_each_direction, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_spared, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_loss, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_delay, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_each_direction, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_spared, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_loss, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_delay, set_up, fixture_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -24,7 +24,6 @@
 #define PACKETS 2000u
 #define GAP_US  20
 
-static struct fixture lab;
 static struct impairment fault;
 static char *before;
 

@@ -26,22 +26,7 @@
 
 #include <cmocka.h>
 
-static struct fixture lab;
 static struct impairment fault;
-
-static int set_up(void **state)
-{
-    (void)state;
-    fixture_open(&lab);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    fixture_close(&lab);
-    return 0;
-}
 
 /* Datagrams that pass for the peer 2 in each direction, and that all of the neighbour 3's do. */
 static void assert_passing(unsigned out4, unsigned in4, unsigned out6, unsigned in6)
@@ -443,35 +428,35 @@ int main(void)
 {
     fixture_require_root();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_both_directions, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_out_alone, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_in_alone, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_family_is_exact, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_prepared_alone_does_nothing, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_exceptions_and_protected_peers_pass, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_control_connection_survives_everything, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_agents_own_port_is_everybodys, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_protected_ports_pass_at_either_end, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_fragments, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_tagged_packets, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_device_without_link_layer, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_deadline_and_renewal, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_sender_sees_no_error, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_untouched_is_told, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_most_peers, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_two_faults_on_one_interface, set_up, tear_down),
+        fixture_test(test_both_directions),
+        fixture_test(test_out_alone),
+        fixture_test(test_in_alone),
+        fixture_test(test_family_is_exact),
+        fixture_test(test_prepared_alone_does_nothing),
+        fixture_test(test_exceptions_and_protected_peers_pass),
+        fixture_test(test_control_connection_survives_everything),
+        fixture_test(test_agents_own_port_is_everybodys),
+        fixture_test(test_protected_ports_pass_at_either_end),
+        fixture_test(test_fragments),
+        fixture_test(test_tagged_packets),
+        fixture_test(test_device_without_link_layer),
+        fixture_test(test_deadline_and_renewal),
+        fixture_test(test_sender_sees_no_error),
+        fixture_test(test_untouched_is_told),
+        fixture_test(test_most_peers),
+        fixture_test(test_two_faults_on_one_interface),
     };
     /* The same program; what its attachment has to do with. */
     const struct CMUnitTest on_tcx[] = {
-        cmocka_unit_test_setup_teardown(test_both_directions, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_prepared_alone_does_nothing, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_protected_ports_pass_at_either_end, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_tagged_packets, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_device_without_link_layer, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_deadline_and_renewal, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_sender_sees_no_error, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_most_peers, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_two_faults_on_one_interface, set_up, tear_down),
+        fixture_test(test_both_directions),
+        fixture_test(test_prepared_alone_does_nothing),
+        fixture_test(test_protected_ports_pass_at_either_end),
+        fixture_test(test_tagged_packets),
+        fixture_test(test_device_without_link_layer),
+        fixture_test(test_deadline_and_renewal),
+        fixture_test(test_sender_sees_no_error),
+        fixture_test(test_most_peers),
+        fixture_test(test_two_faults_on_one_interface),
     };
     int failures = cmocka_run_group_tests_name("clsact", tests, NULL, NULL);
     sq_tcx_try();

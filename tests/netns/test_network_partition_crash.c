@@ -23,7 +23,6 @@
 #define ROUNDS      20
 #define DEADLINE_NS (1500 * SQ_NS_PER_MILLISECOND)
 
-static struct fixture lab;
 static struct impairment *shared; /* by the process that dies and the one that looks at what is left */
 
 static int set_up(void **state)

@@ -36,7 +36,6 @@ struct stream {
     uint64_t late; /* by more than LATE_NS, which a busy machine does as well */
 };
 
-static struct fixture lab;
 static struct impairment fault;
 static struct stream *stream;
 

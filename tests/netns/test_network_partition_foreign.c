@@ -27,7 +27,6 @@
 #define DROP_9999                                                                                            \
     "bytecode '6,48 0 0 23,21 0 3 17,40 0 0 36,21 0 1 9999,6 0 0 2,6 0 0 4294967295' direct-action"
 
-static struct fixture lab;
 static struct impairment fault;
 
 static int set_up(void **state)
@@ -36,13 +35,6 @@ static int set_up(void **state)
     fixture_open(&lab);
     impairment_init(&fault, SQ_DIRECTION_BOTH, "eth0");
     impairment_to(&fault, "10.9.0.2");
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    fixture_close(&lab);
     return 0;
 }
 
@@ -332,20 +324,20 @@ int main(void)
 {
     fixture_require_root();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_foreign_tree_stays, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_foreign_root_without_clsact_stays, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_foreign_drop_comes_first, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_accepting_filters_are_refused, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_harmless_filters_are_not_refused, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_only_used_sides_matter, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_filter_behind_is_refused, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_ingress_qdisc, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_shared_block_is_refused, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_tcx_is_refused, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_foreign_filter_on_our_clsact_stays, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_foreign_changes_meanwhile_are_told, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_clsact_in_between, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_same_place_other_name, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_foreign_tree_stays, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_foreign_root_without_clsact_stays, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_foreign_drop_comes_first, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_accepting_filters_are_refused, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_harmless_filters_are_not_refused, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_only_used_sides_matter, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_filter_behind_is_refused, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_ingress_qdisc, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_shared_block_is_refused, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_tcx_is_refused, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_foreign_filter_on_our_clsact_stays, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_foreign_changes_meanwhile_are_told, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_clsact_in_between, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_same_place_other_name, set_up, fixture_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

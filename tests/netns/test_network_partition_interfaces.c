@@ -12,7 +12,6 @@
 
 #include <cmocka.h>
 
-static struct fixture lab;
 static struct impairment fault;
 
 static int set_up(void **state)
@@ -21,13 +20,6 @@ static int set_up(void **state)
     fixture_open(&lab);
     fixture_add_link(&lab, "eth1", 1);
     impairment_init(&fault, SQ_DIRECTION_BOTH, NULL);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    fixture_close(&lab);
     return 0;
 }
 
@@ -206,17 +198,17 @@ int main(void)
 {
     fixture_require_root();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_single_peers_by_route, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_range_by_its_own_route, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_wide_range_takes_every_interface, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_everybody_includes_the_default_route, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_multipath_and_other_tables, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_too_many_interfaces, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_nobody, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_loopback_when_named, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_policy, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_policy_from_below, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_preview_changes_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_single_peers_by_route, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_range_by_its_own_route, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_wide_range_takes_every_interface, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_everybody_includes_the_default_route, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_multipath_and_other_tables, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_too_many_interfaces, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_nobody, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_loopback_when_named, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_policy, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_policy_from_below, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_preview_changes_nothing, set_up, fixture_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,7 +14,6 @@
 
 #include <cmocka.h>
 
-static struct fixture lab;
 static struct impairment fault;
 
 static int set_up(void **state)
@@ -23,13 +22,6 @@ static int set_up(void **state)
     fixture_open(&lab);
     fixture_add_link(&lab, "eth1", 1);
     impairment_init(&fault, SQ_DIRECTION_BOTH, NULL);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    fixture_close(&lab);
     return 0;
 }
 
@@ -173,12 +165,12 @@ int main(void)
 {
     fixture_require_root();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_alternative_names, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_deep_stacks, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_circles, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_tunnels, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_more_tunnels, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_own_address_among_the_protected, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_alternative_names, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_deep_stacks, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_circles, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_tunnels, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_more_tunnels, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_own_address_among_the_protected, set_up, fixture_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -39,7 +39,6 @@
 /* Accepts every packet: in front of a filter, a refusal. */
 #define ACCEPT "bytecode '1,6 0 0 0' direct-action"
 
-static struct fixture lab;
 static struct impairment *fault; /* shared with processes that die */
 static char *before;
 

@@ -24,24 +24,9 @@
 #define PERCENT  30.0
 #define PACKETS  1000u
 
-static struct fixture lab;
 static struct impairment first;
 static struct impairment second;
 static bool has_netem;
-
-static int set_up(void **state)
-{
-    (void)state;
-    fixture_open(&lab);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    fixture_close(&lab);
-    return 0;
-}
 
 static void init(struct impairment *fault, enum sq_fault_kind kind, uint32_t slot, const char *peers4)
 {
@@ -250,10 +235,10 @@ int main(void)
     fixture_require_root();
     has_netem = fixture_has_netem();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_partition_and_loss, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_latency_and_loss, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_stacked_devices, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_stacked_loss_is_refused, set_up, tear_down),
+        fixture_test(test_partition_and_loss),
+        fixture_test(test_latency_and_loss),
+        fixture_test(test_stacked_devices),
+        fixture_test(test_stacked_loss_is_refused),
     };
     int failures = cmocka_run_group_tests_name("clsact", tests, NULL, NULL);
     sq_tcx_try();

@@ -23,7 +23,6 @@
 
 #include <cmocka.h>
 
-static struct fixture lab;
 static struct impairment fault;
 
 /* ---- nftables, spoken by hand: its tool need not be installed ---- */
@@ -204,13 +203,6 @@ static int set_up(void **state)
     return 0;
 }
 
-static int tear_down(void **state)
-{
-    (void)state;
-    fixture_close(&lab);
-    return 0;
-}
-
 static bool warns(const char *peer, enum sq_line_kind kind, const char *text)
 {
     impairment_init(&fault, SQ_DIRECTION_BOTH, "eth0");
@@ -290,8 +282,8 @@ int main(void)
 {
     fixture_require_root();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_nftables, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_rule_for_whomever, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_nftables, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_rule_for_whomever, set_up, fixture_tear_down),
         cmocka_unit_test(test_ipvs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -38,7 +38,6 @@
 #define LOOKS        64
 #define LOOK_MOST_NS (2 * SQ_NS_PER_MILLISECOND)
 
-static struct fixture lab;
 static struct impairment fault;
 
 /* Filters on clsact, as where the kernel has no tcx. */
@@ -49,13 +48,6 @@ static int set_up(void **state)
     sq_tcx_use(false);
     impairment_init(&fault, SQ_DIRECTION_BOTH, "eth0");
     impairment_to(&fault, "10.9.0.2");
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    fixture_close(&lab);
     return 0;
 }
 
@@ -307,16 +299,16 @@ int main(void)
 {
     fixture_require_root();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_filter_deleted, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_clsact_deleted, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_interface_deleted_and_made_anew, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_interface_gone, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_interface_renamed, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_foreign_filter_in_front, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_foreign_tcx_in_front, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_xdp_that_comes_later, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_others_change_their_own, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_looking_is_quick, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_filter_deleted, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_clsact_deleted, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_interface_deleted_and_made_anew, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_interface_gone, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_interface_renamed, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_foreign_filter_in_front, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_foreign_tcx_in_front, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_xdp_that_comes_later, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_others_change_their_own, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_looking_is_quick, set_up, fixture_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -25,7 +25,6 @@
 
 #define FLOWS 40
 
-static struct fixture lab;
 static struct impairment fault;
 
 static int set_up(void **state)
@@ -34,13 +33,6 @@ static int set_up(void **state)
     fixture_open(&lab);
     fixture_add_link(&lab, "eth1", 1);
     impairment_init(&fault, SQ_DIRECTION_BOTH, NULL);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    fixture_close(&lab);
     return 0;
 }
 
@@ -491,7 +483,7 @@ static void test_other_way_in(void **state)
 static int uncover(void **state)
 {
     (void)umount("/proc/self/net");
-    return tear_down(state);
+    return fixture_tear_down(state);
 }
 
 /* A kernel without IPv6 has no /proc/net/if_inet6 (and mostly no such kernel is at hand): it is covered. */
@@ -525,23 +517,23 @@ int main(void)
 {
     fixture_require_root();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_equal_cost_routes, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_equal_cost_routes_of_ipv6, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_nexthop_objects, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_rules, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_rules_that_decide, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_link_down, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_type_of_service, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_source_prefix, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_conditions_of_nexthop_objects, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_gateway_that_does_not_answer, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_expired_route, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_local_range, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_throw, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_routing_domain, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_link_local, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_groups, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_other_way_in, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_equal_cost_routes, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_equal_cost_routes_of_ipv6, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_nexthop_objects, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_rules, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_rules_that_decide, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_link_down, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_type_of_service, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_source_prefix, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_conditions_of_nexthop_objects, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_gateway_that_does_not_answer, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_expired_route, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_local_range, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_throw, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_routing_domain, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_link_local, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_groups, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_other_way_in, set_up, fixture_tear_down),
         cmocka_unit_test_setup_teardown(test_kernel_without_ipv6, set_up, uncover),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

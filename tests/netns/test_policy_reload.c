@@ -12,7 +12,6 @@
 
 #include <cmocka.h>
 
-static struct fixture lab;
 static struct impairment fault;
 static struct sq_protection before;
 
@@ -21,13 +20,6 @@ static int set_up(void **state)
     (void)state;
     fixture_open(&lab);
     impairment_init(&fault, SQ_DIRECTION_BOTH, NULL);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    fixture_close(&lab);
     return 0;
 }
 
@@ -134,9 +126,9 @@ static void test_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_peers, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_ports, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_interfaces, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_peers, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_ports, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_interfaces, set_up, fixture_tear_down),
         cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,7 +21,6 @@
 
 #include <cmocka.h>
 
-static struct fixture lab;
 static struct impairment *shared; /* by the process that dies and this one */
 static struct sq_fault_report report;
 static struct sq_error error;

@@ -40,7 +40,6 @@
 #define UNIFIED         "/sys/fs/cgroup"
 #define SECOND          SQ_NS_PER_SECOND
 
-static struct fixture lab;
 static char directory[64];
 static char config_path[128];
 static char *tc_before;

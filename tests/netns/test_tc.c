@@ -27,22 +27,6 @@
 
 #define TIMED 200
 
-static struct fixture lab;
-
-static int set_up(void **state)
-{
-    (void)state;
-    fixture_open(&lab);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    fixture_close(&lab);
-    return 0;
-}
-
 #define NET_ADMIN (UINT64_C(1) << CAP_NET_ADMIN)
 #define BPF       (UINT64_C(1) << CAP_BPF)
 
@@ -287,13 +271,13 @@ int main(void)
 {
     fixture_require_root();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_ability_by_capabilities, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_two_capabilities_are_enough, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_ability_leaves_nothing, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_judgement_is_the_kernels, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_remove_checks_the_name, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_snapshot_sees_configuration_alone, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_figures, set_up, tear_down),
+        fixture_test(test_ability_by_capabilities),
+        fixture_test(test_two_capabilities_are_enough),
+        fixture_test(test_ability_leaves_nothing),
+        fixture_test(test_judgement_is_the_kernels),
+        fixture_test(test_remove_checks_the_name),
+        fixture_test(test_snapshot_sees_configuration_alone),
+        fixture_test(test_figures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

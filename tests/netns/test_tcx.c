@@ -29,7 +29,6 @@
 #define PROGRAMS_MAX 8
 #define WITHIN_MS    2000
 
-static struct fixture lab;
 static uint32_t eth0;
 
 static int set_up(void **state)
@@ -37,13 +36,6 @@ static int set_up(void **state)
     (void)state;
     fixture_open(&lab);
     eth0 = if_nametoindex("eth0");
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    fixture_close(&lab);
     return 0;
 }
 
@@ -206,10 +198,10 @@ int main(void)
         return 77;
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_silent_drop_in_front_of_others, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_order_by_rank, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_guard_holds_the_link, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_gone_interface, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_silent_drop_in_front_of_others, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_order_by_rank, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_guard_holds_the_link, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_gone_interface, set_up, fixture_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -32,7 +32,6 @@
 #define LEASE_MS       1000
 #define EXIT_NO_TIMENS 77
 
-static struct fixture lab;
 static struct impairment *shared;
 
 /* Inside: the offset that was asked for is what is measured, within what measuring takes. */

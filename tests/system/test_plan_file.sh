@@ -51,7 +51,7 @@ popd >/dev/null
 sq_run <(cat "$experiment")
 verdict 'an experiment is run from a pipe' 0
 expect 'its text is in the record' grep -q 'method:' "$work/run.jsonl"
-jq -c 'to_entries | reverse | from_entries' "$plan" >"$work/again.plan"
+python3 -c 'import json, sys; print(json.dumps(dict(reversed(json.load(sys.stdin).items()))))' <"$plan" >"$work/again.plan"
 sq_run <(cat "$work/again.plan")
 verdict 'a plan that was written again, in another order, is run from a pipe' 0
 

@@ -7,8 +7,10 @@ source "$(dirname "${BASH_SOURCE[0]}")/system.sh"
 # Packets to it leave, and nobody takes them.
 device=$(ip -o -4 address show | awk '/10\.77\.0\./ { print $2; exit }')
 ip neighbour replace 10.77.0.253 lladdr 02:00:5e:00:53:fd nud permanent dev "$device"
-echo 'nameserver 10.77.0.253' >"$work/resolv.conf"
-echo '10.77.0.10 shop.example' >"$work/hosts"
+cp -a /etc "$work/etc" # a small machine may have neither file
+rm -f "$work/etc/resolv.conf" "$work/etc/hosts"
+echo 'nameserver 10.77.0.253' >"$work/etc/resolv.conf"
+echo '10.77.0.10 shop.example' >"$work/etc/hosts"
 
 inventory=$LAB_DIR/lost.yaml # beside the one whose certificates it names
 {
@@ -20,8 +22,7 @@ inventory=$LAB_DIR/lost.yaml # beside the one whose certificates it names
 # With that name server, and our /etc/hosts.
 silently() {
     # shellcheck disable=SC2016 # for the shell over there
-    unshare --mount sh -c 'mount --bind "$1/resolv.conf" /etc/resolv.conf && mount --bind "$1/hosts" /etc/hosts && shift &&
-        exec "$@"' sh "$work" "$@"
+    unshare --mount sh -c 'mount --bind "$1/etc" /etc && shift && exec "$@"' sh "$work" "$@"
 }
 
 # sq_silently SECONDS ARGUMENT...: as `sq`; whether it took at most so long is in $in_time.
@@ -61,7 +62,7 @@ running=$!
 is_in() { [[ $(injections) -gt $injections_before ]]; }
 wait_until 15 is_in
 sleep 1
-: >"$work/hosts"
+: >"$work/etc/hosts"
 sq_wait 6
 verdict 'a run whose probe does not resolve any more ends by that, and keeps its leases' 4 'not resolved in time'
 expect 'and accuses no agent' test -z "$(grep -E '(web2|agent).*(no answer|not answer|silent|lease)' "$output")"

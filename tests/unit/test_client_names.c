@@ -78,30 +78,46 @@ static void test_names(void **state)
 
 #define MUTE 40 /* more than shake hands at a time */
 
-/* Behind many that accept a connection and say nothing, a host waits for its turn, which is not its own time.
- */
-static void test_a_queue_of_handshakes(void **state)
-{
-    (void)state;
-    static struct responder responder;
+/* Many that accept a connection and say nothing. */
+struct mutes {
     int fds[MUTE];
     char urls[MUTE + 1][SQ_AGENT_URL_MAX];
     char texts[MUTE][16];
     const char *called[MUTE + 1];
+};
+
+static void mutes_open(struct mutes *mutes)
+{
     for (uint32_t i = 0; i < MUTE; i++) {
         struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
         socklen_t size = sizeof(address);
-        fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        assert_int_equal(bind(fds[i], (struct sockaddr *)&address, size), 0);
-        assert_int_equal(listen(fds[i], 8), 0);
-        assert_int_equal(getsockname(fds[i], (struct sockaddr *)&address, &size), 0);
-        (void)snprintf(urls[i], sizeof(urls[i]), "tls+tcp://127.0.0.1:%u", ntohs(address.sin_port));
-        (void)snprintf(texts[i], sizeof(texts[i]), "mute%u", i);
-        called[i] = texts[i];
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert_int_equal(bind(fd, (struct sockaddr *)&address, size), 0);
+        assert_int_equal(listen(fd, 8), 0);
+        assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
+        mutes->fds[i] = fd;
+        (void)snprintf(mutes->urls[i], SQ_AGENT_URL_MAX, "tls+tcp://127.0.0.1:%u", ntohs(address.sin_port));
+        (void)snprintf(mutes->texts[i], sizeof(mutes->texts[i]), "mute%u", i);
+        mutes->called[i] = mutes->texts[i];
     }
-    called[MUTE] = "web1";
-    responder_start(&responder, ANSWERS, NULL, "web1", urls[MUTE]);
-    sq_autoinventory struct sq_inventory *inventory = inventory_of("op", called, urls, MUTE + 1);
+}
+
+static void mutes_close(const struct mutes *mutes)
+{
+    for (uint32_t i = 0; i < MUTE; i++)
+        (void)close(mutes->fds[i]);
+}
+
+/* Behind them a host waits for its turn, which is not its own time. */
+static void test_a_queue_of_handshakes(void **state)
+{
+    (void)state;
+    static struct responder responder;
+    static struct mutes mutes;
+    mutes_open(&mutes);
+    mutes.called[MUTE] = "web1";
+    responder_start(&responder, ANSWERS, NULL, "web1", mutes.urls[MUTE]);
+    sq_autoinventory struct sq_inventory *inventory = inventory_of("op", mutes.called, mutes.urls, MUTE + 1);
     sq_autofree struct sq_answer *answer = calloc(1, sizeof(*answer));
     struct sq_client *client = NULL;
     bool answered = false;
@@ -124,9 +140,43 @@ static void test_a_queue_of_handshakes(void **state)
     assert_true(answered);
     assert_true(sq_boot_ns() - start_ns >= SECOND / 3);
     sq_client_close(client);
-    for (uint32_t i = 0; i < MUTE; i++)
-        (void)close(fds[i]);
+    mutes_close(&mutes);
     responder_stop(&responder);
+}
+
+struct asked {
+    uint32_t answers;
+    uint32_t not_even_asked;
+};
+
+static void count(void *cookie, uint32_t i, const struct sq_answer *answer)
+{
+    struct asked *asked = cookie;
+    assert_int_equal(answer->host, i);
+    assert_true(answer->failed);
+    asked->answers++;
+    asked->not_even_asked += strstr(answer->error.text, "not even asked within 500ms") != NULL;
+}
+
+/* However many there are: asking everybody ends in time, and says who was not asked. */
+static void test_asking_ends(void **state)
+{
+    (void)state;
+    static struct mutes mutes;
+    uint32_t hosts[MUTE];
+    struct asked asked = {0};
+    struct sq_client *client = NULL;
+    mutes_open(&mutes);
+    sq_autoinventory struct sq_inventory *inventory = inventory_of("op", mutes.called, mutes.urls, MUTE);
+    for (uint32_t i = 0; i < MUTE; i++)
+        hosts[i] = i;
+    assert_int_equal(sq_client_open(inventory, loop, names, &client, NULL), 0);
+    sq_client_limit_asking(client, SECOND / 2);
+    assert_int_equal(sq_client_ask(client, hosts, MUTE, hello(), SECOND / 5, -1, count, &asked, NULL), 0);
+    assert_int_equal(asked.answers, MUTE);
+    assert_int_equal(asked.not_even_asked, MUTE - 32);
+    sq_client_close(client);
+    mutes_close(&mutes);
 }
 
 int main(void)
@@ -134,6 +184,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_a_queue_of_handshakes),
+        cmocka_unit_test(test_asking_ends),
     };
     return cmocka_run_group_tests_name("client's names", tests, make_directory, remove_directory);
 }

@@ -257,16 +257,25 @@ static void waits_for_nobody_with_an_address(void **state)
     assert_int_equal(world->server.asked, 0);
 }
 
-static void reads_the_hosts_file(void **state)
+/* Also where there is no /etc/hosts. */
+static void knows_localhost(void **state)
 {
     struct world *world = *state;
-    struct told told = {0};
-    ask_for(world, "localhost", PATIENCE_NS, &told);
-    assert_int_equal(told.calls, 0);
-    wait_for(world, &told);
-    assert_int_equal(told.code, SQ_OK);
-    assert_true(told.addresses.count >= 1);
-    assert_int_equal(world->server.asked, 0);
+    static const char *const hosts[] = {"localhost", "LocalHost.", "a.localhost"};
+    static const char *const others[] = {"notlocalhost", "localhost.example"};
+    for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
+        struct told told = {0};
+        ask_for(world, hosts[i], 0, &told);
+        assert_int_equal(told.calls, 1);
+        assert_int_equal(told.addresses.count, 2);
+        assert_int_equal(told.addresses.addresses[0].ss_family, AF_INET);
+    }
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        struct told told = {0};
+        ask_for(world, others[i], PATIENCE_NS, &told);
+        assert_int_equal(told.calls, 0);
+        wait_for(world, &told);
+    }
 }
 
 static void does_not_call_what_was_cancelled(void **state)
@@ -339,7 +348,7 @@ int main(void)
         TEST(gives_a_silent_server_up_in_time),
         TEST(tells_at_once_that_no_server_is_there),
         TEST(waits_for_nobody_with_an_address),
-        TEST(reads_the_hosts_file),
+        TEST(knows_localhost),
         TEST(does_not_call_what_was_cancelled),
         TEST(may_be_asked_cancelled_and_closed_from_within_a_call),
         TEST(closes_with_questions_under_way),
