@@ -52,7 +52,8 @@ def main():
     verb, build, *files = sys.argv[1:]
     stamps = folder()
     if stamps is None:
-        print("\n".join(files) if verb == "ask" else "", end="\n" if verb == "ask" and files else "")
+        for file in files if verb == "ask" else ():
+            print(file)
         return
     base = hashlib.sha256(subprocess.run(["clang-tidy", "--version"], capture_output=True, check=True).stdout)
     for configuration in (".clang-tidy", "tests/lint.sh"):

@@ -2,49 +2,31 @@
 /* The agent's TLS files, made by the lab's script, and everything that may be wrong with them. */
 #include "certificates/certificates.h"
 #include "common/clock.h"
+#include "made_certificates.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
-static char directory[64];
 static char paths[3][128];
 static struct sq_certificate_facts facts;
 static struct sq_error error;
 
-static void run(const char *arguments)
-{
-    char command[512];
-    (void)snprintf(command, sizeof command, "%s/tests/lab/certificates.sh %s %s >/dev/null 2>&1",
-                   SQ_SOURCE_DIR, directory, arguments);
-    assert_int_equal(system(command), 0); /* NOLINT(cert-env33-c): a command of our own */
-}
-
 static int make_all(void **state)
 {
     (void)state;
-    (void)strcpy(directory, "/tmp/squall-certificates-XXXXXX");
-    if (mkdtemp(directory) == NULL)
+    if (make_directory() != 0)
         return -1;
-    run("agent web1 127.0.0.1");
-    run("agent web2 127.0.0.1");
-    run("expired-agent old 127.0.0.1");
-    run("controller operator");
+    make_certificates("agent web1 127.0.0.1");
+    make_certificates("agent web2 127.0.0.1");
+    make_certificates("expired-agent old 127.0.0.1");
+    make_certificates("controller operator");
     return 0;
 }
 
 static int remove_all(void **state)
 {
-    char command[128];
     (void)state;
-    (void)snprintf(command, sizeof command, "rm -rf '%s'", directory);
-    return system(command); /* NOLINT(cert-env33-c): a path of our own */
+    return remove_directory();
 }
 
 static struct sq_certificate_files files_of(const char *certificate, const char *key, const char *controllers)

@@ -2,48 +2,30 @@
 /* The controller's TLS files, made by the lab's script, as `squall validate` judges them. */
 #include "agents/client_tls_check.h"
 #include "common/clock.h"
+#include "made_certificates.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 #define DAY_NS (86400 * SQ_NS_PER_SECOND)
 
-static char directory[64];
 static struct sq_problems problems;
-
-static void run(const char *arguments)
-{
-    char command[512];
-    (void)snprintf(command, sizeof command, "%s/tests/lab/certificates.sh %s %s >/dev/null 2>&1",
-                   SQ_SOURCE_DIR, directory, arguments);
-    assert_int_equal(system(command), 0); /* NOLINT(cert-env33-c): a command of our own */
-}
 
 static int make_all(void **state)
 {
     (void)state;
-    (void)strcpy(directory, "/tmp/squall-tls-check-XXXXXX");
-    if (mkdtemp(directory) == NULL)
+    if (make_directory() != 0)
         return -1;
-    run("controller operator");
-    run("controller other");
-    run("expired-controller old");
+    make_certificates("controller operator");
+    make_certificates("controller other");
+    make_certificates("expired-controller old");
     return 0;
 }
 
 static int remove_all(void **state)
 {
-    char command[128];
     (void)state;
-    (void)snprintf(command, sizeof command, "rm -rf '%s'", directory);
     sq_problems_free(&problems);
-    return system(command); /* NOLINT(cert-env33-c): a path of our own */
+    return remove_directory();
 }
 
 /* As an inventory names them, `days` from now. */

@@ -1,5 +1,5 @@
 /* libraries: sq_record PkgConfig::JANSSON Threads::Threads */
-#include "told_run.h"
+#include "told_folder.h"
 
 #include "common/file.h"
 #include "common/output.h"
@@ -9,28 +9,6 @@
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-
-static char folder[64];
-static char path[128];
-
-static int set_up(void **state)
-{
-    (void)state;
-    (void)strcpy(folder, "/tmp/sq-test-record-XXXXXX");
-    if (mkdtemp(folder) == NULL)
-        return -1;
-    (void)snprintf(path, sizeof(path), "%s/run.jsonl", folder);
-    told_make();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    char command[100];
-    (void)state;
-    (void)snprintf(command, sizeof(command), "rm -rf -- %s", folder);
-    return system(command);
-}
 
 static struct sq_record *open_record(const char *where)
 {
